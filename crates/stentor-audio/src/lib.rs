@@ -1,0 +1,1 @@
+//! PCM in, bytes out: joining chunks and six encoders.

@@ -1,0 +1,1 @@
+//! Names to models and voices; fetching and verifying model files.

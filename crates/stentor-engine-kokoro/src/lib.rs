@@ -1,0 +1,1 @@
+//! The Kokoro family: phonemes and a style vector to a waveform.

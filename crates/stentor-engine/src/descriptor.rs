@@ -1,0 +1,31 @@
+//! What an engine says of itself.
+
+use serde::{Deserialize, Serialize};
+use stentor_types::{ChunkBudget, Language, ParamSpec, SampleRate, VoiceKind};
+
+/// Sent to the server in the worker's handshake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineDescriptor {
+    pub name: String,
+    pub sample_rate: SampleRate,
+    /// Languages that can be spoken right now on this machine.
+    pub languages: Vec<Language>,
+    pub voice_kinds: Vec<VoiceKind>,
+    /// Names of the voices that come with the model.
+    pub presets: Vec<String>,
+    pub chunk_budget: ChunkBudget,
+    /// Chunks that may be in the engine at once.
+    pub max_slots: usize,
+    /// Whether the engine itself applies [`stentor_types::Speed`].
+    pub native_speed: bool,
+    pub params: Vec<ParamSpec>,
+    pub memory: MemoryUse,
+}
+
+/// Bytes held by a loaded model, as measured or computed by the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MemoryUse {
+    pub weights: u64,
+    /// Upper bound of what one chunk of `chunk_budget.max` needs on top.
+    pub per_chunk: u64,
+}

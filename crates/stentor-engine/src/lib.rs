@@ -1,0 +1,53 @@
+//! The contract between the worker's loop and a speech model.
+//!
+//! An [`Engine`] is blocking, object-safe and owned by one thread for its whole life. No tensor, path look-up,
+//! async or serialisation appears here. Engines that speak a chunk in one go implement [`WholeChunk`] and are
+//! lifted by [`Stepped`].
+
+pub mod conformance;
+mod descriptor;
+mod error;
+mod request;
+mod stepped;
+
+pub use descriptor::{EngineDescriptor, MemoryUse};
+pub use error::{DeviceLost, EngineError, LoadError};
+pub use request::{CancelFlag, ChunkRequest, ChunkStats, PhonemeTrace, StepCounter, VoiceSlot};
+pub use stepped::{ChunkOutput, Stepped, WholeChunk};
+
+use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
+
+/// A loaded model on a device.
+pub trait Engine: Send {
+    fn descriptor(&self) -> &EngineDescriptor;
+
+    /// Makes a voice ready; the slot stays valid until [`Engine::drop_voice`].
+    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError>;
+
+    /// Frees what `load_voice` made. Chunks already admitted with it still finish.
+    fn drop_voice(&mut self, slot: VoiceSlot);
+
+    /// Takes a chunk in; at most `descriptor().max_slots` are admitted at once.
+    fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError>;
+
+    /// Advances every admitted chunk once. A chunk's end is reported by [`StepSink::finished`].
+    fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost>;
+
+    /// Forgets a chunk; its id is not reported to the sink any more.
+    fn cancel(&mut self, chunk: ChunkId);
+
+    /// Shows how a text would be read, for inspection.
+    fn phonemize(&self, _text: &SpokenText, _language: &Language) -> Result<PhonemeTrace, EngineError> {
+        Err(EngineError::Rejected("this engine does not use phonemes".to_owned()))
+    }
+}
+
+/// Receives what a step produces.
+pub trait StepSink {
+    /// The next samples of a chunk: mono, at the descriptor's rate.
+    fn pcm(&mut self, chunk: ChunkId, samples: &[f32]);
+    /// Word timings of a chunk, in samples from its start.
+    fn timing(&mut self, chunk: ChunkId, words: &[WordTiming]);
+    /// The chunk has ended and its slot is free.
+    fn finished(&mut self, chunk: ChunkId, result: Result<ChunkStats, EngineError>);
+}

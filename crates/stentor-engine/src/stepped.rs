@@ -1,0 +1,86 @@
+//! Lifts an engine that speaks a whole chunk at once to the [`Engine`] contract.
+
+use crate::{
+    ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, PhonemeTrace, StepSink,
+    VoiceSlot,
+};
+use std::collections::VecDeque;
+use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
+
+/// All of a chunk at once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChunkOutput {
+    /// Mono samples at the descriptor's rate.
+    pub samples: Vec<f32>,
+    pub words: Vec<WordTiming>,
+    /// Phonemes or tokens that went in.
+    pub units: u64,
+}
+
+/// An engine whose natural unit of work is one whole chunk.
+pub trait WholeChunk: Send {
+    fn descriptor(&self) -> &EngineDescriptor;
+    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError>;
+    fn drop_voice(&mut self, slot: VoiceSlot);
+    /// Speaks `request`. Calls [`ChunkRequest::checkpoint`] at least every 100 ms of work.
+    /// The outer error means that the device is gone.
+    fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost>;
+    fn phonemize(&self, text: &SpokenText, language: &Language) -> Result<PhonemeTrace, EngineError>;
+}
+
+/// Queues admitted chunks and speaks one per step.
+pub struct Stepped<E> {
+    inner: E,
+    queue: VecDeque<ChunkRequest>,
+}
+
+impl<E: WholeChunk> Stepped<E> {
+    pub fn new(inner: E) -> Self {
+        Self { inner, queue: VecDeque::new() }
+    }
+}
+
+impl<E: WholeChunk> Engine for Stepped<E> {
+    fn descriptor(&self) -> &EngineDescriptor {
+        self.inner.descriptor()
+    }
+
+    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError> {
+        self.inner.load_voice(source)
+    }
+
+    fn drop_voice(&mut self, slot: VoiceSlot) {
+        self.inner.drop_voice(slot);
+    }
+
+    fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError> {
+        if self.queue.len() >= self.inner.descriptor().max_slots {
+            return Err(EngineError::Failed("every slot of the engine is taken".to_owned()));
+        }
+        self.queue.push_back(request);
+        Ok(())
+    }
+
+    fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
+        let Some(request) = self.queue.pop_front() else { return Ok(()) };
+        let outcome = self.inner.synthesize(&request)?;
+        if request.cancel.is_cancelled() {
+            return Ok(());
+        }
+        let result = outcome.map(|output| {
+            sink.timing(request.id, &output.words);
+            sink.pcm(request.id, &output.samples);
+            ChunkStats { samples: output.samples.len() as u64, units: output.units }
+        });
+        sink.finished(request.id, result);
+        Ok(())
+    }
+
+    fn cancel(&mut self, chunk: ChunkId) {
+        self.queue.retain(|request| request.id != chunk);
+    }
+
+    fn phonemize(&self, text: &SpokenText, language: &Language) -> Result<PhonemeTrace, EngineError> {
+        self.inner.phonemize(text, language)
+    }
+}

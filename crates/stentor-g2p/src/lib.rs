@@ -1,0 +1,1 @@
+//! Grapheme to phoneme: dictionaries, letter-to-sound rules, and espeak-ng as a separate process.

@@ -1,0 +1,1 @@
+//! Shared candle layers, ops and weight loading.

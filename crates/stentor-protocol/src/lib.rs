@@ -1,0 +1,1 @@
+//! Frames, handshake and both ends of the conversation between server and worker.

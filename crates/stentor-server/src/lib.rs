@@ -1,0 +1,1 @@
+//! The HTTP plane: OpenAI wire types, validation, handlers, errors, middleware.

@@ -1,0 +1,1 @@
+//! Spawns, watches and restarts workers; admission, sessions, cancellation, replay.

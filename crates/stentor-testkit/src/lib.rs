@@ -1,0 +1,1 @@
+//! For tests only: a fake engine with injectable faults.

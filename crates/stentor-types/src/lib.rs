@@ -1,0 +1,26 @@
+//! The vocabulary every crate shares: ids, requests, voices, chunks, PCM and parameters.
+//!
+//! Nothing here does I/O, reads a clock, draws randomness or awaits; a value of these types is valid by
+//! construction, so no later stage checks it again.
+
+mod chunk;
+mod format;
+mod ids;
+mod language;
+mod load;
+mod params;
+mod pcm;
+mod request;
+mod timing;
+mod voice;
+
+pub use chunk::{Chunk, ChunkBudget, SpanMap, SpokenText};
+pub use format::AudioFormat;
+pub use ids::{ChunkId, ModelId, RequestId, VoiceId};
+pub use language::{Language, ParseLanguageError};
+pub use load::{DeviceSpec, LoadSpec, ParseDeviceError};
+pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
+pub use pcm::{Pcm, SampleRate};
+pub use request::{Seed, Speed, SpeedError, content_hash};
+pub use timing::{SourceTiming, WordTiming};
+pub use voice::{VoiceKind, VoiceSource};

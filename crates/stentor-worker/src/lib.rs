@@ -1,0 +1,1 @@
+//! One model on one device: registry of engines, load, serve the protocol, die loudly.
