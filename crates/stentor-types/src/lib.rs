@@ -21,6 +21,6 @@ pub use language::{Language, ParseLanguageError};
 pub use load::{DeviceSpec, LoadSpec, ParseDeviceError};
 pub use params::{ParamError, ParamKind, ParamSpec, ParamValue, Params};
 pub use pcm::{Pcm, SampleRate};
-pub use request::{Seed, Speed, SpeedError, content_hash};
+pub use request::{Seed, SpeechRequest, Speed, SpeedError, content_hash};
 pub use timing::{SourceTiming, WordTiming};
 pub use voice::{VoiceKind, VoiceSource};

@@ -1,6 +1,8 @@
 //! Parts of a validated speech request.
 
+use crate::{AudioFormat, Language, Params};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Speaking rate, 0.25 to 4.0; 1.0 is the voice's own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,27 @@ impl From<Speed> for f32 {
     fn from(speed: Speed) -> Self {
         speed.0
     }
+}
+
+/// A speech request whose fields have been checked; names are not yet resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpeechRequest {
+    /// As the client wrote it; `None` asks for the default model.
+    pub model: Option<String>,
+    /// As the client wrote it; `None` asks for the model's default voice.
+    pub voice: Option<String>,
+    /// Neither blank nor holding NUL, within the server's limit.
+    pub input: Arc<str>,
+    pub format: AudioFormat,
+    pub speed: Speed,
+    /// `None` means the voice's own language.
+    pub language: Option<Language>,
+    pub seed: Seed,
+    /// Whether digits, dates, symbols and so on are expanded before they are spoken.
+    pub normalize: bool,
+    /// `Some(false)` asks for the whole file at once, with true sizes.
+    pub stream: Option<bool>,
+    pub params: Params,
 }
 
 /// Where a request's randomness comes from.
