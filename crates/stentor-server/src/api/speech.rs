@@ -1,0 +1,248 @@
+//! The body of `POST /v1/audio/speech`: OpenAI's fields, our documented extensions, and what else a client may send.
+//!
+//! `null` equals absent everywhere. Unknown keys never fail a request; they are reported back by name.
+
+use crate::{ApiError, ErrorCode, Limits};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use stentor_types::{AudioFormat, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed};
+
+/// A request and the names of the fields that had no effect on it.
+#[derive(Debug)]
+pub struct Parsed {
+    pub request: SpeechRequest,
+    pub ignored: Vec<String>,
+}
+
+/// Reads the body. Engine parameters are left in `rest`, because only the resolved model knows them.
+pub fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {e}")))?;
+    let Value::Object(mut fields) = value else {
+        return Err(ApiError::new(ErrorCode::InvalidJson, "the body must be a JSON object"));
+    };
+    fields.retain(|_, value| !value.is_null());
+    let request = SpeechRequest {
+        input: input(fields.remove("input"), limits)?,
+        model: take_text(&mut fields, "model")?,
+        voice: voice(fields.remove("voice"))?,
+        format: format(&mut fields)?,
+        speed: speed(fields.remove("speed"))?,
+        language: language(&mut fields)?,
+        seed: seed(fields.remove("seed"))?,
+        normalize: take_bool(&mut fields, "normalize")?.unwrap_or(true),
+        stream: take_bool(&mut fields, "stream")?,
+        params: Params::new(),
+    };
+    check_stream_format(&mut fields)?;
+    Ok(Unresolved { request, rest: fields })
+}
+
+/// A request whose remaining keys wait for the model to be known.
+#[derive(Debug)]
+pub struct Unresolved {
+    pub request: SpeechRequest,
+    rest: Map<String, Value>,
+}
+
+impl Unresolved {
+    /// Takes the parameters that `specs` declares and names the others as ignored.
+    pub fn resolve(self, specs: &[ParamSpec]) -> Result<Parsed, ApiError> {
+        let Self { mut request, rest } = self;
+        let mut ignored = Vec::new();
+        for (key, value) in rest {
+            match specs.iter().find(|spec| spec.name == key) {
+                Some(spec) => drop(request.params.insert(key, engine_param(spec, value)?)),
+                None => ignored.push(key),
+            }
+        }
+        Ok(Parsed { request, ignored })
+    }
+}
+
+fn engine_param(spec: &ParamSpec, value: Value) -> Result<ParamValue, ApiError> {
+    let mismatch = |message: String| ApiError::new(ErrorCode::InvalidValue, message);
+    let wants_integer = matches!(spec.kind, ParamKind::Integer { .. });
+    let value = match value {
+        Value::Bool(flag) => ParamValue::Bool(flag),
+        Value::String(text) => ParamValue::Text(text),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) if wants_integer => ParamValue::Integer(integer),
+            _ => ParamValue::Number(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        _ => return Err(mismatch(format!("`{}` must be a plain value", spec.name))),
+    };
+    spec.check(value).map_err(|e| mismatch(e.to_string()))
+}
+
+/// Refuses text that is blank, holds NUL, or is longer than the limit. Used by the command line as well.
+pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
+    let size = text.len();
+    if size > limits.max_input_bytes {
+        let message = format!("`input` has {size} bytes, at most {} are accepted", limits.max_input_bytes);
+        return Err(ApiError::field(ErrorCode::InputTooLarge, "input", message));
+    }
+    if text.contains('\0') {
+        return Err(invalid("input", "`input` holds a NUL character"));
+    }
+    if text.trim().is_empty() {
+        return Err(ApiError::field(ErrorCode::MissingField, "input", "`input` is empty"));
+    }
+    Ok(Arc::from(text))
+}
+
+fn input(value: Option<Value>, limits: &Limits) -> Result<Arc<str>, ApiError> {
+    match value {
+        Some(Value::String(text)) => check_input(&text, limits),
+        Some(_) => Err(invalid("input", "`input` must be a string")),
+        None => Err(ApiError::field(ErrorCode::MissingField, "input", "`input` is required")),
+    }
+}
+
+/// A voice is a string or `{"id": "…"}`; an empty string equals absent.
+fn voice(value: Option<Value>) -> Result<Option<String>, ApiError> {
+    let bad = || invalid("voice", "`voice` must be a string or {\"id\": \"…\"}");
+    let name = match value {
+        None => return Ok(None),
+        Some(Value::String(name)) => name,
+        Some(Value::Object(mut object)) => match object.remove("id") {
+            Some(Value::String(id)) if object.is_empty() => id,
+            _ => return Err(bad()),
+        },
+        Some(_) => return Err(bad()),
+    };
+    Ok(Some(name).filter(|name| !name.is_empty()))
+}
+
+fn format(fields: &mut Map<String, Value>) -> Result<AudioFormat, ApiError> {
+    let Some(name) = take_text(fields, "response_format")? else { return Ok(AudioFormat::default()) };
+    let names = AudioFormat::ALL.map(AudioFormat::name).join(", ");
+    name.parse()
+        .map_err(|()| invalid("response_format", format!("`response_format` must be one of {names}")))
+}
+
+fn speed(value: Option<Value>) -> Result<Speed, ApiError> {
+    let Some(value) = value else { return Ok(Speed::NORMAL) };
+    let number = value.as_f64().ok_or_else(|| invalid("speed", "`speed` must be a number"))?;
+    Speed::try_from(number as f32).map_err(|e| invalid("speed", e.to_string()))
+}
+
+fn language(fields: &mut Map<String, Value>) -> Result<Option<Language>, ApiError> {
+    let Some(tag) = take_text(fields, "language")? else { return Ok(None) };
+    tag.parse().map(Some).map_err(|e: stentor_types::ParseLanguageError| invalid("language", e.to_string()))
+}
+
+fn seed(value: Option<Value>) -> Result<Seed, ApiError> {
+    let bad = || invalid("seed", "`seed` must be a whole number or \"random\"");
+    match value {
+        None => Ok(Seed::FromContent),
+        Some(Value::String(text)) if text == "random" => Ok(Seed::Random),
+        Some(Value::Number(number)) => {
+            let negative = || number.as_i64().map(i64::cast_unsigned);
+            number.as_u64().or_else(negative).map(Seed::Fixed).ok_or_else(bad)
+        }
+        Some(_) => Err(bad()),
+    }
+}
+
+/// Server-sent events are not offered yet; a client that asks for them must not get bytes that it can't read.
+fn check_stream_format(fields: &mut Map<String, Value>) -> Result<(), ApiError> {
+    match take_text(fields, "stream_format")?.as_deref() {
+        None | Some("audio") => Ok(()),
+        Some(_) => Err(invalid("stream_format", "`stream_format` must be `audio`")),
+    }
+}
+
+fn take_text(fields: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, ApiError> {
+    match fields.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(name, format!("`{name}` must be a string"))),
+    }
+}
+
+fn take_bool(fields: &mut Map<String, Value>, name: &'static str) -> Result<Option<bool>, ApiError> {
+    match fields.remove(name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(_) => Err(invalid(name, format!("`{name}` must be true or false"))),
+    }
+}
+
+fn invalid(param: &'static str, message: impl Into<String>) -> ApiError {
+    ApiError::field(ErrorCode::InvalidValue, param, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(body: &str) -> Result<Parsed, ApiError> {
+        parse(body.as_bytes(), &Limits::default())?.resolve(&[])
+    }
+
+    #[test]
+    fn null_equals_absent_and_unknown_keys_are_named() {
+        let body = r#"{"input":"Hi.","voice":null,"speed":null,"model":null,"response_format":null,
+            "instructions":"None","stream_format":"audio","colour":"red"}"#;
+        let parsed = parse_text(body).unwrap();
+        assert_eq!(parsed.request.voice, None);
+        assert_eq!(parsed.request.format, AudioFormat::Mp3);
+        assert_eq!(parsed.ignored, ["colour", "instructions"]);
+    }
+
+    #[test]
+    fn voice_is_a_string_or_an_object_with_an_id() {
+        let voice = |json: &str| parse_text(&format!(r#"{{"input":"x","voice":{json}}}"#));
+        assert_eq!(voice(r#""Emily""#).unwrap().request.voice.as_deref(), Some("Emily"));
+        assert_eq!(voice(r#"{"id":"voice_1"}"#).unwrap().request.voice.as_deref(), Some("voice_1"));
+        assert_eq!(voice(r#""""#).unwrap().request.voice, None);
+        for bad in ["7", "[]", r#"{"id":"a","x":1}"#, r#"{"id":3}"#] {
+            assert_eq!(voice(bad).unwrap_err().param, Some("voice"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let rows = [
+            (r#"{"voice":"a"}"#, "input", ErrorCode::MissingField),
+            (r#"{"input":""}"#, "input", ErrorCode::MissingField),
+            (r#"{"input":" \n\t"}"#, "input", ErrorCode::MissingField),
+            (r#"{"input":7}"#, "input", ErrorCode::InvalidValue),
+            (r#"{"input":"a\u0000b"}"#, "input", ErrorCode::InvalidValue),
+            (r#"{"input":"a","speed":5}"#, "speed", ErrorCode::InvalidValue),
+            (r#"{"input":"a","speed":"fast"}"#, "speed", ErrorCode::InvalidValue),
+            (r#"{"input":"a","response_format":"ogg"}"#, "response_format", ErrorCode::InvalidValue),
+            (r#"{"input":"a","language":"klingon!"}"#, "language", ErrorCode::InvalidValue),
+            (r#"{"input":"a","seed":1.5}"#, "seed", ErrorCode::InvalidValue),
+            (r#"{"input":"a","stream":"yes"}"#, "stream", ErrorCode::InvalidValue),
+            (r#"{"input":"a","model":3}"#, "model", ErrorCode::InvalidValue),
+        ];
+        for (body, param, code) in rows {
+            let error = parse_text(body).unwrap_err();
+            assert_eq!((error.param, error.code), (Some(param), code), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_json_object_of_valid_unicode_is_invalid_json() {
+        for body in ["", "[]", "\"x\"", "{", r#"{"input":"\ud800"}"#, "{\"input\":\"a\0b\"}"] {
+            assert_eq!(parse_text(body).unwrap_err().code, ErrorCode::InvalidJson, "{body:?}");
+        }
+        let not_utf8 = parse(b"{\"input\":\"\xff\"}", &Limits::default()).unwrap_err();
+        assert_eq!(not_utf8.code, ErrorCode::InvalidJson);
+        let deep = format!("{{\"input\":\"x\",\"y\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
+        assert_eq!(parse_text(&deep).unwrap_err().code, ErrorCode::InvalidJson);
+    }
+
+    #[test]
+    fn engine_parameters_are_checked_against_their_specs() {
+        let kind = ParamKind::Number { min: 0.0, max: 2.0, default: 0.5 };
+        let specs = [ParamSpec { name: "exaggeration".into(), kind, description: String::new() }];
+        let resolve = |body: &str| parse(body.as_bytes(), &Limits::default()).unwrap().resolve(&specs);
+        let parsed = resolve(r#"{"input":"x","exaggeration":1,"other":2}"#).unwrap();
+        assert_eq!(parsed.request.params["exaggeration"], ParamValue::Number(1.0));
+        assert_eq!(parsed.ignored, ["other"]);
+        assert!(resolve(r#"{"input":"x","exaggeration":9}"#).is_err());
+    }
+}

@@ -1,0 +1,224 @@
+//! The one error type of the HTTP plane: what the client may read, and separately what the log must have.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use stentor_catalog::CatalogError;
+use stentor_supervisor::{Busy, SpeechError};
+
+/// Machine-readable reasons, as in `error.code`. `docs/ERRORS.md` explains each one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    InvalidJson,
+    InvalidValue,
+    MissingField,
+    InputNotSpeakable,
+    InputTooLarge,
+    BodyTooLarge,
+    LanguageNotSupported,
+    VoiceNotFound,
+    VoiceNotSupported,
+    ModelNotFound,
+    ModelNotInstalled,
+    NotFound,
+    MethodNotAllowed,
+    QueueFull,
+    ModelUnavailable,
+    ChunkQuarantined,
+    SynthesisFailed,
+    Internal,
+}
+
+impl ErrorCode {
+    pub const ALL: [Self; 18] = [
+        Self::InvalidJson,
+        Self::InvalidValue,
+        Self::MissingField,
+        Self::InputNotSpeakable,
+        Self::InputTooLarge,
+        Self::BodyTooLarge,
+        Self::LanguageNotSupported,
+        Self::VoiceNotFound,
+        Self::VoiceNotSupported,
+        Self::ModelNotFound,
+        Self::ModelNotInstalled,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::QueueFull,
+        Self::ModelUnavailable,
+        Self::ChunkQuarantined,
+        Self::SynthesisFailed,
+        Self::Internal,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidValue => "invalid_value",
+            Self::MissingField => "missing_field",
+            Self::InputNotSpeakable => "input_not_speakable",
+            Self::InputTooLarge => "input_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::LanguageNotSupported => "language_not_supported",
+            Self::VoiceNotFound => "voice_not_found",
+            Self::VoiceNotSupported => "voice_not_supported",
+            Self::ModelNotFound => "model_not_found",
+            Self::ModelNotInstalled => "model_not_installed",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::QueueFull => "queue_full",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::ChunkQuarantined => "chunk_quarantined",
+            Self::SynthesisFailed => "synthesis_failed",
+            Self::Internal => "internal_error",
+        }
+    }
+
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidJson
+            | Self::InvalidValue
+            | Self::MissingField
+            | Self::InputNotSpeakable
+            | Self::LanguageNotSupported
+            | Self::VoiceNotFound
+            | Self::VoiceNotSupported => StatusCode::BAD_REQUEST,
+            Self::InputTooLarge | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ModelNotFound | Self::ModelNotInstalled | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ChunkQuarantined | Self::SynthesisFailed | Self::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    /// OpenAI's coarse `error.type`.
+    pub fn kind(self) -> &'static str {
+        match self.status() {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+}
+
+/// What went wrong, for the client (`message`) and for the log (`detail`).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    pub code: ErrorCode,
+    pub message: String,
+    /// The request field at fault.
+    pub param: Option<&'static str>,
+    /// Never sent to the client.
+    pub detail: Option<String>,
+    pub retry_after_s: Option<u32>,
+    /// Whether the same request sent again fails the same way, so that SDKs do not retry it.
+    pub lasting: bool,
+}
+
+impl ApiError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), param: None, detail: None, retry_after_s: None, lasting: false }
+    }
+
+    /// An error in one request field.
+    pub fn field(code: ErrorCode, param: &'static str, message: impl Into<String>) -> Self {
+        Self { param: Some(param), ..Self::new(code, message) }
+    }
+
+    pub fn internal(detail: impl Into<String>) -> Self {
+        let message = "the server failed; its log has the details under this request id";
+        Self { detail: Some(detail.into()), ..Self::new(ErrorCode::Internal, message) }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let detail = self.detail.as_deref().unwrap_or_default();
+        if status.is_server_error() {
+            tracing::error!(code = self.code.name(), detail, "{}", self.message);
+        } else {
+            tracing::info!(code = self.code.name(), "{}", self.message);
+        }
+        let error = json!({
+            "message": self.message,
+            "type": self.code.kind(),
+            "param": self.param,
+            "code": self.code.name(),
+        });
+        let mut response = (status, Json(json!({ "error": error }))).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.clamp(1, 60)));
+        }
+        if self.lasting {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        response
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        let (code, param) = match &error {
+            CatalogError::ModelNotFound { .. } => (ErrorCode::ModelNotFound, "model"),
+            CatalogError::NotInstalled { .. } => (ErrorCode::ModelNotInstalled, "model"),
+            CatalogError::VoiceNotFound { .. } => (ErrorCode::VoiceNotFound, "voice"),
+            CatalogError::VoiceNotSupported { .. } => (ErrorCode::VoiceNotSupported, "voice"),
+            _ => return Self::internal(error.to_string()),
+        };
+        Self::field(code, param, error.to_string())
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(busy: Busy) -> Self {
+        let retry_after_s = Some(busy.retry_after_s);
+        Self { retry_after_s, ..Self::new(ErrorCode::QueueFull, "too many requests are waiting; try again later") }
+    }
+}
+
+impl From<SpeechError> for ApiError {
+    fn from(error: SpeechError) -> Self {
+        let detail = Some(error.to_string());
+        match error {
+            SpeechError::Rejected(message) => Self::field(ErrorCode::InvalidValue, "input", message),
+            SpeechError::Quarantined(_) => {
+                let message = "this text crashed the speech engine twice and was given up";
+                Self { detail, lasting: true, ..Self::new(ErrorCode::ChunkQuarantined, message) }
+            }
+            SpeechError::Failed(_) => {
+                let message = "the speech engine failed on this text";
+                Self { detail, lasting: true, ..Self::new(ErrorCode::SynthesisFailed, message) }
+            }
+            SpeechError::Unavailable { reason, retry_after_s } => {
+                let message = format!("the model can't speak now: {reason}");
+                let retry_after_s = Some(retry_after_s);
+                Self { detail, retry_after_s, ..Self::new(ErrorCode::ModelUnavailable, message) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_in_the_error_page() {
+        let page = include_str!("../../../docs/ERRORS.md");
+        for code in ErrorCode::ALL {
+            let heading = format!("| `{}` | {} |", code.name(), code.status().as_u16());
+            assert!(page.contains(&heading), "docs/ERRORS.md lacks a row `{heading}`");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, ErrorCode::ALL.len(), "docs/ERRORS.md has a row for a code that does not exist");
+    }
+}

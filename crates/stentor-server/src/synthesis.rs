@@ -1,0 +1,162 @@
+//! The path of one request from checked fields to ordered samples: resolve, admit, cut, speak, join.
+
+use crate::{ApiError, App, ErrorCode};
+use std::sync::Arc;
+use stentor_audio::{JoinOptions, Joiner};
+use stentor_catalog::{Model, ResolvedVoice};
+use stentor_engine::EngineDescriptor;
+use stentor_supervisor::{Session, SessionEvent, SessionRequest, SpeechError};
+use stentor_text::TextOptions;
+use stentor_types::{
+    Chunk, Language, ModelId, SampleRate, Seed, SourceTiming, SpeechRequest, WordTiming, content_hash,
+};
+
+/// Samples ready to be encoded and the words that have been spoken since the last piece.
+#[derive(Debug, Default)]
+pub struct Piece {
+    /// Mono, within -1..=1.
+    pub samples: Vec<f32>,
+    pub words: Vec<SourceTiming>,
+}
+
+/// A request that is being spoken. Dropping it frees the engine.
+pub struct Synthesis {
+    pub model: ModelId,
+    pub voice: String,
+    pub rate: SampleRate,
+    /// The whole text fits one chunk, so its audio is complete with the first piece.
+    pub single_chunk: bool,
+    original: Arc<str>,
+    session: Session,
+    joiner: Joiner,
+    chunk: Option<Chunk>,
+    timings: Vec<WordTiming>,
+}
+
+/// Resolves the names of a request and learns what the model's engine can do, starting it when it is not running.
+pub async fn resolve(app: &App, request: &SpeechRequest) -> Result<Resolved, ApiError> {
+    let model = match request.model.as_deref() {
+        Some(name) => app.catalog.resolve_model(Some(name))?,
+        None => app.catalog.resolve_model(None)?,
+    };
+    let voice = app.catalog.resolve_voice(model, request.voice.as_deref())?;
+    model.load_spec(app.device, app.threads)?;
+    let descriptor = app.supervisor.descriptor(&model.id).await?;
+    let language = language_of(request, &voice, model, &descriptor)?;
+    Ok(Resolved { model: model.id.clone(), voice, language, descriptor })
+}
+
+/// The names of a request, looked up.
+pub struct Resolved {
+    pub model: ModelId,
+    pub voice: ResolvedVoice,
+    pub language: Language,
+    pub descriptor: Arc<EngineDescriptor>,
+}
+
+fn language_of(
+    request: &SpeechRequest,
+    voice: &ResolvedVoice,
+    model: &Model,
+    descriptor: &EngineDescriptor,
+) -> Result<Language, ApiError> {
+    let asked = request.language.clone().or_else(|| voice.language.clone()).unwrap_or_else(Language::en_us);
+    let speaks = |language: &&Language| **language == asked;
+    let same_primary = |language: &&Language| language.primary() == asked.primary();
+    let spoken = &descriptor.languages;
+    if let Some(found) = spoken.iter().find(speaks).or_else(|| spoken.iter().find(same_primary)) {
+        return Ok(found.clone());
+    }
+    let hint = if model.languages.iter().any(|l| l.primary() == asked.primary()) {
+        "; the program `espeak-ng` is needed for it and was not found: install it and restart"
+    } else {
+        ""
+    };
+    let known: Vec<&str> = spoken.iter().map(Language::as_str).collect();
+    let message =
+        format!("model `{}` can't speak `{asked}` here, only {}{hint}", model.id, known.join(", "));
+    Err(ApiError::field(ErrorCode::LanguageNotSupported, "language", message))
+}
+
+/// Admits the request and opens its session.
+pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Synthesis, ApiError> {
+    let Resolved { model, voice, language, descriptor } = resolved;
+    let options = TextOptions { language: language.clone(), normalize: request.normalize };
+    let mut chunks = stentor_text::chunks(Arc::clone(&request.input), &options, descriptor.chunk_budget);
+    let Some(first) = chunks.next() else {
+        let message = "nothing in `input` can be spoken";
+        return Err(ApiError::field(ErrorCode::InputNotSpeakable, "input", message));
+    };
+    let second = chunks.next();
+    let single_chunk = second.is_none();
+    let permit = app.supervisor.admit(&model)?;
+    let session = SessionRequest {
+        voice: voice.source,
+        language,
+        speed: request.speed,
+        seed: seed_of(app, request, &voice.id),
+        params: request.params.clone(),
+        chunks: Box::new([first].into_iter().chain(second).chain(chunks)),
+        resplit: stentor_text::split,
+    };
+    Ok(Synthesis {
+        model,
+        voice: voice.id,
+        rate: descriptor.sample_rate,
+        single_chunk,
+        original: Arc::clone(&request.input),
+        session: app.supervisor.session(permit, session),
+        joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),
+        chunk: None,
+        timings: Vec::new(),
+    })
+}
+
+fn seed_of(app: &App, request: &SpeechRequest, voice: &str) -> u64 {
+    match request.seed {
+        Seed::Fixed(seed) => seed,
+        Seed::Random => (app.random)(),
+        Seed::FromContent => content_hash(&[&request.input, voice]),
+    }
+}
+
+impl Synthesis {
+    /// The next stretch of audio; `None` when the text has been spoken.
+    pub async fn next(&mut self) -> Option<Result<Piece, SpeechError>> {
+        loop {
+            let event = match self.session.next().await? {
+                Ok(event) => event,
+                Err(error) => return Some(Err(error)),
+            };
+            let mut piece = Piece::default();
+            self.take(event, &mut piece);
+            if !piece.samples.is_empty() || !piece.words.is_empty() {
+                return Some(Ok(piece));
+            }
+        }
+    }
+
+    fn take(&mut self, event: SessionEvent, piece: &mut Piece) {
+        match event {
+            SessionEvent::ChunkStart(chunk) => {
+                self.joiner.begin();
+                self.timings.clear();
+                self.chunk = Some(chunk);
+            }
+            SessionEvent::Pcm(samples) => self.joiner.push(&samples, &mut piece.samples),
+            SessionEvent::Timing(words) => self.timings = words,
+            SessionEvent::ChunkEnd { .. } => {
+                let Some(chunk) = self.chunk.take() else { return };
+                let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
+                let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
+                piece.words = stentor_text::source_timings(
+                    &self.original,
+                    &chunk.spoken,
+                    &self.timings,
+                    self.rate,
+                    offset,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! One file per command.
+
+mod check;
+mod healthcheck;
+mod listings;
+mod pull;
+mod say;
+mod serve;
+pub(crate) mod worker;
+
+use crate::{cli::Command, config::Config};
+use anyhow::{Result, bail};
+use std::{io::Write as _, process::ExitCode};
+
+pub(crate) fn run(command: Command, config: Config) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(&config).await,
+            Command::Say(say) => say::run(&config, say).await,
+            Command::Voices(listing) => listings::voices(&config, &listing),
+            Command::Models(listing) => listings::models(&config, &listing),
+            Command::Check(listing) => check::run(&config, &listing),
+            Command::Healthcheck => healthcheck::run(&config).await,
+            Command::Pull(pull) => pull::run(&config, &pull).await,
+            Command::Worker(_) => bail!("a worker is started before the configuration is read"),
+        }
+    });
+    // A task that still holds a blocking thread must not keep the program from ending.
+    runtime.shutdown_background();
+    code
+}
+
+/// Writes a command's result; a closed pipe (`stentor voices | head -1`) is not an error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn print_json(value: &serde_json::Value) -> Result<()> {
+    print(&format!("{value:#}\n"))
+}

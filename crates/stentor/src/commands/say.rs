@@ -1,0 +1,118 @@
+//! `stentor say`: the server's own path from text to bytes, without HTTP.
+
+use super::print;
+use crate::{cli::Say, compose, config::Config};
+use anyhow::{Context as _, Result, anyhow};
+use std::{
+    fs,
+    io::{self, Read as _, Write},
+    path::Path,
+    process::ExitCode,
+};
+use stentor_server::{App, Limits, api::speech::check_input, encoded::EncodedSynthesis, synthesis};
+use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
+use tempfile::NamedTempFile;
+
+pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
+    let request = request(config, &say)?;
+    let app = compose::app(config)?;
+    let result = speak(&app, &request, &say).await;
+    app.supervisor.shutdown().await;
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn request(config: &Config, say: &Say) -> Result<SpeechRequest> {
+    Ok(SpeechRequest {
+        model: config.model.clone(),
+        voice: say.voice.clone(),
+        input: check_input(&text(say, &config.limits)?, &config.limits)?,
+        format: format(say)?,
+        speed: Speed::try_from(say.speed)?,
+        language: say.language.as_deref().map(str::parse::<Language>).transpose()?,
+        seed: say.seed.map_or(Seed::FromContent, Seed::Fixed),
+        normalize: !say.no_normalize,
+        stream: None,
+        params: Params::new(),
+    })
+}
+
+/// Reads at most one byte more than the limit, so that an endless input is refused too.
+fn text(say: &Say, limits: &Limits) -> Result<String> {
+    let most = limits.max_input_bytes as u64 + 1;
+    let mut bytes = Vec::new();
+    match (&say.file, say.text.as_deref()) {
+        (Some(path), _) => {
+            let file = fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            file.take(most).read_to_end(&mut bytes)?;
+        }
+        (None, None | Some("-")) => drop(io::stdin().lock().take(most).read_to_end(&mut bytes)?),
+        (None, Some(text)) => return Ok(text.to_owned()),
+    }
+    if bytes.len() as u64 == most {
+        // The cut may fall inside a character; the length alone decides.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).context("the text is not UTF-8")
+}
+
+fn format(say: &Say) -> Result<AudioFormat> {
+    let names = || AudioFormat::ALL.map(AudioFormat::name).join(", ");
+    if let Some(name) = &say.format {
+        return name.parse().map_err(|()| anyhow!("--format must be one of {}", names()));
+    }
+    let Some(extension) = say.output.extension().and_then(|e| e.to_str()) else { return Ok(AudioFormat::Wav) };
+    AudioFormat::from_extension(extension)
+        .ok_or_else(|| anyhow!("`.{extension}` is no known format; give --format, one of {}", names()))
+}
+
+async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
+    let resolved = synthesis::resolve(app, request).await?;
+    let synthesis = synthesis::open(app, request, resolved)?;
+    let mut encoded = EncodedSynthesis::new(synthesis, request.format)?;
+    if say.output == Path::new("-") {
+        write_all(&mut encoded, &mut io::stdout().lock()).await?;
+    } else {
+        write_file(&mut encoded, request.format, &say.output).await?;
+    }
+    match &say.timings {
+        Some(path) => write_timings(path, &encoded.take_words()),
+        None => Ok(()),
+    }
+}
+
+/// The file appears under its name only when it is complete.
+async fn write_file(encoded: &mut EncodedSynthesis, format: AudioFormat, path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(directory)
+        .with_context(|| format!("creating a file in {}", directory.display()))?;
+    let bytes = write_all(encoded, &mut file).await?;
+    if format == AudioFormat::Wav {
+        stentor_audio::patch_wav_sizes(file.as_file_mut(), bytes)?;
+    }
+    file.as_file().sync_all()?;
+    let file = file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+    make_readable(&file)?;
+    print(&format!("{}\n", path.display()))
+}
+
+/// A temporary file is private; a result is an ordinary file.
+fn make_readable(file: &fs::File) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
+}
+
+async fn write_all(encoded: &mut EncodedSynthesis, out: &mut impl Write) -> Result<u64> {
+    let mut total = 0;
+    while let Some(bytes) = encoded.next().await {
+        let bytes = bytes?;
+        out.write_all(&bytes)?;
+        total += bytes.len() as u64;
+    }
+    out.flush()?;
+    Ok(total)
+}
+
+fn write_timings(path: &Path, words: &[SourceTiming]) -> Result<()> {
+    let text = serde_json::to_string_pretty(words)?;
+    fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+}
