@@ -1,0 +1,34 @@
+//! Why a session ends without all of its speech, sorted by what the client should be told.
+
+use stentor_types::ModelId;
+
+/// The end of a session. `Display` is fit for a log; `Rejected` and `Unavailable` are fit for a client too.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpeechError {
+    #[error("no model is called `{0}`")]
+    UnknownModel(ModelId),
+    /// The client's fault; the text is for the client.
+    #[error("{0}")]
+    Rejected(String),
+    /// The engine could not speak this chunk but is well; the text is for the log.
+    #[error("the engine failed on this text: {0}")]
+    Failed(String),
+    /// The chunk killed its worker twice and is not tried again; the text says how the worker died.
+    #[error("this text ended its worker twice and is not tried again: {0}")]
+    Quarantined(String),
+    /// The model is not there now, by its own fault or because the server is going away.
+    #[error("the model is unavailable: {reason}")]
+    Unavailable { reason: String, retry_after_s: u32 },
+}
+
+/// Why a request is turned away before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    #[error("no model is called `{0}`")]
+    UnknownModel(ModelId),
+    /// Every place is taken; one is expected to be free after `retry_after_s` seconds (1 to 60).
+    #[error("too many requests are waiting, try again in {retry_after_s} s")]
+    Busy { retry_after_s: u32 },
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}

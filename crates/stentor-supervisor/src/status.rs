@@ -1,0 +1,62 @@
+//! What outsiders can see of a model: state, counters, the worker's own progress.
+
+use std::sync::Arc;
+use stentor_engine::EngineDescriptor;
+
+/// Where a model is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelState {
+    /// No worker; the next use starts one.
+    Unloaded,
+    Starting,
+    Ready,
+    /// Finishing what runs; takes nothing new.
+    Draining,
+    /// The worker died and is started again soon; requests wait.
+    Backoff,
+    /// It can't be loaded or dies before it is of use; requests are answered at once, attempts go on.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelStatus {
+    pub state: ModelState,
+    /// Why, in one line: set in `Backoff` and `Failed`.
+    pub reason: Option<String>,
+    /// As of the last handshake; stays known while a worker is restarted.
+    pub descriptor: Option<Arc<EngineDescriptor>>,
+    /// The worker's process id, while there is one.
+    pub pid: Option<u32>,
+}
+
+/// Totals since the model was added, and two gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Chunks handed to a worker, replays included.
+    pub chunks_sent: u64,
+    pub chunks_done: u64,
+    /// Chunks that ended with an error, quarantined ones included.
+    pub chunks_failed: u64,
+    pub chunks_replayed: u64,
+    /// Chunks cancelled in a worker because their session was dropped.
+    pub cancels: u64,
+    /// Samples that came from workers, without those skipped in a replay.
+    pub samples_received: u64,
+    /// Workers started after one died.
+    pub restarts: u64,
+    /// Admitted, and no chunk handed to a worker yet.
+    pub waiting: u64,
+    /// Sessions with at least one chunk handed to a worker.
+    pub running: u64,
+}
+
+/// What a worker reports with each beat; starts from zero in each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkerProgress {
+    /// The engine's step counter.
+    pub steps: u64,
+    /// Samples synthesized.
+    pub samples: u64,
+    /// Chunks in the engine or on their way into it.
+    pub active: u64,
+}

@@ -1,0 +1,42 @@
+//! Which engines a worker can load, by the name in [`LoadSpec::engine`].
+
+use std::collections::BTreeMap;
+use stentor_engine::{Engine, LoadError};
+use stentor_types::LoadSpec;
+
+type Load = Box<dyn Fn(&LoadSpec) -> Result<Box<dyn Engine>, LoadError> + Send + Sync>;
+
+/// Loaders by engine name.
+#[derive(Default)]
+pub struct Registry(BTreeMap<String, Load>);
+
+impl Registry {
+    /// A registry that knows no engine yet.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Adds an engine, or replaces the one of that name.
+    #[must_use]
+    pub fn with<F>(mut self, engine: &str, load: F) -> Self
+    where
+        F: Fn(&LoadSpec) -> Result<Box<dyn Engine>, LoadError> + Send + Sync + 'static,
+    {
+        self.0.insert(engine.to_owned(), Box::new(load));
+        self
+    }
+
+    /// Loads what `spec` names; an unknown engine is an error that lists the known ones.
+    pub fn load(&self, spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
+        let load = self.0.get(&spec.engine).ok_or_else(|| {
+            let known = self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            LoadError(format!("no engine is called `{}` here; known: {known}", spec.engine))
+        })?;
+        load(spec)
+    }
+}
+
+/// The engines of the product, one line each.
+pub fn default_registry() -> Registry {
+    Registry::empty()
+}
