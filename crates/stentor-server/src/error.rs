@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 use stentor_catalog::CatalogError;
-use stentor_supervisor::{Busy, SpeechError};
+use stentor_supervisor::{AdmitError, SpeechError};
 
 /// Machine-readable reasons, as in `error.code`. `docs/ERRORS.md` explains each one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,10 +178,14 @@ impl From<CatalogError> for ApiError {
     }
 }
 
-impl From<Busy> for ApiError {
-    fn from(busy: Busy) -> Self {
-        let retry_after_s = Some(busy.retry_after_s);
-        Self { retry_after_s, ..Self::new(ErrorCode::QueueFull, "too many requests are waiting; try again later") }
+impl From<AdmitError> for ApiError {
+    fn from(error: AdmitError) -> Self {
+        let (code, retry_after_s) = match &error {
+            AdmitError::Busy { retry_after_s } => (ErrorCode::QueueFull, Some(*retry_after_s)),
+            AdmitError::ShuttingDown => (ErrorCode::ModelUnavailable, Some(10)),
+            AdmitError::UnknownModel(_) => return Self::internal(error.to_string()),
+        };
+        Self { retry_after_s, ..Self::new(code, error.to_string()) }
     }
 }
 
@@ -190,6 +194,7 @@ impl From<SpeechError> for ApiError {
         let detail = Some(error.to_string());
         match error {
             SpeechError::Rejected(message) => Self::field(ErrorCode::InvalidValue, "input", message),
+            SpeechError::UnknownModel(_) => Self::internal(error.to_string()),
             SpeechError::Quarantined(_) => {
                 let message = "this text crashed the speech engine twice and was given up";
                 Self { detail, lasting: true, ..Self::new(ErrorCode::ChunkQuarantined, message) }

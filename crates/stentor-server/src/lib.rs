@@ -3,7 +3,7 @@
 //! Nothing here synthesizes: a handler validates, resolves names, is admitted, and then forwards what a worker
 //! process sends. [`synthesis`] is that path without HTTP, so that the command line speaks through the same code.
 
-pub mod api;
+mod api;
 pub mod encoded;
 pub mod error;
 mod middleware;

@@ -7,21 +7,19 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use std::{sync::atomic::Ordering, time::Instant};
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Takes the client's `x-request-id` or mints one, gives it to the log and sends it back.
-pub(crate) async fn request_context(
-    State(state): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn request_context(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = request.headers().get(&REQUEST_ID).filter(|id| is_sane(id)).cloned();
     let id = id.unwrap_or_else(|| mint(&state));
     let name = id.to_str().unwrap_or_default();
-    let span = tracing::info_span!("request", id = name, method = %request.method(), path = request.uri().path());
+    let span =
+        tracing::info_span!("request", id = name, method = %request.method(), path = request.uri().path());
     let quiet = is_probe(request.uri().path());
     let started = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;

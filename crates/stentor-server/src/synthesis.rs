@@ -1,6 +1,6 @@
 //! The path of one request from checked fields to ordered samples: resolve, admit, cut, speak, join.
 
-use crate::{ApiError, App, ErrorCode};
+use crate::{ApiError, App, ErrorCode, Limits};
 use std::sync::Arc;
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Model, ResolvedVoice};
@@ -33,15 +33,29 @@ pub struct Synthesis {
     timings: Vec<WordTiming>,
 }
 
+/// Refuses text that is blank, holds NUL, or is longer than the limit.
+pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
+    let size = text.len();
+    if size > limits.max_input_bytes {
+        let message = format!("`input` has {size} bytes, at most {} are accepted", limits.max_input_bytes);
+        return Err(ApiError::field(ErrorCode::InputTooLarge, "input", message));
+    }
+    if text.contains('\0') {
+        let message = "`input` holds a NUL character";
+        return Err(ApiError::field(ErrorCode::InvalidValue, "input", message));
+    }
+    if text.trim().is_empty() {
+        return Err(ApiError::field(ErrorCode::MissingField, "input", "`input` is empty"));
+    }
+    Ok(Arc::from(text))
+}
+
 /// Resolves the names of a request and learns what the model's engine can do, starting it when it is not running.
 pub async fn resolve(app: &App, request: &SpeechRequest) -> Result<Resolved, ApiError> {
-    let model = match request.model.as_deref() {
-        Some(name) => app.catalog.resolve_model(Some(name))?,
-        None => app.catalog.resolve_model(None)?,
-    };
+    let model = app.catalog.resolve_model(request.model.as_deref())?;
     let voice = app.catalog.resolve_voice(model, request.voice.as_deref())?;
     model.load_spec(app.device, app.threads)?;
-    let descriptor = app.supervisor.descriptor(&model.id).await?;
+    let descriptor = app.supervisor.ready(&model.id).await?;
     let language = language_of(request, &voice, model, &descriptor)?;
     Ok(Resolved { model: model.id.clone(), voice, language, descriptor })
 }
@@ -73,8 +87,7 @@ fn language_of(
         ""
     };
     let known: Vec<&str> = spoken.iter().map(Language::as_str).collect();
-    let message =
-        format!("model `{}` can't speak `{asked}` here, only {}{hint}", model.id, known.join(", "));
+    let message = format!("model `{}` can't speak `{asked}` here, only {}{hint}", model.id, known.join(", "));
     Err(ApiError::field(ErrorCode::LanguageNotSupported, "language", message))
 }
 

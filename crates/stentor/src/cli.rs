@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Pull(Pull),
     /// Run one model for a server. The server starts this itself.
     #[command(hide = true)]
-    Worker(Worker),
+    Worker,
 }
 
 impl Command {
@@ -86,11 +86,4 @@ pub(crate) struct Pull {
     /// A model's id; see `stentor models`.
     #[arg(value_name = "MODEL")]
     pub(crate) id: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Worker {
-    /// The socket on which the server waits.
-    #[arg(long)]
-    pub(crate) socket: PathBuf,
 }

@@ -23,7 +23,7 @@ pub(crate) fn app(config: &Config) -> Result<AppState> {
     let default_model = catalog.resolve_model(None)?.id.clone();
     let supervisor = Supervisor::new(SupervisorConfig {
         max_waiting: config.max_waiting,
-        ..SupervisorConfig::new(worker_command()?)
+        ..SupervisorConfig::new(worker_command()?, crate::BUILD_ID)
     });
     for model in catalog.models().iter().filter(|model| model.installed) {
         supervisor.add_model(model.load_spec(config.device, config.threads)?);

@@ -10,14 +10,17 @@ use clap::Parser as _;
 use std::process::ExitCode;
 use stentor_worker::Registry;
 
+/// Server and worker must come from one build; both are this program, unless it was replaced on disk in between.
+const BUILD_ID: &str = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"));
+
 /// Exit status for a mistake in flags, environment or configuration file.
 const EXIT_USAGE: u8 = 2;
 
 /// Runs the command line. `registry` is what a worker process of this program can load.
-pub fn main(registry: &Registry) -> ExitCode {
+pub fn main(registry: Registry) -> ExitCode {
     let cli = cli::Cli::parse();
-    if let cli::Command::Worker(worker) = &cli.command {
-        return commands::worker::run(worker, registry);
+    if matches!(cli.command, cli::Command::Worker) {
+        return stentor_worker::run(registry, BUILD_ID);
     }
     match config::load(&cli.options) {
         Ok(config) => run(cli, config),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 use stentor_catalog::Model;
+use stentor_supervisor::{Counters, ModelState, ModelStatus, WorkerProgress};
+use stentor_types::Language;
 
 #[derive(Debug, Serialize)]
 pub struct ModelObject<'a> {
@@ -26,7 +28,7 @@ impl<'a> From<&'a Model> for ModelObject<'a> {
             owned_by: "stentor",
             name: &model.name,
             licence: &model.licence,
-            languages: model.languages.iter().map(stentor_types::Language::as_str).collect(),
+            languages: model.languages.iter().map(Language::as_str).collect(),
             installed: model.installed,
         }
     }
@@ -36,4 +38,56 @@ impl<'a> From<&'a Model> for ModelObject<'a> {
 pub struct ModelList<'a> {
     pub object: &'static str,
     pub data: Vec<ModelObject<'a>>,
+}
+
+/// One model with its life and its work.
+#[derive(Debug, Serialize)]
+pub struct ModelDetail<'a> {
+    #[serde(flatten)]
+    pub model: ModelObject<'a>,
+    /// `unloaded`, `starting`, `ready`, `draining`, `backoff`, `failed`; `null` when not installed.
+    pub state: Option<&'static str>,
+    pub reason: Option<String>,
+    pub requests_waiting: u64,
+    pub requests_running: u64,
+    pub chunks_done: u64,
+    pub chunks_cancelled: u64,
+    pub worker_restarts: u64,
+    /// Since the current worker started.
+    pub samples_synthesized: u64,
+    /// Chunks in the engine or on their way into it.
+    pub chunks_active: u64,
+}
+
+impl<'a> ModelDetail<'a> {
+    pub fn new(
+        model: &'a Model,
+        status: Option<ModelStatus>,
+        counters: Counters,
+        progress: WorkerProgress,
+    ) -> Self {
+        Self {
+            model: model.into(),
+            state: status.as_ref().map(|status| state_name(status.state)),
+            reason: status.and_then(|status| status.reason),
+            requests_waiting: counters.waiting,
+            requests_running: counters.running,
+            chunks_done: counters.chunks_done,
+            chunks_cancelled: counters.cancels,
+            worker_restarts: counters.restarts,
+            samples_synthesized: progress.samples,
+            chunks_active: progress.active,
+        }
+    }
+}
+
+pub fn state_name(state: ModelState) -> &'static str {
+    match state {
+        ModelState::Unloaded => "unloaded",
+        ModelState::Starting => "starting",
+        ModelState::Ready => "ready",
+        ModelState::Draining => "draining",
+        ModelState::Backoff => "backoff",
+        ModelState::Failed => "failed",
+    }
 }

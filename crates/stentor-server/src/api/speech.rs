@@ -2,10 +2,11 @@
 //!
 //! `null` equals absent everywhere. Unknown keys never fail a request; they are reported back by name.
 
-use crate::{ApiError, ErrorCode, Limits};
+use crate::{ApiError, ErrorCode, Limits, synthesis::check_input};
 use serde_json::{Map, Value};
-use std::sync::Arc;
-use stentor_types::{AudioFormat, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed};
+use stentor_types::{
+    AudioFormat, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
+};
 
 /// A request and the names of the fields that had no effect on it.
 #[derive(Debug)]
@@ -75,22 +76,6 @@ fn engine_param(spec: &ParamSpec, value: Value) -> Result<ParamValue, ApiError> 
     spec.check(value).map_err(|e| mismatch(e.to_string()))
 }
 
-/// Refuses text that is blank, holds NUL, or is longer than the limit. Used by the command line as well.
-pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
-    let size = text.len();
-    if size > limits.max_input_bytes {
-        let message = format!("`input` has {size} bytes, at most {} are accepted", limits.max_input_bytes);
-        return Err(ApiError::field(ErrorCode::InputTooLarge, "input", message));
-    }
-    if text.contains('\0') {
-        return Err(invalid("input", "`input` holds a NUL character"));
-    }
-    if text.trim().is_empty() {
-        return Err(ApiError::field(ErrorCode::MissingField, "input", "`input` is empty"));
-    }
-    Ok(Arc::from(text))
-}
-
 fn input(value: Option<Value>, limits: &Limits) -> Result<Arc<str>, ApiError> {
     match value {
         Some(Value::String(text)) => check_input(&text, limits),
@@ -117,8 +102,7 @@ fn voice(value: Option<Value>) -> Result<Option<String>, ApiError> {
 fn format(fields: &mut Map<String, Value>) -> Result<AudioFormat, ApiError> {
     let Some(name) = take_text(fields, "response_format")? else { return Ok(AudioFormat::default()) };
     let names = AudioFormat::ALL.map(AudioFormat::name).join(", ");
-    name.parse()
-        .map_err(|()| invalid("response_format", format!("`response_format` must be one of {names}")))
+    name.parse().map_err(|()| invalid("response_format", format!("`response_format` must be one of {names}")))
 }
 
 fn speed(value: Option<Value>) -> Result<Speed, ApiError> {

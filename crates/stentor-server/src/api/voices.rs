@@ -1,6 +1,6 @@
 //! The wire form of `GET /v1/audio/voices`, in the two shapes that clients read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stentor_catalog::VoiceEntry;
 
 #[derive(Debug, Clone, Serialize)]
@@ -20,6 +20,12 @@ impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
             languages: voice.languages.iter().map(stentor_types::Language::as_str).collect(),
         }
     }
+}
+
+/// The query string of the listing.
+#[derive(Debug, Deserialize)]
+pub struct VoiceFilter {
+    pub model: Option<String>,
 }
 
 /// `voices` for the community's clients, `data` for OpenAI-style ones.

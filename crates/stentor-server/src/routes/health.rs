@@ -1,6 +1,6 @@
 //! Probes. None of them touches a worker or waits for anything.
 
-use crate::AppState;
+use crate::{AppState, api::models::state_name};
 use axum::{
     Json,
     extract::State,
@@ -17,7 +17,7 @@ pub(crate) async fn live() -> &'static str {
 
 /// The default model has spoken since start and can speak again; not draining.
 pub(crate) async fn ready(State(app): State<AppState>) -> Response {
-    let state = app.supervisor.status(&app.default_model).state;
+    let state = app.supervisor.status(&app.default_model).map_or(ModelState::Failed, |status| status.state);
     let reason = if app.readiness.is_draining() {
         Some("draining")
     } else if !app.readiness.has_passed_canary() {
@@ -37,7 +37,7 @@ pub(crate) async fn ready(State(app): State<AppState>) -> Response {
         "status": if reason.is_none() { "ready" } else { "unavailable" },
         "reason": reason,
         "model": app.default_model.as_str(),
-        "state": format!("{state:?}").to_lowercase(),
+        "state": state_name(state),
     });
     (status, Json(body)).into_response()
 }

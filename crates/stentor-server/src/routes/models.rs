@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, AppState,
-    api::models::{ModelList, ModelObject},
+    api::models::{ModelDetail, ModelList, ModelObject},
 };
 use axum::{
     Json,
@@ -21,5 +21,9 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|e| ApiError::new(ErrorCode::ModelNotFound, e.body_text()))?;
     let model = app.catalog.resolve_model(Some(&id))?;
-    Ok(Json(ModelObject::from(model)).into_response())
+    let supervisor = &app.supervisor;
+    let counters = supervisor.counters(&model.id).unwrap_or_default();
+    let progress = supervisor.progress(&model.id).unwrap_or_default();
+    let detail = ModelDetail::new(model, supervisor.status(&model.id), counters, progress);
+    Ok(Json(detail).into_response())
 }

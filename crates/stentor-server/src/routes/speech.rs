@@ -74,8 +74,9 @@ fn headers(request: &SpeechRequest, synthesis: &Synthesis, ignored: &[String]) -
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request.format.content_type()));
     let mut put = |name: &'static str, value: &str| {
         // A name that no header can carry is spelled with escapes.
-        let value = HeaderValue::from_str(value)
-            .unwrap_or_else(|_| HeaderValue::from_str(&value.escape_default().to_string()).expect("escapes are ASCII"));
+        let value = HeaderValue::from_str(value).unwrap_or_else(|_| {
+            HeaderValue::from_str(&value.escape_default().to_string()).expect("escapes are ASCII")
+        });
         headers.insert(HeaderName::from_static(name), value);
     };
     put("x-model", synthesis.model.as_str());

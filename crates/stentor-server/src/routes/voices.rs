@@ -2,24 +2,18 @@
 
 use crate::{
     ApiError, AppState, ErrorCode,
-    api::voices::{VoiceList, VoiceObject},
+    api::voices::{VoiceFilter, VoiceList, VoiceObject},
 };
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Filter {
-    model: Option<String>,
-}
 
 /// The voices of one model, the default one unless `?model=` names another.
 pub(crate) async fn list(
     State(app): State<AppState>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    filter: Result<Query<VoiceFilter>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(filter) = filter.map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
     let model = app.catalog.resolve_model(filter.model.as_deref().filter(|name| !name.is_empty()))?;

@@ -2,12 +2,20 @@
 
 use crate::config::Config;
 use anyhow::{Context as _, Result};
-use std::{net::{IpAddr, Ipv6Addr}, process::ExitCode, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    process::ExitCode,
+    time::Duration,
+};
 
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let mut address = config.listen;
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            IpAddr::from([127, 0, 0, 1])
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
     }
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
     let url = format!("http://{address}/readyz");

@@ -5,19 +5,23 @@ use crate::{cli::Listing, compose, config::Config};
 use anyhow::Result;
 use serde_json::json;
 use std::{fmt::Write as _, process::ExitCode};
-use stentor_server::api::{models::ModelObject, voices::VoiceObject};
+use stentor_types::Language;
 
 pub(super) fn voices(config: &Config, listing: &Listing) -> Result<ExitCode> {
     let catalog = compose::catalog(config)?;
     let model = catalog.resolve_model(None)?;
-    let voices: Vec<_> = catalog.voices(model).into_iter().map(VoiceObject::from).collect();
+    let voices = catalog.voices(model);
     if listing.json {
+        let voices: Vec<_> = voices
+            .iter()
+            .map(|voice| json!({ "id": voice.id, "languages": voice.languages, "licence": voice.licence }))
+            .collect();
         print_json(&json!({ "model": model.id, "voices": voices }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = format!("voices of {}:\n", model.id);
     for voice in voices {
-        writeln!(text, "  {:24} {}", voice.id, voice.languages.join(", "))?;
+        writeln!(text, "  {:24} {}", voice.id.as_str(), tags(&voice.languages))?;
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -27,7 +31,16 @@ pub(super) fn models(config: &Config, listing: &Listing) -> Result<ExitCode> {
     let catalog = compose::catalog(config)?;
     let default = &catalog.resolve_model(None)?.id;
     if listing.json {
-        let models: Vec<_> = catalog.models().iter().map(ModelObject::from).collect();
+        let models: Vec<_> = catalog
+            .models()
+            .iter()
+            .map(|model| {
+                json!({
+                    "id": model.id, "name": model.name, "licence": model.licence,
+                    "languages": model.languages, "installed": model.installed,
+                })
+            })
+            .collect();
         print_json(&json!({ "default": default, "models": models }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,4 +55,8 @@ pub(super) fn models(config: &Config, listing: &Listing) -> Result<ExitCode> {
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn tags(languages: &[Language]) -> String {
+    languages.iter().map(Language::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,6 @@ mod listings;
 mod pull;
 mod say;
 mod serve;
-pub(crate) mod worker;
 
 use crate::{cli::Command, config::Config};
 use anyhow::{Result, bail};
@@ -23,7 +22,7 @@ pub(crate) fn run(command: Command, config: Config) -> Result<ExitCode> {
             Command::Check(listing) => check::run(&config, &listing),
             Command::Healthcheck => healthcheck::run(&config).await,
             Command::Pull(pull) => pull::run(&config, &pull).await,
-            Command::Worker(_) => bail!("a worker is started before the configuration is read"),
+            Command::Worker => bail!("a worker is started before the configuration is read"),
         }
     });
     // A task that still holds a blocking thread must not keep the program from ending.

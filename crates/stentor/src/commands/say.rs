@@ -8,8 +8,13 @@ use std::{
     io::{self, Read as _, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
-use stentor_server::{App, Limits, api::speech::check_input, encoded::EncodedSynthesis, synthesis};
+use stentor_server::{
+    App, Limits,
+    encoded::EncodedSynthesis,
+    synthesis::{self, check_input},
+};
 use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
 use tempfile::NamedTempFile;
 
@@ -17,7 +22,7 @@ pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
     let request = request(config, &say)?;
     let app = compose::app(config)?;
     let result = speak(&app, &request, &say).await;
-    app.supervisor.shutdown().await;
+    app.supervisor.shutdown(Duration::ZERO).await;
     result.map(|()| ExitCode::SUCCESS)
 }
 
@@ -60,7 +65,9 @@ fn format(say: &Say) -> Result<AudioFormat> {
     if let Some(name) = &say.format {
         return name.parse().map_err(|()| anyhow!("--format must be one of {}", names()));
     }
-    let Some(extension) = say.output.extension().and_then(|e| e.to_str()) else { return Ok(AudioFormat::Wav) };
+    let Some(extension) = say.output.extension().and_then(|e| e.to_str()) else {
+        return Ok(AudioFormat::Wav);
+    };
     AudioFormat::from_extension(extension)
         .ok_or_else(|| anyhow!("`.{extension}` is no known format; give --format, one of {}", names()))
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         tokio::select! {
             result = canary => result?,
             () = stop_signal() => {
-                app.supervisor.shutdown().await;
+                app.supervisor.shutdown(Duration::ZERO).await;
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -53,8 +53,9 @@ async fn serve(config: &Config, app: AppState, listener: TcpListener) -> Result<
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let graceful = async move { drop(stopped.await) };
-    let mut server =
-        tokio::spawn(axum::serve(listener, router(app.clone())).with_graceful_shutdown(graceful).into_future());
+    let mut server = tokio::spawn(
+        axum::serve(listener, router(app.clone())).with_graceful_shutdown(graceful).into_future(),
+    );
     tokio::select! {
         () = stop_signal() => {}
         result = &mut server => return Ok(result?.map(|()| ExitCode::SUCCESS)?),
@@ -65,7 +66,7 @@ async fn serve(config: &Config, app: AppState, listener: TcpListener) -> Result<
         () = drain(config, stop, server) => {}
         () = stop_signal() => tracing::warn!("second signal: stopping at once"),
     }
-    app.supervisor.shutdown().await;
+    app.supervisor.shutdown(Duration::ZERO).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,7 +84,8 @@ async fn drain(
 
 /// SIGTERM or SIGINT.
 async fn stop_signal() {
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };
