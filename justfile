@@ -1,0 +1,45 @@
+# The project's commands. The logic is in xtask and in the scripts they name.
+
+# List the commands.
+default:
+    @just --list
+
+# Everything that CI runs.
+ci:
+    bash .ci/run
+
+test:
+    cargo test --workspace
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo xtask tidy
+
+# Licences, bans and sources (cargo install cargo-deny).
+deny:
+    cargo deny check licenses bans sources
+
+# Spelling (cargo install typos-cli).
+typos:
+    typos
+
+# Rebuild the parity goldens from the reference implementation (Python, downloads packages).
+goldens *ARGS:
+    cargo xtask goldens {{ARGS}}
+
+# Break the port in each known way and see a golden turn red.
+mutate-parity *ARGS:
+    cargo xtask mutate-parity {{ARGS}}
+
+# Start the server, speak in each format, decode, measure.
+smoke:
+    bash tests/smoke.sh
+
+# Word accuracy of the built-in voice through HTTP (Python, downloads packages).
+asr:
+    bash tests/asr/run.sh
+
+# First audio byte, and probes while the engine is busy.
+bench-latency:
+    cargo run --profile bench-http --package stentor-benches --bin latency
