@@ -1,1 +1,7 @@
-//! Helpers shared by the end-to-end tests.
+//! A real server process for each test, and what tests ask of it.
+
+pub mod app;
+pub mod decode;
+pub mod process;
+
+pub use app::TestApp;

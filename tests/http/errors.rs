@@ -1,0 +1,91 @@
+//! Bad input of every kind gets a clear error of OpenAI's shape, and the server goes on.
+
+use super::{fake, say};
+use serde_json::json;
+use stentor_tests::app::error_of;
+
+#[tokio::test]
+async fn bad_requests_name_the_field_at_fault() {
+    let app = fake().await;
+    let rows = [
+        (json!({}), 400, "missing_field", "input"),
+        (json!({"input": ""}), 400, "missing_field", "input"),
+        (json!({"input": "Hi.", "speed": 9}), 400, "invalid_value", "speed"),
+        (json!({"input": "Hi.", "response_format": "ogg"}), 400, "invalid_value", "response_format"),
+        (json!({"input": "Hi.", "stream_format": "sse"}), 400, "invalid_value", "stream_format"),
+        (json!({"input": "Hi.", "voice": "nobody"}), 400, "voice_not_found", "voice"),
+        (json!({"input": "Hi.", "voice": "../../etc/passwd"}), 400, "voice_not_found", "voice"),
+        (json!({"input": "Hi.", "model": "kokorro"}), 404, "model_not_found", "model"),
+        (json!({"input": "Hi.", "model": "kokoro"}), 404, "model_not_installed", "model"),
+        (json!({"input": "Bonjour.", "language": "tlh"}), 400, "language_not_supported", "language"),
+        (json!({"input": "🎉🎉🎉"}), 400, "input_not_speakable", "input"),
+        (json!({"input": "a\u{0}b"}), 400, "invalid_value", "input"),
+    ];
+    for (body, status, code, param) in rows {
+        let (got, error) = app.error(&body).await;
+        assert_eq!((got, &error["code"], &error["param"]), (status, &json!(code), &json!(param)), "{body}: {error}");
+    }
+    app.audio(&say("Still here.")).await;
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_answered_400() {
+    let app = fake().await;
+    let bodies: [&[u8]; 6] =
+        [b"", b"{", b"[1]", b"{\"input\":\"\\ud800\"}", b"{\"input\":\"a\0b\"}", b"{\"input\":\"\xff\xfe\"}"];
+    for body in bodies {
+        let url = format!("{}/v1/audio/speech", app.base);
+        let response = app.client.post(url).body(body).send().await.unwrap();
+        let (status, error) = error_of(response).await;
+        assert_eq!((status, error["code"].as_str()), (400, Some("invalid_json")), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods_have_the_same_shape() {
+    let app = fake().await;
+    let (status, error) = error_of(app.get("/v1/nothing").await).await;
+    assert_eq!((status, error["code"].as_str()), (404, Some("not_found")));
+    let (status, error) = error_of(app.get("/v1/audio/speech").await).await;
+    assert_eq!((status, error["code"].as_str()), (405, Some("method_not_allowed")));
+    let (status, error) = error_of(app.get("/v1/models/no%FF").await).await;
+    assert_eq!((status, error["code"].as_str()), (404, Some("model_not_found")));
+}
+
+#[tokio::test]
+async fn too_much_text_is_413_and_the_limit_is_told() {
+    let app = fake().await;
+    let (status, error) = app.error(&say(&"word ".repeat(420_000))).await;
+    assert_eq!((status, error["code"].as_str()), (413, Some("input_too_large")));
+    assert!(error["message"].as_str().unwrap().contains("1048576"), "{error}");
+    let (status, error) = app.error(&say(&"word ".repeat(1_200_000))).await;
+    assert_eq!((status, error["code"].as_str()), (413, Some("body_too_large")));
+    let whole = json!({"input": "word ".repeat(10_000), "stream": false});
+    let (status, error) = app.error(&whole).await;
+    assert_eq!((status, error["param"].as_str()), (413, Some("stream")));
+}
+
+#[tokio::test]
+async fn an_unknown_voice_is_answered_with_the_nearest_ones() {
+    let app = super::builtin().await;
+    let (status, error) = app.error(&json!({"input": "Hi.", "voice": "rsm"})).await;
+    assert_eq!(status, 400);
+    assert!(error["message"].as_str().unwrap().contains("rms"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_queue_is_429_with_retry_after_and_readiness_stays() {
+    let app = stentor_tests::app::Setup::new(super::PROGRAM)
+        .with_fake_model()
+        .arg("--max-waiting", "1")
+        .start()
+        .await;
+    let slow = app.speech(&say(&"A slow sentence. [fake:slow] ".repeat(40))).await;
+    assert_eq!(slow.status(), 200);
+    let refused = app.speech(&say("Hello.")).await;
+    let wait: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait));
+    let (status, error) = error_of(refused).await;
+    assert_eq!((status, error["type"].as_str()), (429, Some("rate_limit_error")));
+    assert_eq!(app.get("/readyz").await.status(), 200);
+}

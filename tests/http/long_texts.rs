@@ -1,0 +1,66 @@
+//! Long texts stream early, hold no memory, and stop when the client leaves.
+
+use super::{PROGRAM, builtin, fake, say};
+use futures_util::StreamExt as _;
+use std::time::Duration;
+use stentor_tests::{TestApp, app::Setup, process::peak_rss_kib};
+use tokio::time::{Instant, sleep};
+
+const SENTENCE: &str = "The old lighthouse keeper walked down to the shore, and looked at the sea. ";
+
+fn text_of(chars: usize) -> String {
+    SENTENCE.repeat(chars / SENTENCE.len() + 1)[..chars].to_owned()
+}
+
+async fn counter(app: &TestApp, model: &str, name: &str) -> u64 {
+    app.get_json(&format!("/v1/models/{model}")).await[name].as_u64().expect("a counter")
+}
+
+/// At 15 characters a second, 20,000 characters are 22 minutes of audio, 32 million samples.
+#[tokio::test]
+async fn the_first_byte_comes_before_a_twentieth_of_the_audio() {
+    let app = builtin().await;
+    let response = app.speech(&say(&text_of(20_000))).await;
+    assert_eq!(response.headers().get("content-length"), None);
+    let mut body = response.bytes_stream();
+    let first = body.next().await.unwrap().unwrap();
+    assert_eq!(&first[..4], b"RIFF");
+    assert_eq!(&first[4..8], &[0xff; 4], "sizes of a stream are open");
+    sleep(Duration::from_millis(300)).await; // a beat, so that the counter is not from before
+    let synthesized = counter(&app, "builtin", "samples_synthesized").await;
+    assert!(synthesized < 32_000_000 / 20, "{synthesized} samples at the first byte");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_frees_the_engine_within_250_ms() {
+    let app = fake().await;
+    for _ in 0..3 {
+        let response = app.speech(&say(&"A slow sentence. [fake:slow] ".repeat(100))).await;
+        assert_eq!(response.status(), 200);
+        drop(response);
+        let left = Instant::now();
+        while counter(&app, "fake", "chunks_active").await > 0 {
+            // One beat of the worker may pass before the counter shows it.
+            assert!(left.elapsed() < Duration::from_millis(250 + 300), "the engine still works");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    app.audio(&say("Hello again.")).await;
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_the_length_of_the_text() {
+    let peak = async |chars: usize| {
+        let app = Setup::new(PROGRAM).with_fake_model().start().await;
+        let mut body = app.speech(&say(&text_of(chars))).await.bytes_stream();
+        let mut bytes = 0;
+        while let Some(piece) = body.next().await {
+            bytes += piece.expect("a complete body").len();
+        }
+        assert!(bytes > chars * 1000, "{bytes} bytes for {chars} characters");
+        let worker: u64 = app.workers().into_iter().map(peak_rss_kib).sum();
+        peak_rss_kib(app.pid()) + worker
+    };
+    let (short, long) = (peak(10_000).await, peak(100_000).await);
+    assert!(long as f64 <= 1.2 * short as f64, "{short} KiB for 10,000 characters, {long} KiB for 100,000");
+}

@@ -1,0 +1,27 @@
+//! The server as its clients see it.
+
+mod contract;
+mod errors;
+mod formats;
+mod kokoro;
+mod long_texts;
+mod voices;
+
+use serde_json::{Value, json};
+use stentor_tests::{TestApp, app::Setup};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stentor-under-test");
+
+/// A server whose default model is the built-in one.
+async fn builtin() -> TestApp {
+    Setup::new(PROGRAM).start().await
+}
+
+/// A server whose default model is the fake engine.
+async fn fake() -> TestApp {
+    Setup::new(PROGRAM).with_fake_model().start().await
+}
+
+fn say(text: &str) -> Value {
+    json!({ "input": text, "response_format": "wav" })
+}

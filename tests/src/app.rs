@@ -1,0 +1,153 @@
+//! Starts the program on a free port, with a data directory of its own, and ends it with the test.
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+use std::{path::Path, process::Stdio, time::Duration};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// Loading a model on a busy machine takes a while; a server that hangs must still end the test.
+const START: Duration = Duration::from_secs(90);
+
+pub struct TestApp {
+    child: Child,
+    pub base: String,
+    pub client: Client,
+    /// Data directory, `models/` and `voices/` of this server.
+    pub dir: TempDir,
+}
+
+/// What a server is started with.
+pub struct Setup {
+    dir: TempDir,
+    program: String,
+    args: Vec<String>,
+}
+
+impl Setup {
+    /// `program` is `env!("CARGO_BIN_EXE_stentor-under-test")` in a test.
+    pub fn new(program: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for name in ["data", "models", "voices"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        Self { dir, program: program.to_owned(), args: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn arg(mut self, flag: &str, value: &str) -> Self {
+        self.args.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Puts a file under the server's directory, e.g. `voices/Emily.wav`.
+    #[must_use]
+    pub fn file(self, path: &str, bytes: &[u8]) -> Self {
+        let path = self.dir.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("its directory");
+        std::fs::write(path, bytes).expect("a file");
+        self
+    }
+
+    /// Makes the fake engine known as model `fake` and the default.
+    #[must_use]
+    pub fn with_fake_model(self) -> Self {
+        self.file("models/fake.toml", stentor_testkit::FAKE_MANIFEST.as_bytes()).arg("--model", "fake")
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        let under = |name: &str| self.dir.path().join(name);
+        command
+            .args(["--listen", "127.0.0.1:0", "--threads", "1", "--drain-delay", "0"])
+            .arg("--data-dir")
+            .arg(under("data"))
+            .arg("--models")
+            .arg(under("models"))
+            .arg("--voices")
+            .arg(under("voices"))
+            .args(&self.args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs another command than `serve` to its end.
+    pub async fn run(&self, args: &[&str]) -> std::process::Output {
+        self.command().args(args).output().await.expect("the program runs")
+    }
+
+    /// Starts `serve` and waits until the port is open.
+    pub async fn start(self) -> TestApp {
+        let mut child = self.command().arg("serve").stdout(Stdio::piped()).spawn().expect("the program starts");
+        let stdout = child.stdout.take().expect("its output");
+        let line = timeout(START, BufReader::new(stdout).lines().next_line()).await;
+        let line = line.expect("the server is ready in time").expect("a line").expect("the server runs");
+        let base = line.rsplit(' ').next().expect("an address").to_owned();
+        TestApp { child, base, client: Client::builder().no_proxy().build().expect("a client"), dir: self.dir }
+    }
+}
+
+impl TestApp {
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the server runs")
+    }
+
+    /// Process ids of the workers.
+    pub fn workers(&self) -> Vec<u32> {
+        crate::process::children(self.pid())
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.base)).send().await.expect("an answer")
+    }
+
+    pub async fn get_json(&self, path: &str) -> Value {
+        self.get(path).await.json().await.expect("JSON")
+    }
+
+    pub async fn speech(&self, body: &Value) -> Response {
+        let url = format!("{}/v1/audio/speech", self.base);
+        self.client.post(url).json(body).send().await.expect("an answer")
+    }
+
+    /// Speaks and asserts success.
+    pub async fn audio(&self, body: &Value) -> bytes::Bytes {
+        let response = self.speech(body).await;
+        let status = response.status();
+        let bytes = response.bytes().await.expect("a complete body");
+        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&bytes));
+        bytes
+    }
+
+    /// Status and error object of a request that must fail.
+    pub async fn error(&self, body: &Value) -> (u16, Value) {
+        error_of(self.speech(body).await).await
+    }
+
+    /// Waits until the server has ended by itself.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        timeout(START, self.child.wait()).await.expect("the server ends").expect("its status")
+    }
+}
+
+/// Asserts OpenAI's error shape and gives status and error object.
+pub async fn error_of(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    assert!(response.headers().contains_key("x-request-id"), "no x-request-id on {status}");
+    let mut body: Value = response.json().await.expect("an error is JSON");
+    let error = body["error"].take();
+    for key in ["message", "type", "param", "code"] {
+        assert!(error.get(key).is_some(), "the error lacks `{key}`: {error}");
+    }
+    (status, error)
+}

@@ -1,0 +1,7 @@
+//! The product with one more engine: the fake one, whose faults a test can call for.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stentor::main(stentor_testkit::with_fake_engine(stentor_worker::default_registry()))
+}
