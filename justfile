@@ -42,4 +42,5 @@ asr:
 
 # First audio byte, and probes while the engine is busy.
 bench-latency:
-    cargo run --profile bench-http --package stentor-benches --bin latency
+    cargo build --release
+    cargo run --release --package stentor-benches --bin latency -- target/release/stentor
