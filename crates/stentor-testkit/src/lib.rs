@@ -1,1 +1,7 @@
 //! For tests only: a fake engine with injectable faults.
+
+mod fake;
+mod fault;
+pub mod hash_weights;
+
+pub use fake::{FakeEngine, FakeOptions, LoadFault, ThreadLog, expected_samples, load};

@@ -1,0 +1,362 @@
+//! An engine that needs no model: every sample follows from text, voice, speed and seed alone.
+//!
+//! No two stretches of its sound are alike, so that a repeated or missing sample is noticed.
+
+use crate::fault::{Fault, Kind};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread::{self, ThreadId},
+    time::Duration,
+};
+use stentor_engine::{
+    ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, LoadError, MemoryUse,
+    PhonemeTrace, StepSink, VoiceSlot,
+};
+use stentor_types::{
+    ChunkBudget, ChunkId, DeviceSpec, Language, LoadSpec, ModelId, SampleRate, SpokenText, VoiceKind,
+    VoiceSource, WordTiming, content_hash,
+};
+
+/// What goes wrong while loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LoadFault {
+    #[default]
+    None,
+    /// Takes this many milliseconds.
+    Slow(u64),
+    /// The process exits with status 3.
+    Exit,
+    /// The engine says that it can't load.
+    Fail,
+}
+
+/// How the fake engine behaves; travels to a worker in [`LoadSpec::files`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FakeOptions {
+    pub slots: usize,
+    /// Steps per chunk.
+    pub steps: u64,
+    pub samples_per_step: u64,
+    /// Milliseconds that a step takes.
+    pub step_ms: u64,
+    /// Characters that fit; a longer chunk is `ChunkTooLong`.
+    pub limit: usize,
+    pub load: LoadFault,
+}
+
+impl Default for FakeOptions {
+    fn default() -> Self {
+        Self { slots: 1, steps: 10, samples_per_step: 240, step_ms: 0, limit: 1000, load: LoadFault::None }
+    }
+}
+
+impl FakeOptions {
+    /// A spec that a registry with [`load`] under `fake` understands.
+    pub fn load_spec(&self, model: &str) -> LoadSpec {
+        let (load, load_ms) = match self.load {
+            LoadFault::None => ("none", 0),
+            LoadFault::Slow(ms) => ("slow", ms),
+            LoadFault::Exit => ("exit", 0),
+            LoadFault::Fail => ("fail", 0),
+        };
+        let numbers = [
+            ("slots", self.slots as u64),
+            ("steps", self.steps),
+            ("samples_per_step", self.samples_per_step),
+            ("step_ms", self.step_ms),
+            ("limit", self.limit as u64),
+            ("load_ms", load_ms),
+        ];
+        let mut files: BTreeMap<String, PathBuf> =
+            numbers.map(|(key, value)| (key.to_owned(), PathBuf::from(value.to_string()))).into();
+        files.insert("load".to_owned(), PathBuf::from(load));
+        LoadSpec {
+            model: ModelId::from(model),
+            engine: "fake".to_owned(),
+            files,
+            device: DeviceSpec::Cpu,
+            threads: 1,
+            cache_dir: None,
+        }
+    }
+
+    fn from_spec(spec: &LoadSpec) -> Self {
+        let text = |key: &str| spec.files.get(key).and_then(|path| path.to_str());
+        let number = |key: &str, default: u64| text(key).and_then(|t| t.parse().ok()).unwrap_or(default);
+        let default = Self::default();
+        let load = match text("load") {
+            Some("slow") => LoadFault::Slow(number("load_ms", 0)),
+            Some("exit") => LoadFault::Exit,
+            Some("fail") => LoadFault::Fail,
+            _ => LoadFault::None,
+        };
+        Self {
+            slots: number("slots", default.slots as u64) as usize,
+            steps: number("steps", default.steps),
+            samples_per_step: number("samples_per_step", default.samples_per_step),
+            step_ms: number("step_ms", default.step_ms),
+            limit: number("limit", default.limit as u64) as usize,
+            load,
+        }
+    }
+}
+
+/// The registry entry: loads a fake engine as `spec` describes it.
+pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
+    let options = FakeOptions::from_spec(spec);
+    match options.load {
+        LoadFault::None => {}
+        LoadFault::Slow(ms) => thread::sleep(Duration::from_millis(ms)),
+        LoadFault::Exit => std::process::exit(3),
+        LoadFault::Fail => return Err(LoadError("tensor `fake.weight` is missing".to_owned())),
+    }
+    Ok(Box::new(FakeEngine::new(options)))
+}
+
+/// Which threads have called into an engine, in order, one entry per call.
+pub type ThreadLog = Arc<Mutex<Vec<ThreadId>>>;
+
+struct Speaking {
+    request: ChunkRequest,
+    fault: Option<Fault>,
+    samples: Vec<f32>,
+    step: u64,
+}
+
+/// See the module's lines.
+pub struct FakeEngine {
+    descriptor: EngineDescriptor,
+    options: FakeOptions,
+    voices: BTreeMap<u64, String>,
+    voices_made: u64,
+    speaking: Vec<Speaking>,
+    threads: ThreadLog,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        Self::new(FakeOptions::default())
+    }
+}
+
+impl FakeEngine {
+    pub fn new(options: FakeOptions) -> Self {
+        let descriptor = EngineDescriptor {
+            name: "fake".to_owned(),
+            sample_rate: SampleRate::HZ_24000,
+            languages: vec![Language::en_us()],
+            voice_kinds: vec![VoiceKind::Preset, VoiceKind::Blend],
+            presets: vec!["one".to_owned(), "two".to_owned()],
+            chunk_budget: ChunkBudget { first: 60.min(options.limit), max: 200.min(options.limit) },
+            max_slots: options.slots,
+            native_speed: true,
+            params: Vec::new(),
+            memory: MemoryUse::default(),
+        };
+        let threads = ThreadLog::default();
+        let (voices, speaking) = (BTreeMap::new(), Vec::new());
+        Self { descriptor, options, voices, voices_made: 0, speaking, threads }
+    }
+
+    /// Notes the calling thread with every load and step in `log`; the constructor's thread is the first.
+    #[must_use]
+    pub fn recording(mut self, log: &ThreadLog) -> Self {
+        self.threads = Arc::clone(log);
+        self.note_thread();
+        self
+    }
+
+    pub fn voices_held(&self) -> usize {
+        self.voices.len()
+    }
+
+    fn note_thread(&self) {
+        if let Ok(mut threads) = self.threads.lock() {
+            threads.push(thread::current().id());
+        }
+    }
+
+    fn voice_name(source: &VoiceSource) -> Result<String, EngineError> {
+        match source {
+            VoiceSource::Preset { name } if ["one", "two"].contains(&name.as_str()) => Ok(name.clone()),
+            VoiceSource::Preset { name } if name.starts_with("voice-") => Ok(name.clone()),
+            VoiceSource::Blend { parts } => {
+                let names: Result<Vec<_>, _> = parts
+                    .iter()
+                    .map(|(part, weight)| Ok(format!("{}({weight})", Self::voice_name(part)?)))
+                    .collect();
+                Ok(names?.join("+"))
+            }
+            other => Err(EngineError::Rejected(format!("the fake engine has no voice {other:?}"))),
+        }
+    }
+}
+
+/// The samples that an undisturbed chunk of `text` consists of; faults named in it are not spoken.
+pub fn expected_samples(
+    options: &FakeOptions,
+    text: &str,
+    voice: &VoiceSource,
+    speed: f32,
+    seed: u64,
+) -> Vec<f32> {
+    samples(options, text, &FakeEngine::voice_name(voice).unwrap_or_default(), (speed, seed))
+}
+
+fn samples(options: &FakeOptions, text: &str, voice: &str, (speed, seed): (f32, u64)) -> Vec<f32> {
+    let text = Fault::strip(text);
+    let base = content_hash(&[&text, voice, &speed.to_string(), &seed.to_string()]);
+    let hertz = 120.0 + (base % 300) as f64;
+    let total = options.steps * options.samples_per_step;
+    (0..total)
+        .map(|index| {
+            let phase = std::f64::consts::TAU * hertz * index as f64 / 24_000.0;
+            let noise = content_hash(&[&base.to_string(), &index.to_string()]) as f64 / u64::MAX as f64;
+            (0.25 * phase.sin() + 0.05 * noise) as f32
+        })
+        .collect()
+}
+
+impl Engine for FakeEngine {
+    fn descriptor(&self) -> &EngineDescriptor {
+        &self.descriptor
+    }
+
+    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError> {
+        let name = Self::voice_name(source)?;
+        let slot = self.voices_made;
+        self.voices_made += 1;
+        self.voices.insert(slot, name);
+        Ok(VoiceSlot(slot))
+    }
+
+    fn drop_voice(&mut self, slot: VoiceSlot) {
+        self.voices.remove(&slot.0);
+    }
+
+    fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError> {
+        if self.speaking.len() >= self.options.slots {
+            return Err(EngineError::Failed("every slot of the engine is taken".to_owned()));
+        }
+        let name = self.voices.get(&request.voice.0).cloned();
+        let name = name.ok_or_else(|| EngineError::Failed("the voice's slot is not loaded".to_owned()))?;
+        let text = request.text.text.clone();
+        if text.chars().count() > self.options.limit {
+            return Err(EngineError::ChunkTooLong { limit: self.options.limit });
+        }
+        let fault = Fault::find(&text);
+        let samples = samples(&self.options, &text, &name, (request.speed.get(), request.seed));
+        self.speaking.push(Speaking { request, fault, samples, step: 0 });
+        Ok(())
+    }
+
+    fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
+        self.note_thread();
+        if !self.speaking.is_empty() {
+            thread::sleep(Duration::from_millis(self.options.step_ms));
+        }
+        let mut lost = Ok(());
+        let per_step = self.options.samples_per_step as usize;
+        self.speaking.retain_mut(|speaking| {
+            if lost.is_err() {
+                return true;
+            }
+            match speaking.advance(per_step, sink) {
+                Ok(more) => more,
+                Err(error) => {
+                    lost = Err(error);
+                    true
+                }
+            }
+        });
+        lost
+    }
+
+    fn cancel(&mut self, chunk: ChunkId) {
+        self.speaking.retain(|speaking| speaking.request.id != chunk);
+    }
+
+    fn phonemize(&self, text: &SpokenText, _language: &Language) -> Result<PhonemeTrace, EngineError> {
+        let upper = |word: &str| (word.to_owned(), word.to_uppercase(), "fake".to_owned());
+        let words = text.text.split_whitespace().map(upper).collect();
+        Ok(PhonemeTrace { phonemes: text.text.to_uppercase(), words })
+    }
+}
+
+impl Speaking {
+    /// One step; false when the chunk is over.
+    fn advance(&mut self, per_step: usize, sink: &mut dyn StepSink) -> Result<bool, DeviceLost> {
+        let id = self.request.id;
+        let outcome = match self.request.checkpoint() {
+            Ok(()) => self.suffer()?,
+            Err(cancelled) => Err(cancelled),
+        };
+        if let Err(error) = outcome {
+            sink.finished(id, Err(error));
+            return Ok(false);
+        }
+        if self.step == 0 {
+            sink.timing(id, &words(&self.request.text.text, self.samples.len() as u64));
+        }
+        let from = (self.step as usize * per_step).min(self.samples.len());
+        let to = (from + per_step).min(self.samples.len());
+        sink.pcm(id, &self.samples[from..to]);
+        self.step += 1;
+        if to < self.samples.len() {
+            return Ok(true);
+        }
+        if self.fault.as_ref().is_some_and(|fault| fault.kind == Kind::Endless) {
+            self.step = 0;
+            return Ok(true);
+        }
+        let stats = ChunkStats { samples: self.samples.len() as u64, units: self.step };
+        sink.finished(id, Ok(stats));
+        Ok(false)
+    }
+
+    /// Lets the chunk's fault strike, if it has one and its step has come.
+    fn suffer(&mut self) -> Result<Result<(), EngineError>, DeviceLost> {
+        let Some(fault) = self.fault.as_ref().filter(|fault| fault.strikes(self.step)) else {
+            return Ok(Ok(()));
+        };
+        let why = || format!("the fake engine was asked to {:?}", fault.kind);
+        match fault.kind {
+            Kind::Abort => std::process::abort(),
+            Kind::Panic => panic!("{}", why()),
+            Kind::Exit => std::process::exit(7),
+            Kind::Hang => loop {
+                thread::sleep(Duration::from_secs(3600));
+            },
+            Kind::Garbage => {
+                if let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() {
+                    // A socket that is gone takes the garbage with it.
+                    let _ = std::fs::File::from(socket).write_all(b"this is not a frame");
+                }
+            }
+            Kind::Nan => self.samples.fill(f32::NAN),
+            Kind::DeviceLost => return Err(DeviceLost(why())),
+            Kind::TooLong => return Ok(Err(EngineError::ChunkTooLong { limit: fault.n as usize })),
+            Kind::Fail => return Ok(Err(EngineError::Failed(why()))),
+            Kind::Reject => return Ok(Err(EngineError::Rejected(why()))),
+            Kind::Slow => thread::sleep(fault.pause()),
+            Kind::Endless => {}
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Every word of `text` gets an equal share of the samples.
+fn words(text: &str, samples: u64) -> Vec<WordTiming> {
+    let start = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let share = samples / (words.len() as u64).max(1);
+    let timing = |(index, word): (usize, &&str)| WordTiming {
+        text: start(word)..start(word) + word.len(),
+        samples: share * index as u64..share * (index as u64 + 1),
+    };
+    words.iter().enumerate().map(timing).collect()
+}
