@@ -1,1 +1,37 @@
-//! Shared candle layers, ops and weight loading.
+//! Layers, kernels and weight loading that speech models share.
+//!
+//! Weights are immutable and hold no state; a forward pass takes its inputs and a [`Watch`]. Activations are two-dimensional
+//! tensors of one utterance: `(channels, time)` around convolutions, `(time, channels)` around linear and recurrent layers.
+//! On the CPU each op runs a fused kernel of ours whose result does not depend on the number of threads; on any other
+//! device it is composed from candle's ops.
+
+mod activation;
+mod allocator;
+mod attention;
+mod conv;
+mod conv_transpose;
+pub mod cpu;
+mod error;
+mod linear;
+mod lstm;
+mod norm;
+mod pickle;
+mod stft;
+mod watch;
+mod weights;
+
+pub use activation::{Activation, activate, mean_of};
+pub use allocator::keep_big_blocks;
+pub use attention::self_attention;
+pub use conv::{Conv1d, ConvShape, repeat_interleave, repeat_twice};
+pub use conv_transpose::{ConvTranspose1d, DepthwiseUpsample};
+pub use error::NnError;
+pub use linear::{Embedding, Linear};
+pub use lstm::BiLstm;
+pub use norm::{AdaIn, AdaLayerNorm, LayerNorm};
+pub use stft::Stft;
+pub use watch::{Unwatched, Watch};
+pub use weights::{Scope, Weights};
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, NnError>;

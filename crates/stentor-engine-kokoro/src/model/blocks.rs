@@ -1,0 +1,107 @@
+//! The two residual blocks of the family, both styled by adaptive instance norm.
+
+use candle_core::Tensor;
+use std::f64::consts::FRAC_1_SQRT_2;
+use stentor_nn::{
+    Activation, AdaIn, Conv1d, ConvShape, DepthwiseUpsample, Result, Scope, Watch, repeat_twice,
+};
+
+const SLOPE: Activation<'static> = Activation::LeakyRelu(0.2);
+
+/// The block of predictor and decoder (`AdainResBlk1d`): two convolutions of kernel 3, optionally to twice the length.
+#[derive(Debug, Clone)]
+pub(super) struct StyledBlock {
+    norm1: AdaIn,
+    conv1: Conv1d,
+    norm2: AdaIn,
+    conv2: Conv1d,
+    /// Where the widths differ.
+    shortcut: Option<Conv1d>,
+    /// Where the length doubles.
+    pool: Option<DepthwiseUpsample>,
+}
+
+impl StyledBlock {
+    /// `widths` are those of input and output.
+    pub(super) fn load(scope: &Scope<'_>, widths: [usize; 2], style: usize, upsample: bool) -> Result<Self> {
+        let [input, output] = widths;
+        let shortcut = || Conv1d::load_without_bias(&scope.at("conv1x1"), ConvShape::same(input, output, 1, 1));
+        let pool = || DepthwiseUpsample::load(&scope.at("pool"), input);
+        Ok(Self {
+            norm1: AdaIn::load(&scope.at("norm1"), style, input)?,
+            conv1: Conv1d::load(&scope.at("conv1"), ConvShape::same(input, output, 3, 1))?,
+            norm2: AdaIn::load(&scope.at("norm2"), style, output)?,
+            conv2: Conv1d::load(&scope.at("conv2"), ConvShape::same(output, output, 3, 1))?,
+            shortcut: (input != output).then(shortcut).transpose()?,
+            pool: upsample.then(pool).transpose()?,
+        })
+    }
+
+    /// `(input, time)` to `(output, time or twice that)`.
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let mut inner = self.norm1.forward(x, style, SLOPE, watch)?;
+        let mut outer = x.clone();
+        if let Some(pool) = &self.pool {
+            inner = pool.forward(&inner, watch)?;
+            outer = repeat_twice(x, watch)?;
+        }
+        let inner = self.conv1.forward(&inner, watch)?;
+        let inner = self.norm2.forward(&inner, style, SLOPE, watch)?;
+        if let Some(shortcut) = &self.shortcut {
+            outer = shortcut.forward(&outer, watch)?;
+        }
+        Ok((self.conv2.forward_add(&inner, &outer, watch)? * FRAC_1_SQRT_2)?)
+    }
+}
+
+/// The block of the generator (`AdaINResBlock1`): pairs of convolutions, the first of each dilated, with snake activations.
+#[derive(Debug, Clone)]
+pub(super) struct SnakeBlock {
+    pairs: Vec<[SnakeConv; 2]>,
+}
+
+#[derive(Debug, Clone)]
+struct SnakeConv {
+    norm: AdaIn,
+    alpha: Tensor,
+    conv: Conv1d,
+}
+
+impl SnakeBlock {
+    pub(super) fn load(
+        scope: &Scope<'_>,
+        channels: usize,
+        kernel: usize,
+        dilations: &[usize],
+        style: usize,
+    ) -> Result<Self> {
+        let half = |half: usize, index: usize, dilation: usize| -> Result<SnakeConv> {
+            let part = |name: &str| scope.at(format!("{name}{half}.{index}"));
+            let shape = ConvShape::same(channels, channels, kernel, dilation);
+            Ok(SnakeConv {
+                norm: AdaIn::load(&part("adain"), style, channels)?,
+                alpha: part("alpha").tensor("", &[1, channels, 1])?.flatten_all()?,
+                conv: Conv1d::load(&part("convs"), shape)?,
+            })
+        };
+        let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);
+        Ok(Self { pairs: dilations.iter().enumerate().map(pair).collect::<Result<_>>()? })
+    }
+
+    /// `(channels, time)` to the same.
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let mut x = x.clone();
+        for [first, second] in &self.pairs {
+            let inner = first.conv.forward(&first.activate(&x, style, watch)?, watch)?;
+            let inner = second.activate(&inner, style, watch)?;
+            x = second.conv.forward_add(&inner, &x, watch)?;
+        }
+        Ok(x)
+    }
+}
+
+impl SnakeConv {
+    fn activate(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        self.norm.forward(x, style, Activation::Snake(&self.alpha), watch)
+    }
+}

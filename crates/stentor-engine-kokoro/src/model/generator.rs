@@ -1,0 +1,155 @@
+//! The waveform generator (iSTFTNet): upsampling with the excitation mixed in, then an inverse Fourier transform.
+
+use super::{
+    blocks::SnakeBlock,
+    source::{Excitation, Source},
+};
+use crate::config::Config;
+use candle_core::Tensor;
+use stentor_nn::{
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
+};
+
+/// Dilations of the blocks that shape the excitation.
+const NOISE_DILATIONS: [usize; 3] = [1, 3, 5];
+const NOISE_KERNEL: usize = 7;
+const LAST_NOISE_KERNEL: usize = 11;
+
+#[derive(Debug, Clone)]
+pub(super) struct Generator {
+    source: Source,
+    stft: Stft,
+    stages: Vec<Stage>,
+    post: Conv1d,
+}
+
+#[derive(Debug, Clone)]
+struct Stage {
+    noise_conv: Conv1d,
+    noise_block: SnakeBlock,
+    up: ConvTranspose1d,
+    blocks: Vec<SnakeBlock>,
+}
+
+impl Generator {
+    pub(super) fn load(scope: &Scope<'_>, config: &Config) -> Result<Self> {
+        let ist = &config.istftnet;
+        let stages = ist.upsample_rates.len();
+        let channels = ist.upsample_initial_channel >> stages;
+        let stft = Stft::new(ist.gen_istft_n_fft, ist.gen_istft_hop_size);
+        let spectrum = 2 * stft.bins();
+        Ok(Self {
+            source: Source::load(&scope.at("m_source"), config.sample_rate, config.samples_per_pitch_frame())?,
+            stages: (0..stages).map(|index| Stage::load(scope, config, spectrum, index)).collect::<Result<_>>()?,
+            post: Conv1d::load(&scope.at("conv_post"), ConvShape::same(channels, spectrum, 7, 1))?,
+            stft,
+        })
+    }
+
+    /// Features `(channels, 2 * frames)` and pitch `(1, 2 * frames)` to samples.
+    pub(super) fn forward(
+        &self,
+        features: &Tensor,
+        pitch: &Tensor,
+        style: &Tensor,
+        excitation: Excitation<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>> {
+        let pitch = pitch.flatten_all()?.to_vec1::<f32>()?;
+        let excitation = self.source.forward(&pitch, excitation, watch)?;
+        let excitation = self.stft.transform(&excitation, watch)?.to_device(features.device())?;
+        let mut x = features.clone();
+        for (index, stage) in self.stages.iter().enumerate() {
+            let last = index + 1 == self.stages.len();
+            x = stage.forward(&x, &excitation, style, last, &Names { index, watch })?;
+        }
+        drop(excitation);
+        let x = activate(&x, Activation::LeakyRelu(0.01), watch)?;
+        let x = self.post.forward(&x, watch)?;
+        watch.layer("decoder.generator.conv_post", &x);
+        self.stft.inverse_of_log_magnitude_and_sine(&x, watch)
+    }
+}
+
+/// Names the layers of one stage as the checkpoint does.
+struct Names<'a> {
+    index: usize,
+    watch: &'a dyn Watch,
+}
+
+impl Names<'_> {
+    fn layer(&self, part: &str, index: usize, x: &Tensor) {
+        self.watch.layer(&format!("decoder.generator.{part}.{index}"), x);
+    }
+}
+
+impl Stage {
+    fn load(scope: &Scope<'_>, config: &Config, spectrum: usize, index: usize) -> Result<Self> {
+        let (ist, style) = (&config.istftnet, config.style_dim);
+        let channels = ist.upsample_initial_channel >> (index + 1);
+        let (rate, kernel) = (ist.upsample_rates[index], ist.upsample_kernel_sizes[index]);
+        let last = index + 1 == ist.upsample_rates.len();
+        let noise_kernel = if last { LAST_NOISE_KERNEL } else { NOISE_KERNEL };
+        let noise_block = scope.at(format!("noise_res.{index}"));
+        let count = ist.resblock_kernel_sizes.len();
+        let sizes = ist.resblock_kernel_sizes.iter().zip(&ist.resblock_dilation_sizes).enumerate();
+        let block = |(offset, (&kernel, dilations)): (usize, (&usize, &Vec<usize>))| {
+            SnakeBlock::load(
+                &scope.at(format!("resblocks.{}", index * count + offset)),
+                channels,
+                kernel,
+                dilations,
+                style,
+            )
+        };
+        let up = scope.at(format!("ups.{index}"));
+        Ok(Self {
+            noise_conv: Conv1d::load(
+                &scope.at(format!("noise_convs.{index}")),
+                noise_shape(&ist.upsample_rates[index + 1..], spectrum, channels),
+            )?,
+            noise_block: SnakeBlock::load(&noise_block, channels, noise_kernel, &NOISE_DILATIONS, style)?,
+            up: ConvTranspose1d::load(&up, [2 * channels, channels, kernel], rate, (kernel - rate) / 2)?,
+            blocks: sizes.map(block).collect::<Result<_>>()?,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        excitation: &Tensor,
+        style: &Tensor,
+        last: bool,
+        names: &Names<'_>,
+    ) -> Result<Tensor> {
+        let watch = names.watch;
+        let noise = self.noise_conv.forward(excitation, watch)?;
+        names.layer("noise_convs", names.index, &noise);
+        let noise = self.noise_block.forward(&noise, style, watch)?;
+        names.layer("noise_res", names.index, &noise);
+        let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(0.1), watch)?, watch)?;
+        names.layer("ups", names.index, &x);
+        if last {
+            // The spectrum has one column more; reflected, the signal's second column comes to stand before its first.
+            x = Tensor::cat(&[&x.narrow(1, 1, 1)?, &x], 1)?;
+        }
+        let x = (x + noise)?;
+        let mut outputs = Vec::with_capacity(self.blocks.len());
+        for (offset, block) in self.blocks.iter().enumerate() {
+            let output = block.forward(&x, style, watch)?;
+            names.layer("resblocks", names.index * self.blocks.len() + offset, &output);
+            outputs.push(output);
+        }
+        mean_of(&outputs, watch)
+    }
+}
+
+/// The convolution that brings the excitation's spectrum down to a stage's rate, given the upsampling that still follows.
+fn noise_shape(following: &[usize], spectrum: usize, channels: usize) -> ConvShape {
+    if following.is_empty() {
+        return ConvShape::same(spectrum, channels, 1, 1);
+    }
+    let stride = following.iter().product::<usize>();
+    let (kernel, padding) = (2 * stride, stride.div_ceil(2));
+    ConvShape { input: spectrum, output: channels, kernel, stride, padding, dilation: 1 }
+}

@@ -1,0 +1,116 @@
+//! The network, one module for each part, named as in the published checkpoint.
+//!
+//! Weights are immutable and shared; everything that belongs to one utterance is passed in.
+
+mod albert;
+mod blocks;
+mod decoder;
+mod generator;
+mod predictor;
+mod source;
+mod text_encoder;
+
+pub use source::Excitation;
+
+use crate::config::Config;
+use albert::Albert;
+use candle_core::{Device, Tensor};
+use decoder::Decoder;
+use generator::Generator;
+use predictor::Predictor;
+use stentor_nn::{Linear, NnError, Result, Watch, Weights, repeat_interleave};
+use text_encoder::TextEncoder;
+
+/// A loaded model of the Kokoro family.
+#[derive(Debug, Clone)]
+pub struct Kokoro {
+    bert: Albert,
+    bert_encoder: Linear,
+    predictor: Predictor,
+    text_encoder: TextEncoder,
+    decoder: Decoder,
+    generator: Generator,
+    device: Device,
+}
+
+/// A row of a voice, in its two halves, each `(style)`.
+#[derive(Debug, Clone)]
+pub struct Style {
+    decoder: Tensor,
+    prosody: Tensor,
+}
+
+impl Style {
+    /// `row` holds the decoder's half, then the prosody's.
+    pub fn new(row: &[f32], device: &Device) -> Result<Self> {
+        let (decoder, prosody) = row.split_at(row.len() / 2);
+        Ok(Self { decoder: Tensor::new(decoder, device)?, prosody: Tensor::new(prosody, device)? })
+    }
+}
+
+/// What is settled before any sound is made: the tokens and how long each lasts.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    ids: Tensor,
+    encoded: Tensor,
+    /// Frames of each token, the boundary marks included.
+    pub durations: Vec<usize>,
+}
+
+impl Kokoro {
+    pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
+        let root = weights.root();
+        let decoder = root.at("decoder");
+        let model = Self {
+            bert: Albert::load(&root.at("bert"), config)?,
+            bert_encoder: Linear::load(&root.at("bert_encoder"), config.plbert.hidden_size, config.hidden_dim)?,
+            predictor: Predictor::load(&root.at("predictor"), config)?,
+            text_encoder: TextEncoder::load(&root.at("text_encoder"), config)?,
+            decoder: Decoder::load(&decoder, config)?,
+            generator: Generator::load(&decoder.at("generator"), config)?,
+            device: device.clone(),
+        };
+        check_unused(weights)?;
+        Ok(model)
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Durations for `ids`, which begin and end with the boundary mark.
+    pub fn plan(&self, ids: &[u32], style: &Style, speed: f32, watch: &dyn Watch) -> Result<Plan> {
+        let ids = Tensor::new(ids, &self.device)?;
+        let x = self.bert_encoder.forward(&self.bert.forward(&ids, watch)?, watch)?;
+        watch.layer("bert_encoder", &x);
+        let encoded = self.predictor.encode(&x, &style.prosody, watch)?;
+        let durations = self.predictor.durations(&encoded, speed, watch)?;
+        Ok(Plan { ids, encoded, durations })
+    }
+
+    /// The samples of a planned utterance.
+    pub fn render(&self, plan: &Plan, style: &Style, excitation: Excitation<'_>, watch: &dyn Watch) -> Result<Vec<f32>> {
+        let stretched = repeat_interleave(&plan.encoded, &plan.durations)?;
+        let (pitch, energy) = self.predictor.curves(&stretched, &style.prosody, watch)?;
+        let text = self.text_encoder.forward(&plan.ids, watch)?;
+        let text = repeat_interleave(&text, &plan.durations)?.t()?.contiguous()?;
+        let features = self.decoder.forward(&text, &pitch, &energy, &style.decoder, watch)?;
+        self.generator.forward(&features, &pitch, &style.decoder, excitation, watch)
+    }
+}
+
+/// Checkpoints hold a few tensors that inference has no use for. Anything else that no layer asked for means that the
+/// checkpoint is not of this architecture.
+fn check_unused(weights: &Weights) -> Result<()> {
+    let is_affine = |name: &str| name.ends_with(".norm.weight") || name.ends_with(".norm.bias");
+    // Instance norms may be saved with their own affine parameters, which do nothing as long as they are ones and zeros.
+    for name in weights.names().filter(|name| is_affine(name)) {
+        let expected = if name.ends_with("weight") { 1.0 } else { 0.0 };
+        let shape = weights.root().shape(name).unwrap_or_default();
+        if weights.root().values(name, &shape)?.iter().any(|&value| value != expected) {
+            let message = format!("tensor `{name}` is not all {expected}, but instance norm has no weights here");
+            return Err(NnError::Format { origin: "instance norm".to_owned(), message });
+        }
+    }
+    weights.expect_all_used(|name| name.contains("bert.pooler.") || name.ends_with(".position_ids"))
+}

@@ -1,0 +1,144 @@
+//! Prosody: how long each phoneme lasts, and the curves of pitch and energy.
+
+use super::blocks::StyledBlock;
+use crate::config::Config;
+use candle_core::Tensor;
+use stentor_nn::{AdaLayerNorm, BiLstm, Conv1d, ConvShape, Linear, Result, Scope, Watch};
+
+#[derive(Debug, Clone)]
+pub(super) struct Predictor {
+    encoder: DurationEncoder,
+    lstm: BiLstm,
+    duration: Linear,
+    shared: BiLstm,
+    pitch: Curve,
+    energy: Curve,
+}
+
+/// LSTMs with adaptive layer norms between them; the style is appended to each one's input and to the result.
+#[derive(Debug, Clone)]
+struct DurationEncoder {
+    layers: Vec<(BiLstm, AdaLayerNorm)>,
+}
+
+/// One of the two curves, with two values for each frame.
+#[derive(Debug, Clone)]
+struct Curve {
+    name: &'static str,
+    blocks: [StyledBlock; 3],
+    projection: Conv1d,
+}
+
+impl Predictor {
+    pub(super) fn load(scope: &Scope<'_>, config: &Config) -> Result<Self> {
+        let (hidden, style) = (config.hidden_dim, config.style_dim);
+        let lstm = |name: &str| BiLstm::load(&scope.at(name), hidden + style, hidden / 2);
+        Ok(Self {
+            encoder: DurationEncoder::load(&scope.at("text_encoder"), config)?,
+            lstm: lstm("lstm")?,
+            duration: Linear::load(&scope.at("duration_proj.linear_layer"), hidden, config.max_dur)?,
+            shared: lstm("shared")?,
+            pitch: Curve::load(scope, "F0", config)?,
+            energy: Curve::load(scope, "N", config)?,
+        })
+    }
+
+    /// `(tokens, hidden)` to `(tokens, hidden + style)`.
+    pub(super) fn encode(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let encoded = self.encoder.forward(x, style, watch)?;
+        watch.layer("predictor.text_encoder", &encoded);
+        Ok(encoded)
+    }
+
+    /// Frames of each token, at least one, from what [`Predictor::encode`] gave.
+    pub(super) fn durations(&self, encoded: &Tensor, speed: f32, watch: &dyn Watch) -> Result<Vec<usize>> {
+        let x = self.lstm.forward(encoded, watch)?;
+        watch.layer("predictor.lstm", &x);
+        let logits = self.duration.forward(&x, watch)?;
+        watch.layer("predictor.duration_proj", &logits);
+        Ok(logits.to_vec2::<f32>()?.iter().map(|row| frames(row, speed)).collect())
+    }
+
+    /// Pitch in hertz and energy, each `(1, 2 * frames)`, from the encoding stretched to `(frames, hidden + style)`.
+    pub(super) fn curves(&self, stretched: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+        let x = self.shared.forward(stretched, watch)?;
+        watch.layer("predictor.shared", &x);
+        let x = x.t()?.contiguous()?;
+        Ok((self.pitch.forward(&x, style, watch)?, self.energy.forward(&x, style, watch)?))
+    }
+}
+
+/// The duration that a row of logits stands for: each is the chance that the token lasts one frame more.
+fn frames(logits: &[f32], speed: f32) -> usize {
+    let expected: f32 = logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).sum();
+    (expected / speed).round_ties_even().max(1.0) as usize
+}
+
+impl DurationEncoder {
+    fn load(scope: &Scope<'_>, config: &Config) -> Result<Self> {
+        let (hidden, style) = (config.hidden_dim, config.style_dim);
+        let layer = |index: usize| -> Result<_> {
+            let lstm = BiLstm::load(&scope.at(format!("lstms.{}", 2 * index)), hidden + style, hidden / 2)?;
+            let norm = AdaLayerNorm::load(&scope.at(format!("lstms.{}", 2 * index + 1)), style, hidden)?;
+            Ok((lstm, norm))
+        };
+        Ok(Self { layers: (0..config.n_layer).map(layer).collect::<Result<_>>()? })
+    }
+
+    fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let rows = style.unsqueeze(0)?.broadcast_as((x.dims2()?.0, style.dims1()?))?;
+        let with_style = |x: &Tensor| Tensor::cat(&[x, &rows], 1);
+        let mut x = with_style(x)?;
+        for (index, (lstm, norm)) in self.layers.iter().enumerate() {
+            let normal = norm.forward(&lstm.forward(&x, watch)?, style, watch)?;
+            watch.layer(&format!("predictor.text_encoder.lstms.{}", 2 * index + 1), &normal);
+            x = with_style(&normal)?;
+        }
+        Ok(x)
+    }
+}
+
+impl Curve {
+    fn load(scope: &Scope<'_>, name: &'static str, config: &Config) -> Result<Self> {
+        let (wide, narrow, style) = (config.hidden_dim, config.hidden_dim / 2, config.style_dim);
+        let block = |index: usize, widths, upsample| {
+            StyledBlock::load(&scope.at(format!("{name}.{index}")), widths, style, upsample)
+        };
+        Ok(Self {
+            name,
+            blocks: [
+                block(0, [wide, wide], false)?,
+                block(1, [wide, narrow], true)?,
+                block(2, [narrow, narrow], false)?,
+            ],
+            projection: Conv1d::load(&scope.at(format!("{name}_proj")), ConvShape::same(narrow, 1, 1, 1))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, style, watch)?;
+            watch.layer(&format!("predictor.{}.{index}", self.name), &x);
+        }
+        let curve = self.projection.forward(&x, watch)?;
+        watch.layer(&format!("predictor.{}_proj", self.name), &curve);
+        Ok(curve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frames;
+
+    #[test]
+    fn ties_round_to_even_after_the_speed_and_nothing_is_shorter_than_a_frame() {
+        // A logit of zero counts half a frame, one of 100 a whole frame, one of -100 none.
+        assert_eq!(frames(&[100.0, 100.0, 0.0], 1.0), 2);
+        assert_eq!(frames(&[100.0, 100.0, 100.0, 0.0], 1.0), 4);
+        assert_eq!(frames(&[100.0; 5], 2.0), 2);
+        assert_eq!(frames(&[100.0; 7], 2.0), 4);
+        assert_eq!(frames(&[-100.0; 50], 1.0), 1);
+        assert_eq!(frames(&[0.0], 4.0), 1);
+    }
+}

@@ -1,0 +1,10 @@
+//! The CPU side: views of tensors as slices, tiled parallel loops, GEMM and vector maths.
+
+pub(crate) mod math;
+mod simd;
+mod tiles;
+mod view;
+
+pub(crate) use simd::simd;
+pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
+pub(crate) use view::{View, is_cpu, matrix, view};

@@ -1,0 +1,176 @@
+//! Parallel loops over a matrix, tile by tile, and GEMM into a tile.
+//!
+//! The grid depends on the matrix alone, and each tile is computed by one thread with a single-threaded GEMM: results are
+//! the same to the bit whatever the number of threads. All aliasing of the output lives in this file.
+
+use crate::{NnError, Result, Watch};
+use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
+use std::{
+    marker::PhantomData,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// The largest tile of a grid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileSize {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+/// A strided operand of a matrix product, starting at the first element of `data`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) col_stride: usize,
+}
+
+/// A rectangle of an output matrix that one thread owns for the time being.
+pub(crate) struct Tile<'a> {
+    /// The element at the first row and first column of the tile.
+    base: *mut f32,
+    stride: usize,
+    pub(crate) rows: Range<usize>,
+    pub(crate) cols: Range<usize>,
+    owner: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Tile<'a> {
+    /// All of a dense row-major matrix.
+    pub(crate) fn whole(data: &'a mut [f32], cols: usize) -> Self {
+        let rows = data.len() / cols;
+        Self { base: data.as_mut_ptr(), stride: cols, rows: 0..rows, cols: 0..cols, owner: PhantomData }
+    }
+
+    /// The tile's part of a row, which is counted in the whole matrix.
+    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+        assert!(self.rows.contains(&row), "row {row} is outside of the tile");
+        #[expect(unsafe_code, reason = "tiles of one matrix are disjoint but not contiguous")]
+        // SAFETY: the row is inside the tile, which is exclusively borrowed and initialised.
+        unsafe {
+            let start = self.base.add((row - self.rows.start) * self.stride);
+            std::slice::from_raw_parts_mut(start, self.cols.len())
+        }
+    }
+
+    /// Adds `lhs` times `rhs` to the columns `cols` (counted in the whole matrix) of every row of the tile; `depth` is the
+    /// length of the products' sums.
+    pub(crate) fn add_product(&mut self, cols: Range<usize>, depth: usize, lhs: Mat<'_>, rhs: Mat<'_>) {
+        let (m, n) = (self.rows.len(), cols.len());
+        if m == 0 || n == 0 || depth == 0 {
+            return;
+        }
+        assert!(cols.start >= self.cols.start && cols.end <= self.cols.end, "columns outside of the tile");
+        assert!((m - 1) * lhs.row_stride + (depth - 1) * lhs.col_stride < lhs.data.len(), "left operand too short");
+        assert!((depth - 1) * rhs.row_stride + (n - 1) * rhs.col_stride < rhs.data.len(), "right operand too short");
+        #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
+        // SAFETY: the output lies inside this exclusively borrowed, initialised tile; both operands were checked to
+        // reach as far as the strides ask, and cannot overlap the output, which is borrowed exclusively.
+        unsafe {
+            gemm(
+                m,
+                n,
+                depth,
+                self.base.add(cols.start - self.cols.start),
+                1,
+                self.stride as isize,
+                true,
+                lhs.data.as_ptr(),
+                lhs.col_stride as isize,
+                lhs.row_stride as isize,
+                rhs.data.as_ptr(),
+                rhs.col_stride as isize,
+                rhs.row_stride as isize,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+    }
+}
+
+/// A pointer that threads share; each uses the elements of its own tile only.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+#[expect(unsafe_code, reason = "threads write disjoint tiles of one buffer")]
+// SAFETY: the pointer is used by `for_tiles` only, which gives each index of the grid its own rectangle.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Zeroes and hands out a rectangle of the matrix with `stride` columns.
+    #[expect(unsafe_code, reason = "makes the rectangle of one grid index out of the shared buffer")]
+    /// # Safety
+    /// The rectangle is inside the buffer and no other live tile overlaps it.
+    unsafe fn tile<'a>(self, stride: usize, rows: Range<usize>, cols: Range<usize>) -> Tile<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let base = self.0.add(rows.start * stride + cols.start);
+            for row in 0..rows.len() {
+                base.add(row * stride).write_bytes(0, cols.len());
+            }
+            Tile { base, stride, rows, cols, owner: PhantomData }
+        }
+    }
+}
+
+/// Makes a dense `rows` x `cols` matrix: calls `fill` for every tile of the grid, zeroed, in parallel, with a tick after each.
+pub(crate) fn for_tiles(
+    rows: usize,
+    cols: usize,
+    size: TileSize,
+    watch: &dyn Watch,
+    fill: impl Fn(&mut Tile<'_>) + Sync,
+) -> Result<Vec<f32>> {
+    let mut out: Vec<f32> = Vec::with_capacity(rows * cols);
+    let shared = Shared(out.as_mut_ptr());
+    let stopped = AtomicBool::new(false);
+    let grid_rows = rows.div_ceil(size.rows);
+    let run = |index: usize| {
+        if stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let part = |i: usize, step: usize, end: usize| i * step..((i + 1) * step).min(end);
+        let row_range = part(index % grid_rows, size.rows, rows);
+        let col_range = part(index / grid_rows, size.cols, cols);
+        let all = &shared;
+        #[expect(unsafe_code, reason = "each index of the grid gets its own rectangle")]
+        // SAFETY: grid rectangles are disjoint, inside the capacity reserved above, and visited once.
+        let mut tile = unsafe { all.tile(cols, row_range, col_range) };
+        fill(&mut tile);
+        if !watch.tick() {
+            stopped.store(true, Ordering::Relaxed);
+        }
+    };
+    (0..grid_rows * cols.div_ceil(size.cols)).into_par_iter().with_max_len(1).for_each(run);
+    if stopped.into_inner() {
+        return Err(NnError::Stopped);
+    }
+    #[expect(unsafe_code, reason = "the vector's elements were written through tiles")]
+    // SAFETY: the grid covers the matrix, and every tile was zeroed before it was filled.
+    unsafe {
+        out.set_len(rows * cols);
+    }
+    Ok(out)
+}
+
+/// Makes a dense matrix row by row, in parallel: `fill` gets each row's index and its zeroed elements.
+pub(crate) fn for_rows(
+    rows: usize,
+    cols: usize,
+    watch: &dyn Watch,
+    fill: impl Fn(usize, &mut [f32]) + Sync,
+) -> Result<Vec<f32>> {
+    const ELEMENTS_PER_TASK: usize = 1 << 16;
+    let size = TileSize { rows: (ELEMENTS_PER_TASK / cols.max(1)).clamp(1, rows.max(1)), cols: cols.max(1) };
+    for_tiles(rows, cols, size, watch, |tile| {
+        for row in tile.rows.clone() {
+            fill(row, tile.row(row));
+        }
+    })
+}

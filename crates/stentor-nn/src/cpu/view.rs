@@ -1,0 +1,43 @@
+//! Tensors on the CPU seen as slices of f32, without copying.
+
+use crate::Result;
+use candle_core::{CpuStorage, DType, Storage, StorageRef, Tensor};
+use std::ops::Deref;
+
+/// The elements of a contiguous f32 tensor in host memory.
+pub(crate) struct View<'a> {
+    storage: StorageRef<'a>,
+    start: usize,
+    end: usize,
+}
+
+impl Deref for View<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.end],
+            _ => &[],
+        }
+    }
+}
+
+/// Whether the CPU kernels apply to `tensor`.
+pub(crate) fn is_cpu(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// Sees a contiguous CPU tensor of f32 as a slice.
+pub(crate) fn view(tensor: &Tensor) -> Result<View<'_>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let span = layout.contiguous_offsets();
+    match (&*storage, span) {
+        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(View { storage, start, end }),
+        _ => Err(candle_core::Error::Msg("a kernel needs a contiguous f32 tensor in host memory".to_owned()).into()),
+    }
+}
+
+/// A `(rows, cols)` tensor of `values`, on the CPU.
+pub(crate) fn matrix(values: Vec<f32>, rows: usize, cols: usize) -> Result<Tensor> {
+    Ok(Tensor::from_vec(values, (rows, cols), &candle_core::Device::Cpu)?)
+}

@@ -1,0 +1,190 @@
+//! Normalisations, some with an affine part that depends on a style vector.
+//!
+//! Mean and variance are taken in two passes and summed in blocks: a row of instance norm may hold 100,000 elements with a
+//! mean far from zero, where E[x²] - E[x]² in f32 loses everything.
+
+use crate::{
+    Activation, Linear, Result, Scope, Watch,
+    cpu::{for_rows, is_cpu, matrix, simd, view},
+};
+use candle_core::{D, Tensor};
+
+const STYLE_EPS: f32 = 1e-5;
+
+simd! {
+    /// The mean of `x` and its biased variance.
+    fn moments(x: &[f32]) -> (f32, f32) {
+        const LANES: usize = 32;
+        const BLOCK: usize = 64 * LANES;
+        let mut sum = 0.0f64;
+        for block in x.chunks(BLOCK) {
+            let mut lanes = [0.0f32; LANES];
+            let chunks = block.chunks_exact(LANES);
+            sum += chunks.remainder().iter().map(|&x| f64::from(x)).sum::<f64>();
+            for chunk in chunks {
+                for (lane, x) in lanes.iter_mut().zip(chunk) {
+                    *lane += x;
+                }
+            }
+            sum += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+        let mean = (sum / x.len() as f64) as f32;
+        let mut sum = 0.0f64;
+        for block in x.chunks(BLOCK) {
+            let mut lanes = [0.0f32; LANES];
+            let chunks = block.chunks_exact(LANES);
+            sum += chunks.remainder().iter().map(|&x| f64::from((x - mean) * (x - mean))).sum::<f64>();
+            for chunk in chunks {
+                for (lane, x) in lanes.iter_mut().zip(chunk) {
+                    let distance = x - mean;
+                    *lane = distance.mul_add(distance, *lane);
+                }
+            }
+            sum += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+        (mean, (sum / x.len() as f64) as f32)
+    }
+}
+
+/// The scale and shift that bring a row with these moments to zero mean and unit variance, then apply `gain` and `shift`.
+fn affine((mean, variance): (f32, f32), eps: f32, gain: f32, shift: f32) -> (f32, f32) {
+    let scale = gain / (variance + eps).sqrt();
+    (scale, (-mean).mul_add(scale, shift))
+}
+
+/// The last dimension of `x` brought to zero mean and unit variance, out of candle's ops.
+fn stock_normalize(x: &Tensor, eps: f32) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
+    Ok(centred.broadcast_div(&deviation)?)
+}
+
+simd! {
+    fn normalize_row(x: &[f32], affine: (f32, f32), gain: &[f32], shift: &[f32], out: &mut [f32]) {
+        let (scale, offset) = affine;
+        for (((out, x), gain), shift) in out.iter_mut().zip(x).zip(gain).zip(shift) {
+            *out = x.mul_add(scale, offset).mul_add(*gain, *shift);
+        }
+    }
+}
+
+/// Normalises every row of `(time, channels)`, then multiplies by `gain` and adds `shift`, both `(channels)`.
+fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn Watch) -> Result<Tensor> {
+    if !is_cpu(x) {
+        return Ok(stock_normalize(x, eps)?.broadcast_mul(gain)?.broadcast_add(shift)?);
+    }
+    let (rows, cols) = x.dims2()?;
+    let (values, gain, shift) = (view(x)?, view(gain)?, view(shift)?);
+    let out = for_rows(rows, cols, watch, |row, out| {
+        let x = &values[row * cols..][..cols];
+        normalize_row(x, affine(moments(x), eps, 1.0, 0.0), &gain, &shift, out);
+    })?;
+    matrix(out, rows, cols)
+}
+
+/// Layer norm over the channels of `(time, channels)`.
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    gain: Tensor,
+    shift: Tensor,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// `names` are those of the gain and the shift, e.g. `["weight", "bias"]`.
+    pub fn load(scope: &Scope<'_>, names: [&str; 2], channels: usize, eps: f32) -> Result<Self> {
+        let [gain, shift] = names;
+        Ok(Self { gain: scope.tensor(gain, &[channels])?, shift: scope.tensor(shift, &[channels])?, eps })
+    }
+
+    pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        layer_norm(x, &self.gain, &self.shift, self.eps, watch)
+    }
+}
+
+/// A linear map from a style vector to `(1 + gamma, beta)`; gamma comes first.
+#[derive(Debug, Clone)]
+struct StyleAffine {
+    fc: Linear,
+    channels: usize,
+}
+
+impl StyleAffine {
+    fn load(scope: &Scope<'_>, style: usize, channels: usize) -> Result<Self> {
+        Ok(Self { fc: Linear::load(&scope.at("fc"), style, 2 * channels)?, channels })
+    }
+
+    /// Gain and shift, each `(channels)`.
+    fn of(&self, style: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+        let both = self.fc.forward_vector(style, watch)?;
+        let gamma = both.narrow(0, 0, self.channels)?;
+        Ok(((gamma + 1.0)?, both.narrow(0, self.channels, self.channels)?))
+    }
+}
+
+/// Layer norm over the channels of `(time, channels)` whose affine part comes from a style vector.
+#[derive(Debug, Clone)]
+pub struct AdaLayerNorm {
+    style: StyleAffine,
+}
+
+impl AdaLayerNorm {
+    /// Reads `fc`.
+    pub fn load(scope: &Scope<'_>, style: usize, channels: usize) -> Result<Self> {
+        Ok(Self { style: StyleAffine::load(scope, style, channels)? })
+    }
+
+    pub fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let (gain, shift) = self.style.of(style, watch)?;
+        layer_norm(x, &gain, &shift, STYLE_EPS, watch)
+    }
+}
+
+/// Instance norm over the time of `(channels, time)` whose affine part comes from a style vector, with the activation that
+/// follows it.
+#[derive(Debug, Clone)]
+pub struct AdaIn {
+    style: StyleAffine,
+}
+
+impl AdaIn {
+    /// Reads `fc`.
+    pub fn load(scope: &Scope<'_>, style: usize, channels: usize) -> Result<Self> {
+        Ok(Self { style: StyleAffine::load(scope, style, channels)? })
+    }
+
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        style: &Tensor,
+        activation: Activation<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let (gain, shift) = self.style.of(style, watch)?;
+        if !is_cpu(x) {
+            let normal = stock_normalize(x, STYLE_EPS)?;
+            let styled = normal.broadcast_mul(&gain.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
+            return activation.stock(&styled);
+        }
+        let (rows, cols) = x.dims2()?;
+        let (values, gain, shift, ready) = (view(x)?, view(&gain)?, view(&shift)?, activation.ready()?);
+        let out = for_rows(rows, cols, watch, |row, out| {
+            let x = &values[row * cols..][..cols];
+            ready.modulate(row, affine(moments(x), STYLE_EPS, gain[row], shift[row]), x, out);
+        })?;
+        matrix(out, rows, cols)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_survive_a_long_row_far_from_zero() {
+        let row: Vec<f32> = (0..144_001).map(|i| 1000.0 + if i % 2 == 0 { 0.5 } else { -0.5 }).collect();
+        let (mean, variance) = moments(&row);
+        assert!((mean - 1000.0).abs() < 1e-3, "{mean}");
+        assert!((variance - 0.25).abs() < 1e-4, "{variance}");
+    }
+}

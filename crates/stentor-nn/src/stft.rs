@@ -1,0 +1,178 @@
+//! Short-time Fourier transform and its inverse, for vocoders whose frames are a few dozen samples.
+//!
+//! Both run on the CPU whatever the model's device: a second of audio is a few million multiplications. Frames are centred,
+//! the signal is reflected at both ends and the window is a periodic Hann window, as in torch's defaults.
+
+use crate::{
+    NnError, Result, Watch,
+    cpu::{Mat, TileSize, for_rows, for_tiles, math, matrix, view},
+    watch::tick,
+};
+use candle_core::{Device, Tensor};
+use std::f64::consts::TAU;
+
+const FRAMES_PER_TILE: usize = 1024;
+
+/// The transform for one frame size and hop.
+#[derive(Debug, Clone)]
+pub struct Stft {
+    size: usize,
+    hop: usize,
+    /// Windowed cosines then windowed negative sines: `[2 * bins][size]`, in double precision.
+    analysis: Vec<f64>,
+    /// Windowed inverse basis, `[size][2 * bins]`: real parts first, then imaginary parts.
+    synthesis: Vec<f32>,
+    window: Vec<f64>,
+}
+
+impl Stft {
+    /// `size` is even and at least twice `hop`.
+    pub fn new(size: usize, hop: usize) -> Self {
+        let bins = size / 2 + 1;
+        let window: Vec<f64> = (0..size).map(|n| 0.5 - 0.5 * (TAU * n as f64 / size as f64).cos()).collect();
+        let angle = |bin: usize, n: usize| TAU * (bin * n % size) as f64 / size as f64;
+        let mut analysis = Vec::with_capacity(2 * bins * size);
+        analysis.extend((0..bins * size).map(|i| window[i % size] * angle(i / size, i % size).cos()));
+        analysis.extend((0..bins * size).map(|i| -window[i % size] * angle(i / size, i % size).sin()));
+        let mut synthesis = Vec::with_capacity(2 * bins * size);
+        for (n, window) in window.iter().enumerate() {
+            // Inner bins stand for their mirror images too; the imaginary parts of the two outer ones do not count.
+            let inner = |bin: usize| bin != 0 && bin != bins - 1;
+            let scale = |bin: usize| window / size as f64 * if inner(bin) { 2.0 } else { 1.0 };
+            synthesis.extend((0..bins).map(|bin| (scale(bin) * angle(bin, n).cos()) as f32));
+            synthesis.extend(
+                (0..bins).map(|bin| if inner(bin) { (-scale(bin) * angle(bin, n).sin()) as f32 } else { 0.0 }),
+            );
+        }
+        Self { size, hop, analysis, synthesis, window }
+    }
+
+    /// Frequency bins of a frame.
+    pub fn bins(&self) -> usize {
+        self.size / 2 + 1
+    }
+
+    /// Magnitudes, then phases in radians: `(2 * bins, 1 + len / hop)`, on the CPU. The phases of the first and the last bin
+    /// are 0 or pi exactly, for those bins are real: rounding must not turn pi into -pi from frame to frame.
+    pub fn transform(&self, signal: &[f32], watch: &dyn Watch) -> Result<Tensor> {
+        let (bins, half) = (self.bins(), self.size / 2);
+        if signal.len() <= half {
+            return Err(NnError::Tensor(candle_core::Error::Msg("signal is shorter than half a frame".to_owned())));
+        }
+        let reflected = |i: usize| {
+            let i = i as isize - half as isize;
+            let last = signal.len() as isize - 1;
+            let i = if i < 0 { -i } else { last - (last - i).abs() };
+            f64::from(signal[i as usize])
+        };
+        let padded: Vec<f64> = (0..signal.len() + 2 * half).map(reflected).collect();
+        let frames = 1 + signal.len() / self.hop;
+        let pairs = for_rows(frames, 2 * bins, watch, |frame, out| {
+            let samples = &padded[frame * self.hop..][..self.size];
+            let (magnitudes, phases) = out.split_at_mut(bins);
+            for bin in 0..bins {
+                let real = dot(samples, &self.analysis[bin * self.size..][..self.size]);
+                let outer = bin == 0 || bin == bins - 1;
+                let imaginary =
+                    if outer { 0.0 } else { dot(samples, &self.analysis[(bins + bin) * self.size..][..self.size]) };
+                magnitudes[bin] = real.hypot(imaginary) as f32;
+                phases[bin] = (imaginary as f32).atan2(real as f32);
+            }
+        })?;
+        Ok(matrix(pairs, frames, 2 * bins)?.t()?.contiguous()?)
+    }
+
+    /// The signal of (frames - 1) * hop samples whose spectrum has magnitudes e^m and phases sin(p), given the rows
+    /// `(2 * bins, frames)`: first every m, then every p.
+    pub fn inverse_of_log_magnitude_and_sine(&self, spectrum: &Tensor, watch: &dyn Watch) -> Result<Vec<f32>> {
+        let (bins, frames) = (self.bins(), spectrum.dims2()?.1);
+        let spectrum = spectrum.to_device(&Device::Cpu)?.contiguous()?;
+        let values = view(&spectrum)?;
+        let parts = for_rows(2 * bins, frames, watch, |row, out| {
+            let bin = row % bins;
+            let (log, sine) = (&values[bin * frames..][..frames], &values[(bins + bin) * frames..][..frames]);
+            for ((out, log), sine) in out.iter_mut().zip(log).zip(sine) {
+                let phase = math::sin(*sine);
+                *out = log.exp() * if row < bins { phase.cos() } else { phase.sin() };
+            }
+        })?;
+        self.inverse(&parts, frames, watch)
+    }
+
+    /// Overlap-add of the frames whose real and imaginary parts are the rows of `parts`, `[2 * bins][frames]`.
+    fn inverse(&self, parts: &[f32], frames: usize, watch: &dyn Watch) -> Result<Vec<f32>> {
+        let depth = 2 * self.bins();
+        let tile_size = TileSize { rows: self.size, cols: FRAMES_PER_TILE };
+        let samples = for_tiles(self.size, frames, tile_size, watch, |tile| {
+            let lhs = Mat { data: &self.synthesis[tile.rows.start * depth..], row_stride: depth, col_stride: 1 };
+            let rhs = Mat { data: &parts[tile.cols.start..], row_stride: frames, col_stride: 1 };
+            tile.add_product(tile.cols.clone(), depth, lhs, rhs);
+        })?;
+        let half = self.size / 2;
+        let mut sum = vec![0.0f32; (frames - 1) * self.hop + self.size];
+        let mut envelope = vec![0.0f32; sum.len()];
+        for n in 0..self.size {
+            let squared = (self.window[n] * self.window[n]) as f32;
+            let targets = sum[n..].iter_mut().zip(&mut envelope[n..]).step_by(self.hop);
+            for ((sum, envelope), sample) in targets.zip(&samples[n * frames..][..frames]) {
+                *sum += sample;
+                *envelope += squared;
+            }
+        }
+        tick(watch)?;
+        let kept = half..sum.len() - half;
+        Ok(sum[kept.clone()].iter().zip(&envelope[kept]).map(|(sum, envelope)| sum / envelope).collect())
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Unwatched;
+
+    /// Audible test signals: a sum of sines, loud at both ends.
+    fn signal(len: usize) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * 0.37).cos() + 0.3 * (i as f32 * 1.9).sin() + 0.1).collect()
+    }
+
+    #[test]
+    fn the_inverse_of_the_transform_is_the_signal() {
+        for (size, hop) in [(20, 5), (40, 10)] {
+            let stft = Stft::new(size, hop);
+            let signal = signal(600);
+            let spectrum = stft.transform(&signal, &Unwatched).unwrap();
+            assert_eq!(spectrum.dims(), [2 * stft.bins(), 1 + 600 / hop]);
+            let rows = spectrum.to_vec2::<f32>().unwrap();
+            let bins = stft.bins();
+            let mut parts = Vec::new();
+            for part in [f32::cos as fn(f32) -> f32, f32::sin] {
+                for bin in 0..bins {
+                    parts.extend(rows[bin].iter().zip(&rows[bins + bin]).map(|(m, p)| m * part(*p)));
+                }
+            }
+            let back = stft.inverse(&parts, 1 + 600 / hop, &Unwatched).unwrap();
+            assert_eq!(back.len(), signal.len());
+            for (index, (a, b)) in signal.iter().zip(&back).enumerate() {
+                assert!((a - b).abs() < 1e-5, "sample {index} of size {size}: {a} became {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn outer_bins_have_phase_zero_or_pi() {
+        let stft = Stft::new(20, 5);
+        let rows = stft.transform(&signal(2000), &Unwatched).unwrap().to_vec2::<f32>().unwrap();
+        let (mut zeros, mut pis) = (0, 0);
+        for row in [&rows[11], &rows[21]] {
+            for &phase in row {
+                assert!(phase == 0.0 || phase == std::f32::consts::PI, "{phase}");
+                if phase == 0.0 { zeros += 1 } else { pis += 1 }
+            }
+        }
+        assert!(zeros > 20 && pis > 20, "both signs occur: {zeros} {pis}");
+    }
+}

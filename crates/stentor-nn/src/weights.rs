@@ -1,0 +1,229 @@
+//! Strict access to a checkpoint's tensors.
+//!
+//! Every tensor is asked for with its shape; what is missing or misshapen is an error that names it, and what nobody asked
+//! for can be listed at the end. Values arrive as f32 whatever their stored type.
+
+use crate::{NnError, Result, pickle::Pickle};
+use candle_core::{DType, Device, Tensor};
+use half::{bf16, f16};
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors, tensor::Metadata};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    fs::File,
+    path::Path,
+};
+
+/// A checkpoint: safetensors, in a file or embedded, or a file written by `torch.save`.
+pub struct Weights {
+    origin: String,
+    source: Source,
+    /// From a tensor's name in the model to its name in the checkpoint.
+    names: BTreeMap<String, String>,
+    used: RefCell<BTreeSet<String>>,
+    device: Device,
+}
+
+enum Source {
+    Safetensors { bytes: Bytes, metadata: Metadata, data_start: usize },
+    Pickle(Pickle),
+}
+
+enum Bytes {
+    Embedded(&'static [u8]),
+    Mapped(Mmap),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Embedded(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl Weights {
+    /// Opens a checkpoint by its extension: `.pth` and `.pt` are pickles, anything else is safetensors.
+    pub fn open(path: &Path, device: &Device) -> Result<Self> {
+        if path.extension().is_some_and(|extension| extension == "pth" || extension == "pt") {
+            return Ok(Self::new(path.display().to_string(), Source::Pickle(Pickle::open(path)?), device));
+        }
+        let io = |source| NnError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        #[expect(unsafe_code, reason = "mapping a file lets its pages be dropped as tensors are converted")]
+        // SAFETY: the map is read-only. A checkpoint that another process truncates while it loads can end this process; the
+        // loader runs in a worker whose death is handled, and data files are replaced by renaming.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Self::safetensors(path.display().to_string(), Bytes::Mapped(map), device)
+    }
+
+    /// Safetensors inside the program; `origin` names them in errors.
+    pub fn embedded(origin: &str, bytes: &'static [u8], device: &Device) -> Result<Self> {
+        Self::safetensors(origin.to_owned(), Bytes::Embedded(bytes), device)
+    }
+
+    fn safetensors(origin: String, bytes: Bytes, device: &Device) -> Result<Self> {
+        let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice())
+            .map_err(|error| NnError::Format { origin: origin.clone(), message: error.to_string() })?;
+        let data_start = size_of::<u64>() + header;
+        Ok(Self::new(origin, Source::Safetensors { bytes, metadata, data_start }, device))
+    }
+
+    fn new(origin: String, source: Source, device: &Device) -> Self {
+        let stored: Vec<String> = match &source {
+            Source::Safetensors { metadata, .. } => metadata.tensors().into_keys().collect(),
+            Source::Pickle(pickle) => pickle.names().map(str::to_owned).collect(),
+        };
+        let names = stored.into_iter().map(|name| (canonical(&name), name)).collect();
+        Self { origin, source, names, used: RefCell::default(), device: device.clone() }
+    }
+
+    /// The whole checkpoint, without a prefix.
+    pub fn root(&self) -> Scope<'_> {
+        Scope { weights: self, prefix: String::new() }
+    }
+
+    /// Names of all tensors, as the model knows them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// Fails if a tensor was neither read nor is `known` to be of no use.
+    pub fn expect_all_used(&self, known: impl Fn(&str) -> bool) -> Result<()> {
+        let used = self.used.borrow();
+        let names: Vec<String> = self.names().filter(|name| !used.contains(*name) && !known(name)).map(str::to_owned).collect();
+        if names.is_empty() { Ok(()) } else { Err(NnError::Unused { origin: self.origin.clone(), names }) }
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let stored = self.names.get(name)?;
+        match &self.source {
+            Source::Safetensors { metadata, .. } => metadata.info(stored).map(|info| info.shape.clone()),
+            Source::Pickle(pickle) => pickle.shape(stored).map(<[usize]>::to_vec),
+        }
+    }
+
+    fn values(&self, name: &str) -> Result<Vec<f32>> {
+        let stored = self.names.get(name).ok_or_else(|| self.missing(name))?;
+        self.used.borrow_mut().insert(name.to_owned());
+        let unsupported =
+            |kind: &dyn Display| self.format(format!("tensor `{name}` holds {kind}, not floating-point numbers"));
+        match &self.source {
+            Source::Safetensors { bytes, metadata, data_start } => {
+                let info = metadata.info(stored).ok_or_else(|| self.missing(name))?;
+                let (start, end) = info.data_offsets;
+                let data = bytes.as_slice().get(data_start + start..data_start + end);
+                let data = data.ok_or_else(|| self.format(format!("tensor `{name}` is cut short")))?;
+                match info.dtype {
+                    Dtype::F32 => Ok(convert(data, f32::from_le_bytes)),
+                    Dtype::F16 => Ok(convert(data, |bytes| f16::from_le_bytes(bytes).to_f32())),
+                    Dtype::BF16 => Ok(convert(data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+                    other => Err(unsupported(&format!("{other:?}"))),
+                }
+            }
+            Source::Pickle(pickle) => {
+                let (dtype, data) = pickle.bytes(stored)?;
+                match dtype {
+                    DType::F32 => Ok(convert(&data, f32::from_le_bytes)),
+                    DType::F64 => Ok(convert(&data, |bytes| f64::from_le_bytes(bytes) as f32)),
+                    DType::F16 => Ok(convert(&data, |bytes| f16::from_le_bytes(bytes).to_f32())),
+                    DType::BF16 => Ok(convert(&data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+                    other => Err(unsupported(&format!("{other:?}"))),
+                }
+            }
+        }
+    }
+
+    fn missing(&self, name: &str) -> NnError {
+        NnError::Missing { origin: self.origin.clone(), name: name.to_owned() }
+    }
+
+    fn format(&self, message: String) -> NnError {
+        NnError::Format { origin: self.origin.clone(), message }
+    }
+}
+
+fn convert<const N: usize>(data: &[u8], one: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    data.as_chunks().0.iter().map(|bytes| one(*bytes)).collect()
+}
+
+/// The model's name for a checkpoint's tensor: without the `module.` that torch's DataParallel puts first in each state
+/// dictionary, and with the older of torch's two spellings of weight norm.
+fn canonical(stored: &str) -> String {
+    stored
+        .split('.')
+        .enumerate()
+        .filter(|(depth, part)| *depth > 1 || *part != "module")
+        .map(|(_, part)| part)
+        .collect::<Vec<_>>()
+        .join(".")
+        .replace("parametrizations.weight.original0", "weight_g")
+        .replace("parametrizations.weight.original1", "weight_v")
+}
+
+/// The tensors whose names begin with a prefix.
+#[derive(Clone)]
+pub struct Scope<'a> {
+    weights: &'a Weights,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The part of this scope under `name`.
+    #[must_use]
+    pub fn at(&self, name: impl Display) -> Self {
+        let prefix = if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
+        Self { weights: self.weights, prefix }
+    }
+
+    fn full(&self, name: &str) -> String {
+        if name.is_empty() { self.prefix.clone() } else { self.at(name).prefix }
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.weights.shape(&self.full(name))
+    }
+
+    /// A tensor of exactly this shape, in row-major order.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.full(name);
+        let found = self.weights.shape(&name).ok_or_else(|| self.weights.missing(&name))?;
+        if found != shape {
+            let (origin, expected) = (self.weights.origin.clone(), shape.to_vec());
+            return Err(NnError::Shape { origin, name, expected, found });
+        }
+        self.weights.values(&name)
+    }
+
+    /// A tensor of exactly this shape, as f32 on the model's device.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.upload(self.values(name, shape)?, shape)
+    }
+
+    /// `weight`, or g v / |v| of the weight-norm pair `weight_g`, `weight_v`, where the norm is taken over all dimensions but
+    /// the first: the outputs of a convolution, the inputs of a transposed one.
+    pub fn folded_weight(&self, shape: &[usize]) -> Result<Tensor> {
+        if self.shape("weight_g").is_none() && self.shape("weight_v").is_none() {
+            return self.tensor("weight", shape);
+        }
+        let mut gain_shape = vec![1; shape.len()];
+        gain_shape[0] = shape[0];
+        let gains = self.values("weight_g", &gain_shape)?;
+        let mut values = self.values("weight_v", shape)?;
+        let row = shape[1..].iter().product::<usize>().max(1);
+        for (gain, row) in gains.iter().zip(values.chunks_exact_mut(row)) {
+            let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+            let scale = f64::from(*gain) / norm;
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) * scale) as f32);
+        }
+        self.upload(values, shape)
+    }
+
+    fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, shape, &self.weights.device)?)
+    }
+}
