@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 import urllib.error
@@ -21,18 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pocketsphinx import Decoder, get_model_path
-from wav import Levels, Wav, decode, levels, resample_to_16k
+from recognizer import Recognizer, normalise, word_errors
+from wav import Levels, decode, levels
 
 HERE = Path(__file__).resolve().parent
 THRESHOLDS = {"rms": 89.0, "slt": 83.0}
 """Least word accuracy in percent of each built-in voice."""
-
-SAME_WORD = {"mr": "mister", "dr": "doctor", "ok": "okay", "cancelled": "canceled"}
-NUMERALS = set(
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety".split()
-)
 
 
 @dataclass
@@ -52,48 +45,10 @@ class Tally:
         return 100 * (1 - self.errors / self.words)
 
 
-def normalise(text: str) -> list[str]:
-    """Lower-case words; one spelling per word; no "and" inside a number ("two hundred and fifty")."""
-    words = [SAME_WORD.get(word, word) for word in re.sub(r"[^a-z' ]", " ", text.lower()).split()]
-    return [
-        word
-        for i, word in enumerate(words)
-        if not (word == "and" and words[i - 1 : i] in (["hundred"], ["thousand"]) and set(words[i + 1 : i + 2]) <= NUMERALS)
-    ]
-
-
-def word_errors(reference: list[str], heard: list[str]) -> int:
-    """Edit distance in words: substitutions, insertions and deletions."""
-    row = list(range(len(heard) + 1))
-    for i, expected in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
-        for j, word in enumerate(heard, 1):
-            diagonal, row[j] = row[j], min(diagonal + (expected != word), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
-
-
 def read_sentences(path: Path) -> list[tuple[str, list[str]]]:
     """(text to speak, words expected) of each line that is not a comment."""
     lines = (line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
     return [(text, normalise(spoken)) for text, spoken in (line.split("\t") for line in lines)]
-
-
-def recognizer() -> Decoder:
-    """Pocketsphinx with its bundled acoustic model, dictionary and large trigram model."""
-    models = get_model_path("en-us")
-    return Decoder(hmm=f"{models}/en-us", dict=f"{models}/cmudict-en-us.dict", lm=f"{models}/en-us.lm.bin", loglevel="FATAL")
-
-
-def recognise(decoder: Decoder, wav: Wav) -> list[str]:
-    """Words heard in `wav`, given 0.2 s of silence at both ends and a peak of 0.6."""
-    quiet = np.zeros(3200)
-    audio = np.concatenate([quiet, resample_to_16k(wav), quiet])
-    audio *= 0.6 / max(1e-3, np.abs(audio).max())
-    decoder.start_utt()
-    decoder.process_raw((audio * 32767).astype("<i2").tobytes(), full_utt=True)
-    decoder.end_utt()
-    hypothesis = decoder.hyp()
-    return normalise(hypothesis.hypstr) if hypothesis else []
 
 
 def speak(url: str, model: str, voice: str, text: str) -> bytes:
@@ -104,7 +59,7 @@ def speak(url: str, model: str, voice: str, text: str) -> bytes:
         return response.read()
 
 
-def measure(args: argparse.Namespace, voice: str, decoder: Decoder) -> Tally:
+def measure(args: argparse.Namespace, voice: str, recognizer: Recognizer) -> Tally:
     """Speaks and recognizes all sentences in one voice."""
     tally = Tally()
     for number, (text, expected) in enumerate(read_sentences(args.sentences), 1):
@@ -114,7 +69,7 @@ def measure(args: argparse.Namespace, voice: str, decoder: Decoder) -> Tally:
         if args.save:
             (args.save / f"{voice}-{number:02}.wav").write_bytes(data)
         wav = decode(data)
-        heard = recognise(decoder, wav)
+        heard = recognizer.listen(wav)
         errors = word_errors(expected, heard)
         tally.errors += errors
         tally.words += len(expected)
@@ -122,7 +77,9 @@ def measure(args: argparse.Namespace, voice: str, decoder: Decoder) -> Tally:
         tally.characters += len(text)
         tally.levels.append(levels(wav))
         if args.verbose and errors:
-            print(f"  {voice} {number:2}  {errors} of {len(expected)}  {' '.join(expected)}\n{'':12}heard  {' '.join(heard)}")
+            print(
+                f"  {voice} {number:2}  {errors} of {len(expected)}  {' '.join(expected)}\n{'':12}heard  {' '.join(heard)}"
+            )
     return tally
 
 
@@ -140,7 +97,9 @@ def report(tallies: dict[str, Tally]) -> bool:
             f"  {max(column['lead_ms']):7.0f}  {max(column['tail_ms']):7.0f}"
             f"  {1000 * tally.seconds / tally.characters:7.0f}  {tally.waited / tally.seconds:.2f}"
         )
-    print("rms: mean over sentences of the frames that are not silent; peak, lead and tail: the largest; RTF: waiting / audio.")
+    print(
+        "rms: mean over sentences of the frames that are not silent; peak, lead and tail: the largest; RTF: waiting / audio."
+    )
     return passed
 
 
@@ -155,9 +114,9 @@ def main() -> int:
     args = parser.parse_args()
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
-    decoder = recognizer()
+    recognizer = Recognizer()
     try:
-        tallies = {voice: measure(args, voice, decoder) for voice in args.voices}
+        tallies = {voice: measure(args, voice, recognizer) for voice in args.voices}
     except urllib.error.HTTPError as error:
         print(f"{error.url} answered {error.code}: {error.read().decode(errors='replace')}", file=sys.stderr)
         return 2
