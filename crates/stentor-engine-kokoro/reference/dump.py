@@ -15,11 +15,12 @@ import torch
 from safetensors.numpy import save_file
 
 import hash_weights as hw
+import tiny
 
 HARMONICS = 9
 PARTS = ["bert", "bert_encoder", "predictor", "decoder", "text_encoder"]
 SHORT = "hˈɛlO wˈɜɹld!"
-LONG = "ðə kwˈɪk bɹˈWn fˈɑks ʤˈʌmps, jˈɛs?"
+LONG = "ðə kwˈɪk fˈɑks ʤˈʌmps, nˈO?"
 # Case name, phonemes, speed, whether layers before the alignment are written (speed does not change them).
 CASES = [("short", SHORT, 1.0, True), ("long", LONG, 1.0, True), ("fast", LONG, 1.3, False)]
 TEXT_LAYERS = [
@@ -85,8 +86,8 @@ def checkpoint(shapes: dict[str, tuple[int, ...]]) -> dict[str, dict[str, torch.
     return parts
 
 
-def build(kmodel, config: dict) -> tuple[torch.nn.Module, dict[str, tuple[int, ...]]]:
-    """The reference model, filled through its own loader, and the tensors it was filled with."""
+def build(kmodel, config: dict, keep: Path | None = None) -> tuple[torch.nn.Module, dict[str, tuple[int, ...]]]:
+    """The reference model, filled through its own loader, and the tensors it was filled with; the checkpoint stays at `keep`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         torch.save({}, path)
@@ -95,6 +96,7 @@ def build(kmodel, config: dict) -> tuple[torch.nn.Module, dict[str, tuple[int, .
         for part in PARTS:
             shapes |= published_names(part, getattr(empty, part))
         weights = checkpoint(shapes)
+        path = keep or path
         torch.save(weights, path)
         model = kmodel(repo_id="hexgrad/Kokoro-82M", config=config, model=str(path)).eval()
     check_filled(model, weights)
@@ -160,7 +162,7 @@ class Recorder:
 def run(model, config: dict, phonemes: str, speed: float) -> tuple[np.ndarray, ...]:
     """(ids, durations, audio) of one synthesis; the voice row is chosen as by the reference's pipeline."""
     ids = [0, *[config["vocab"][p] for p in phonemes], 0]
-    style = torch.from_numpy(hw.voice_row(len(phonemes) - 1, 2 * config["style_dim"]))[None]
+    style = tiny.Style(torch.from_numpy(hw.voice_row(len(phonemes) - 1, 2 * config["style_dim"]))[None])
     audio, durations = model.forward_with_tokens(torch.tensor([ids]), style, speed)
     return np.array(ids), durations.numpy(), audio.numpy()
 
@@ -234,6 +236,18 @@ def dump_ties(model, config: dict, folder: Path) -> None:
     save(folder / "ties.safetensors", SHORT, tensors)
 
 
+def dump_tiny(kmodel, istftnet, published: dict, folder: Path) -> None:
+    """The loader's fixtures, and what the reference says with them."""
+    config = tiny.config(published)
+    tiny.write_config(folder / "tiny-config.json", config)
+    tiny.save_voices(folder, 2 * config["style_dim"])
+    vars(sys.modules[kmodel.__module__])["Decoder"] = tiny.narrow_decoder(istftnet, config)
+    model, _ = build(kmodel, config, folder / "tiny.pth")
+    ids, durations, audio = run(model, config, tiny.PHONEMES, 1.0)
+    print(f"tiny: {durations.sum()} frames, audio rms {audio.std():.3f}, peak {np.abs(audio).max():.3f}")
+    save(folder / "tiny.safetensors", tiny.PHONEMES, {"ids": ids, "durations": durations, "audio": audio})
+
+
 def dump_hash_rows(shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
     """Samples of every kind of hash value, by which the Rust twin proves itself: kind, name, shape, index, value's bits."""
     rows = []
@@ -269,6 +283,7 @@ def main(folder: Path) -> None:
     for case in CASES:
         dump_case(model, config, case, folder)
     dump_ties(model, config, folder)
+    dump_tiny(kmodel, istftnet, config, folder)
 
 
 if __name__ == "__main__":

@@ -3,5 +3,6 @@
 mod fake;
 mod fault;
 pub mod hash_weights;
+pub mod pth;
 
 pub use fake::{FakeEngine, FakeOptions, LoadFault, ThreadLog, expected_samples, load};
