@@ -115,6 +115,8 @@ impl Joiner {
                     out.extend(self.chunk.held.pop_front());
                     self.chunk.sounding -= 1;
                 }
+            } else if self.chunk.start.is_some() {
+                self.shorten_gap();
             }
         }
         self.written += (out.len() - before) as u64;
@@ -159,15 +161,18 @@ impl Joiner {
         }
     }
 
-    /// From the first sound on: fades in, and takes from the middle of a silence what makes it too long.
+    /// From the first sound on: fades in.
     fn hold(&mut self, sample: f32) {
-        let chunk = &mut self.chunk;
-        let gain = self.fade.get(chunk.accepted).copied().unwrap_or(1.0);
-        chunk.accepted += 1;
-        chunk.held.push_back(sample * gain);
-        if chunk.held.len() - chunk.sounding > self.longest_gap {
-            let before_next_sound = self.keep_head.min(self.longest_gap);
-            chunk.held.remove(chunk.held.len() - 1 - before_next_sound);
+        let gain = self.fade.get(self.chunk.accepted).copied().unwrap_or(1.0);
+        self.chunk.accepted += 1;
+        self.chunk.held.push_back(sample * gain);
+    }
+
+    /// Takes from a silence what makes it too long, but not what may lead into the next sound.
+    fn shorten_gap(&mut self) {
+        let held = &mut self.chunk.held;
+        if held.len() - self.chunk.sounding > self.longest_gap {
+            held.remove(held.len() - 1 - self.keep_head.min(self.longest_gap));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Float samples to 16-bit integers, the one place where that rounding is defined.
+//! Float samples to what codecs take: the one place where rounding to 16 bits and clamping are defined.
 //!
 //! No dither: at 16 bits the rounding error lies near -98 dBFS, far below the noise that a vocoder leaves, while dither
 //! would turn the exact silence of pauses into noise, cost FLAC bits and make equal requests differ.
@@ -9,6 +9,12 @@
 pub fn to_s16(sample: f32) -> i16 {
     // A float-to-integer cast saturates and sends NaN to zero.
     (sample * 32_768.0).round() as i16
+}
+
+/// `sample` as a codec that works on floats may have it: within -1..=1, and 0 for not-a-number. LAME ends the process
+/// and libopus loses its filters for good where a NaN comes in.
+pub(crate) fn to_unit(sample: f32) -> f32 {
+    if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
 }
 
 #[cfg(test)]

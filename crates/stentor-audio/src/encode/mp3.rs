@@ -4,7 +4,7 @@
 //! another. LAME keeps its state per encoder; encoders on different threads don't share any.
 
 use super::Encoder;
-use crate::AudioError;
+use crate::{AudioError, quantize::to_unit};
 use mp3lame_encoder::{
     Bitrate, Builder, FlushGap, Mode, MonoPcm, Quality, VbrMode, max_required_buffer_size,
 };
@@ -14,6 +14,8 @@ use stentor_types::{AudioFormat, SampleRate};
 pub(super) const DELAY: usize = 576 + 529;
 /// Speech is transparent here at 24 kHz mono; clients on slow links still get four times less than WAV.
 const BITRATE: Bitrate = Bitrate::Kbps96;
+/// LAME turns everything down by this factor at [`BITRATE`], as headroom; our input keeps its own, so it is undone.
+const LAME_GAIN: f32 = 0.95;
 /// Samples handed to LAME at once; bounds the scratch buffer.
 const PIECE: usize = 4608;
 /// Rates of MPEG-1, -2 and -2.5 Layer III; LAME would resample any other silently.
@@ -22,6 +24,7 @@ const RATES: [u32; 9] = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 4
 pub(super) struct Mp3 {
     /// None once finished.
     lame: Option<mp3lame_encoder::Encoder>,
+    piece: Vec<f32>,
     scratch: Vec<u8>,
 }
 
@@ -41,7 +44,9 @@ impl Mp3 {
             .and_then(|builder| builder.with_to_write_vbr_tag(false))
             .and_then(Builder::build)
             .map_err(error)?;
-        Ok(Self { lame: Some(lame), scratch: Vec::with_capacity(max_required_buffer_size(PIECE)) })
+        // LAME writes into spare capacity, so the scratch buffer must have all of it from the start.
+        let scratch = Vec::with_capacity(max_required_buffer_size(PIECE));
+        Ok(Self { lame: Some(lame), piece: Vec::with_capacity(PIECE), scratch })
     }
 }
 
@@ -50,7 +55,9 @@ impl Encoder for Mp3 {
         let lame = self.lame.as_mut().ok_or(AudioError::Finished { format: AudioFormat::Mp3 })?;
         for piece in samples.chunks(PIECE) {
             self.scratch.clear();
-            lame.encode_to_vec(MonoPcm(piece), &mut self.scratch).map_err(error)?;
+            self.piece.clear();
+            self.piece.extend(piece.iter().map(|&sample| to_unit(sample) / LAME_GAIN));
+            lame.encode_to_vec(MonoPcm(&self.piece[..]), &mut self.scratch).map_err(error)?;
             out.extend_from_slice(&self.scratch);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Opus in Ogg (RFC 7845): 20 ms packets, 48 kHz granule positions, exact length by pre-skip and end trimming.
 
 use super::{Encoder, libopus::Libopus};
-use crate::AudioError;
+use crate::{AudioError, quantize::to_unit};
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use stentor_types::{AudioFormat, SampleRate};
 
@@ -101,8 +101,7 @@ impl Encoder for Opus {
         let mut rest = samples;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(frame - self.pending.len()));
-            // The codec takes floats; a sample that is no number would poison its filters for good.
-            self.pending.extend(now.iter().map(|x| if x.is_nan() { 0.0 } else { x.clamp(-1.0, 1.0) }));
+            self.pending.extend(now.iter().copied().map(to_unit));
             rest = later;
             if self.pending.len() == frame {
                 self.encode_packet(None)?;
