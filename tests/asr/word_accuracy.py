@@ -77,9 +77,8 @@ def measure(args: argparse.Namespace, voice: str, recognizer: Recognizer) -> Tal
         tally.characters += len(text)
         tally.levels.append(levels(wav))
         if args.verbose and errors:
-            print(
-                f"  {voice} {number:2}  {errors} of {len(expected)}  {' '.join(expected)}\n{'':12}heard  {' '.join(heard)}"
-            )
+            print(f"  {voice} {number:2}  {errors} of {len(expected)}  {' '.join(expected)}")
+            print(f"{'':12}heard  {' '.join(heard)}")
     return tally
 
 
@@ -98,7 +97,7 @@ def report(tallies: dict[str, Tally]) -> bool:
             f"  {1000 * tally.seconds / tally.characters:7.0f}  {tally.waited / tally.seconds:.2f}"
         )
     print(
-        "rms: mean over sentences of the frames that are not silent; peak, lead and tail: the largest; RTF: waiting / audio."
+        "rms: mean level of what is not silent; peak, lead and tail: the largest; RTF: time waited / seconds of audio"
     )
     return passed
 

@@ -5,7 +5,6 @@ The published voice did not go through that stage.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import weight_norm

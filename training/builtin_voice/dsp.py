@@ -57,5 +57,5 @@ def log_mel(audio: torch.Tensor) -> torch.Tensor:
 
 
 def energy(audio: torch.Tensor) -> torch.Tensor:
-    """The energy curve "N", [batch, samples / HOP]: log of the mel frame's norm, shifted and scaled to about [-3, 1]."""
+    """The energy curve "N", [batch, samples / HOP]: log norm of the mel frames, scaled to about [-3, 1]."""
     return (torch.log(mel(audio).norm(dim=1) + 1e-2) - 1.0) / 2

@@ -1,6 +1,7 @@
 """Exported voices: writing one from the two training checkpoints, reading one back.
 
-    python -m builtin_voice.export --decoder build/decoder.pt --predictor build/predictor.pt --set build/set --out build/voice
+    python -m builtin_voice.export --decoder build/decoder.pt --predictor build/predictor.pt \\
+        --set build/set --out build/voice
 
 writes model.safetensors (float16, flat, the parameter names of the `kokoro` package), voices.safetensors (per voice
 [510, 1, 2S]: a row per phoneme count as in Kokoro's voice packs, here all equal) and config.json.

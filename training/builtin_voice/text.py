@@ -86,15 +86,8 @@ TEMPLATES: list[Callable[[Grammar], str]] = [
     lambda g: f"{g.noun_phrase()} {g.does()} {g.noun_phrase()}.",
     lambda g: f"{g.noun_phrase()} {g.does()} {g.noun_phrase()} {g.place()}.",
     lambda g: f"{g.noun_phrase()} {g.acts()} {g.place()}.",
-    lambda g: (
-        f"{g.pronoun()} will "
-        f"{g.pick('see find take bring open close wash paint build break fix watch hear want need like measure choose')} "
-        f"{g.noun_phrase()} {g.place()}."
-    ),
-    lambda g: (
-        f"did {g.noun_phrase()} "
-        f"{g.pick('see find take bring open close wash paint build break fix watch hear change judge')} {g.noun_phrase()}?"
-    ),
+    lambda g: f"{g.pronoun()} will {g.pick(lists.WILL)} {g.noun_phrase()} {g.place()}.",
+    lambda g: f"did {g.noun_phrase()} {g.pick(lists.DID)} {g.noun_phrase()}?",
     lambda g: f"where is {g.noun_phrase()}, and who {g.does()} {g.noun_phrase()}?",
     lambda g: f"why does {g.noun_phrase()} {g.pick('like need want hate avoid enjoy')} {g.noun_phrase()}?",
     lambda g: (

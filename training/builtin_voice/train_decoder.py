@@ -1,8 +1,8 @@
 """Trains text encoder, decoder and generator on the teachers' audio, given the teachers' durations, F0 and energy.
 
     python -m builtin_voice.train_decoder --stage features --set build/set --out build/features.pt --steps 430 rms slt
-    python -m builtin_voice.train_decoder --stage full --start build/features.pt ... --out build/decoder.pt --steps 10000
-    python -m builtin_voice.train_decoder --stage adversarial --start build/decoder.pt ... --out build/sharper.pt
+    python -m builtin_voice.train_decoder --stage full --start build/features.pt .. --out build/decoder.pt --steps 10000
+    python -m builtin_voice.train_decoder --stage adversarial --start build/decoder.pt .. --out build/sharper.pt
 
 `features` trains what comes before the generator through an auxiliary linear mel head, in minutes: it settles what is
 said. `full` trains everything on whole utterances, so that instance norm sees in training what it sees at run time.
@@ -168,7 +168,6 @@ def train(args: argparse.Namespace) -> None:
             loss, record = loss + added, record | judged
         rate = highest * min(1, (loop.steps + 1) / WARM_UP) * cosine(loop.steps / args.steps, stage.floor)
         loop.step(loss, rate, record)
-    loop.save()
 
 
 def main() -> None:

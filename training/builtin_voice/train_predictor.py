@@ -113,7 +113,6 @@ def train(args: argparse.Namespace) -> None:
         loop.step(loss, rate, record)
         if loop.steps % (10 * LOG_EVERY) == 0 or loop.steps == args.steps:
             print("held out", held_out(network, losses, args.seed), flush=True)
-    loop.save()
 
 
 def main() -> None:

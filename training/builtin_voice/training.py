@@ -78,7 +78,7 @@ class Loop:
         self.parts, self.out, self.voices = parts, args.out, args.voices
         self.optimizer = torch.optim.AdamW(parts.parameters(), betas=betas, weight_decay=0.01)
         self.average = Average(parts)
-        self.steps, self.steps_before = 0, steps_before
+        self.steps, self.planned, self.steps_before = 0, args.steps, steps_before
         self.log: dict[str, list[float]] = {}
         self.began = time.monotonic()
 
@@ -93,10 +93,10 @@ class Loop:
         self.average.update()
         self.steps += 1
         for name, value in record.items():
-            self.log.setdefault(name, []).append(float(value))
-        if self.steps % LOG_EVERY == 0:
+            self.log.setdefault(name, []).append(float(value.detach()))
+        if self.steps % LOG_EVERY == 0 or self.steps == self.planned:
             self.print_log(rate)
-        if self.steps % SAVE_EVERY == 0:
+        if self.steps % SAVE_EVERY == 0 or self.steps == self.planned:
             self.save()
 
     def print_log(self, rate: float) -> None:

@@ -62,3 +62,5 @@ DAYS = (
 ).split()
 PRONOUNS = "I you he she we they it someone everybody nobody".split()
 POSSESSIVES = "my your his her our their its".split()
+WILL = "see find take bring open close wash paint build break fix watch hear want need like measure choose".split()
+DID = "see find take bring open close wash paint build break fix watch hear change judge".split()

@@ -26,8 +26,8 @@ static cst_voice *find_voice(const char *name) {
 
 static FILE *create(const char *folder, const char *id, const char *extension) {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s.%s", folder, id, extension);
-    FILE *file = fopen(path, "wb");
+    const int length = snprintf(path, sizeof path, "%s/%s.%s", folder, id, extension);
+    FILE *file = length < (int)sizeof path ? fopen(path, "wb") : NULL;
     if (!file) {
         perror(path);
         exit(1);
