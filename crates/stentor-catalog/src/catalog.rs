@@ -1,0 +1,281 @@
+//! The catalog: manifests and voices as they were when it was opened or last reloaded.
+
+use crate::{
+    CatalogError, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry,
+    index::VoiceIndex,
+    manifest::is_plain_name,
+    names::{self, fold, shown},
+    registry::{Found, Registry},
+    resolve::Resolver,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::{Path, PathBuf},
+};
+use stentor_types::{ModelId, VoiceId, VoiceSource};
+
+/// Manifests inside the program, by id.
+const EMBEDDED: [(&str, &str); 2] = [
+    ("builtin", include_str!("../../../models/builtin.toml")),
+    ("kokoro", include_str!("../../../models/kokoro.toml")),
+];
+
+/// OpenAI's model ids: each means the default model.
+const DEFAULT_ALIASES: [&str; 4] = ["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"];
+
+/// Where to look. Of equal names, `voice_dirs` and `model_dirs` beat the data directory, a later directory beats
+/// an earlier one, and all beat what is embedded.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogConfig {
+    /// Holds `models.lock`, `models/` (manifests, and files by model id), `voices/` and `cache/`.
+    pub data_dir: PathBuf,
+    /// Each must exist.
+    pub model_dirs: Vec<PathBuf>,
+    /// Each must exist. The working directory's `voices` is the caller's to add.
+    pub voice_dirs: Vec<PathBuf>,
+    pub hf: HubOptions,
+}
+
+/// How the hub is reached. The caller reads the environment.
+#[derive(Debug, Clone, Default)]
+pub struct HubOptions {
+    /// `HF_HUB_OFFLINE`: nothing is ever fetched.
+    pub offline: bool,
+    /// `HF_ENDPOINT`; the public hub by default.
+    pub endpoint: Option<String>,
+    /// `HF_HOME`; `<data-dir>/huggingface` by default. Files go to `hub/` in it.
+    pub home: Option<PathBuf>,
+    /// Bearer token; by default the file `token` in `home`.
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    config: CatalogConfig,
+    models: Vec<Model>,
+    default: Option<ModelId>,
+    registry: Registry,
+    /// Per model: the voices it can use.
+    voices: HashMap<ModelId, VoiceIndex>,
+    /// Every voice of every model and directory.
+    all: VoiceIndex,
+    warnings: Vec<String>,
+}
+
+impl Catalog {
+    /// Reads manifests, `models.lock` and voice directories.
+    pub fn open(config: CatalogConfig) -> Result<Self, CatalogError> {
+        let mut warnings = Vec::new();
+        let lock = ModelsLock::read(&config.data_dir).unwrap_or_else(|error| {
+            warnings.push(format!("{error}; pulled models are not found through it"));
+            ModelsLock::default()
+        });
+        let models: Vec<Model> = read_manifests(&config)?
+            .into_iter()
+            .map(|(id, manifest)| Model::new(ModelId::new(id), manifest, &config, &lock))
+            .collect();
+        let own = Some(config.data_dir.join("voices")).filter(|directory| directory.is_dir());
+        let directories: Vec<PathBuf> = own.into_iter().chain(config.voice_dirs.iter().cloned()).collect();
+        let registry = Registry::read(&directories)?;
+        warnings.extend(registry.warnings.iter().cloned());
+        let mut catalog = Self {
+            config,
+            models,
+            default: None,
+            registry,
+            voices: HashMap::new(),
+            all: VoiceIndex::default(),
+            warnings,
+        };
+        catalog.index_voices();
+        Ok(catalog)
+    }
+
+    /// Reads everything again; on an error the catalog stays as it was.
+    pub fn reload(&mut self) -> Result<(), CatalogError> {
+        let mut fresh = Self::open(self.config.clone())?;
+        fresh.default = self.default.take().filter(|id| fresh.model(id).is_some());
+        *self = fresh;
+        Ok(())
+    }
+
+    pub fn config(&self) -> &CatalogConfig {
+        &self.config
+    }
+
+    /// All models by id, installed or not.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    pub fn model(&self, id: &ModelId) -> Option<&Model> {
+        self.models.iter().find(|model| model.id == *id)
+    }
+
+    /// Makes `id` the model that requests without one of our ids get.
+    pub fn set_default(&mut self, id: ModelId) -> Result<(), CatalogError> {
+        if self.model(&id).is_none() {
+            return Err(self.unknown_model(id.as_str()));
+        }
+        self.default = Some(id);
+        Ok(())
+    }
+
+    /// The model set by [`Catalog::set_default`], else the installed one with the highest rank.
+    pub fn default_model(&self) -> Result<&Model, CatalogError> {
+        let set = self.default.as_ref().and_then(|id| self.model(id));
+        let best = || self.models.iter().filter(|model| model.installed).max_by_key(|m| m.manifest().rank);
+        set.or_else(best).ok_or_else(|| self.unknown_model("default"))
+    }
+
+    /// `None`, the empty string and OpenAI's model ids mean the default; ours match exactly, then in any case.
+    pub fn resolve_model(&self, requested: Option<&str>) -> Result<&Model, CatalogError> {
+        let Some(name) = requested.filter(|name| !name.is_empty()) else { return self.default_model() };
+        if let Some(model) = self.models.iter().find(|model| model.id.as_str() == name) {
+            return Ok(model);
+        }
+        let folded = fold(name);
+        if DEFAULT_ALIASES.contains(&folded.as_str()) {
+            return self.default_model();
+        }
+        let model = self.models.iter().find(|model| fold(model.id.as_str()) == folded);
+        model.ok_or_else(|| self.unknown_model(name))
+    }
+
+    fn unknown_model(&self, name: &str) -> CatalogError {
+        let ids = self.models.iter().map(|model| model.id.as_str());
+        CatalogError::ModelNotFound { name: shown(name), nearest: names::nearest(name, ids) }
+    }
+
+    /// The voices that `model` can use now: published ones that are on disk, then those of directories.
+    pub fn voices(&self, model: &Model) -> Vec<&VoiceEntry> {
+        self.index(model).entries().iter().collect()
+    }
+
+    fn index(&self, model: &Model) -> &VoiceIndex {
+        static NONE: std::sync::LazyLock<VoiceIndex> = std::sync::LazyLock::new(VoiceIndex::default);
+        self.voices.get(&model.id).unwrap_or(&NONE)
+    }
+
+    /// Looks a request's voice string up; `None` and the empty string mean the model's default voice.
+    pub fn resolve_voice(
+        &self,
+        model: &Model,
+        requested: Option<&str>,
+    ) -> Result<ResolvedVoice, CatalogError> {
+        let resolver = Resolver {
+            model,
+            usable: self.index(model),
+            unusable: &self.all,
+            why_not: &|entry| self.why_not(model, entry),
+            aliases: &self.registry.aliases,
+        };
+        resolver.resolve(requested)
+    }
+
+    /// What keeps `model` from using a voice that exists.
+    fn why_not(&self, model: &Model, entry: &VoiceEntry) -> CatalogError {
+        let name = entry.id.as_str();
+        let publishes = |model: &&Model| model.manifest().voices.iter().any(|(_, own)| own == name);
+        if publishes(&model)
+            && let Some(path) = model.manifest().voices.file(name)
+        {
+            return CatalogError::NotInstalled { model: model.id.clone(), missing: vec![path] };
+        }
+        let hint = match (self.models.iter().find(publishes), &entry.source) {
+            (Some(owner), _) => format!("it belongs to model `{}`", owner.id),
+            (None, VoiceSource::Reference { .. }) => {
+                "it is a recording, which this model cannot clone".into()
+            }
+            (None, _) => "it is a style file, which this model does not read".to_owned(),
+        };
+        CatalogError::VoiceNotSupported { voice: shown(name), model: model.id.clone(), hint }
+    }
+
+    /// Things that work but that somebody should look at: colliding names, ignored links, dead aliases.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn index_voices(&mut self) {
+        let registry = &self.registry.voices;
+        let mut all: Vec<Found> = registry.clone();
+        for model in &self.models {
+            let usable: Vec<&Found> =
+                registry.iter().filter(|f| model.voice_kinds.contains(&f.entry.source.kind())).collect();
+            let mut found = Vec::new();
+            for (published, on_disk) in published_voices(model) {
+                if let Some(own) = usable.iter().find(|own| own.stem == published.stem) {
+                    let file = own.entry.file_name.as_deref().unwrap_or(&own.stem);
+                    let warning = format!("voice `{file}` hides {}'s own `{}`", model.id, published.stem);
+                    self.warnings.push(warning);
+                } else if on_disk {
+                    found.push(published.clone());
+                }
+                all.push(published);
+            }
+            found.extend(usable.into_iter().cloned());
+            self.voices.insert(model.id.clone(), VoiceIndex::new(found.into_iter()));
+        }
+        self.all = VoiceIndex::new(all.into_iter());
+        for (alias, targets) in &self.registry.aliases {
+            if !targets.iter().any(|to| self.all.exact(to).or_else(|| self.all.stem(to)).is_some()) {
+                self.warnings.push(format!("alias `{alias}`: there is no voice `{}`", targets.join("`, `")));
+            }
+        }
+    }
+}
+
+/// The voices that a model's manifest lists, and whether each can be used now.
+fn published_voices(model: &Model) -> impl Iterator<Item = (Found, bool)> {
+    let voices = &model.manifest().voices;
+    voices.iter().map(|(language, name)| {
+        let published = voices.file(name).unwrap_or_default();
+        let (source, file_name, on_disk) = match voices.kind {
+            PublishedKind::Preset => (VoiceSource::Preset { name: name.to_owned() }, None, model.installed),
+            PublishedKind::Embedding => {
+                let path = model.file(&published);
+                let file_name = Path::new(&published).file_name().and_then(|name| name.to_str());
+                let on_disk = path.is_some();
+                let source = VoiceSource::Embedding { path: path.unwrap_or_default() };
+                (source, file_name.map(str::to_owned), on_disk)
+            }
+        };
+        let entry = VoiceEntry {
+            id: VoiceId::new(name),
+            name: name.to_owned(),
+            file_name,
+            languages: vec![language.clone()],
+            source,
+            licence: Some(model.licence.clone()),
+        };
+        (Found { stem: name.to_owned(), entry }, on_disk)
+    })
+}
+
+fn read_manifests(config: &CatalogConfig) -> Result<BTreeMap<String, Manifest>, CatalogError> {
+    let mut manifests = BTreeMap::new();
+    for (id, text) in EMBEDDED {
+        manifests.insert(id.to_owned(), Manifest::parse(&format!("models/{id}.toml"), text)?);
+    }
+    let own = Some(config.data_dir.join("models")).filter(|directory| directory.is_dir());
+    for directory in own.iter().chain(&config.model_dirs) {
+        for item in fs::read_dir(directory).map_err(CatalogError::io(directory))? {
+            let path = item.map_err(CatalogError::io(directory))?.path();
+            if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
+                continue;
+            }
+            let file = path.display().to_string();
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).filter(|id| is_plain_name(id))
+            else {
+                let message =
+                    "a manifest's name is the model's id: letters, digits, `-`, `_`, `.`".to_owned();
+                return Err(CatalogError::Manifest { file, message });
+            };
+            let text = fs::read_to_string(&path).map_err(CatalogError::io(&path))?;
+            manifests.insert(id.to_owned(), Manifest::parse(&file, &text)?);
+        }
+    }
+    Ok(manifests)
+}

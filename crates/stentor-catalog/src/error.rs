@@ -1,0 +1,58 @@
+//! What can go wrong between a name and a file, in words that tell the reader what to do next.
+
+use std::{io, path::PathBuf};
+use stentor_types::ModelId;
+
+/// Names from clients are shortened and freed of control characters before they come in here.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("there is no model `{name}`{}", suggestions(.nearest))]
+    ModelNotFound { name: String, nearest: Vec<String> },
+
+    #[error("model `{model}` is not completely installed ({} missing): run `stentor pull {model}`", .missing.join(", "))]
+    NotInstalled { model: ModelId, missing: Vec<String> },
+
+    #[error("model `{model}` comes with the program or was placed by hand: there is nothing to pull")]
+    NothingToPull { model: ModelId },
+
+    #[error("there is no voice `{name}`{}", suggestions(.nearest))]
+    VoiceNotFound { name: String, nearest: Vec<String> },
+
+    #[error("voice `{voice}` cannot be used with model `{model}`: {hint}")]
+    VoiceNotSupported { voice: String, model: ModelId, hint: String },
+
+    /// `part` is the piece of the blend that is wrong.
+    #[error("`{part}` in the voice blend `{blend}` {reason}")]
+    Blend { blend: String, part: String, reason: &'static str },
+
+    #[error("there is no voice for model `{model}` yet: put a recording into a voices directory")]
+    NoVoices { model: ModelId },
+
+    /// A manifest, `voices.toml`, `voice.toml` or `models.lock`; the message names the key.
+    #[error("{file}: {message}")]
+    Manifest { file: String, message: String },
+
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: io::Error },
+
+    #[error("cannot fetch {file} from {repository}: {message}")]
+    Hub { repository: String, file: String, message: String },
+
+    /// The bytes were removed and nothing was recorded.
+    #[error("{file} is not what it should be: {what} is {actual}, expected {expected}; it was removed")]
+    Hash { file: String, what: &'static str, expected: String, actual: String },
+
+    #[error("{file} of model `{model}` is not on disk and the hub must not be asked (HF_HUB_OFFLINE is set)")]
+    Offline { model: ModelId, file: String },
+}
+
+impl CatalogError {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+fn suggestions(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
+}
