@@ -49,7 +49,7 @@ RULES = [
     ("layer_norm.weight", "", 1.0, 0.2, "plain"),
     (".gamma", "", 1.0, 0.2, "plain"),
     ("", ".alpha", 1.0, 0.5, "plain"),
-    ("embedding.weight", "text_encoder.", 0.0, 1.0, "plain"),
+    ("embedding.weight", "text_encoder.", 0.0, 0.0625, "plain"),
     ("weight_g", ".F0_conv.", 0.03, 0.01, "plain"),
     ("weight_g", ".ups.", 2.0, 0.5, "plain"),
     ("weight_g", ".conv_post.", 0.25, 0.0625, "plain"),

@@ -74,11 +74,11 @@ class Style:
 
 
 def save_voices(folder: Path, width: int) -> None:
-    """A voice, and the same as a view of a storage with one more row, as some early packs were."""
+    """A voice, and as some early packs were a view of a storage with one row more: here all but its first."""
     rows = [torch.from_numpy(hw.voice_row(row, width)) for row in range(VOICE_ROWS + 1)]
     longer = torch.stack(rows)[:, None]
     torch.save(longer[:VOICE_ROWS].clone(), folder / "tiny-voice.pt")
-    torch.save(longer[:VOICE_ROWS], folder / "tiny-legacy-voice.pt")
+    torch.save(longer[1:], folder / "tiny-legacy-voice.pt")
 
 
 def config(published: dict) -> dict:

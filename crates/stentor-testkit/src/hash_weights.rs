@@ -27,7 +27,7 @@ const RULES: &[(&str, &str, f64, f64, Kind)] = &[
     ("layer_norm.weight", "", 1.0, 0.2, Plain),
     (".gamma", "", 1.0, 0.2, Plain),
     ("", ".alpha", 1.0, 0.5, Plain),
-    ("embedding.weight", "text_encoder.", 0.0, 1.0, Plain),
+    ("embedding.weight", "text_encoder.", 0.0, 0.0625, Plain),
     ("weight_g", ".F0_conv.", 0.03, 0.01, Plain),
     ("weight_g", ".ups.", 2.0, 0.5, Plain),
     ("weight_g", ".conv_post.", 0.25, 0.0625, Plain),
