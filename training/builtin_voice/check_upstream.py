@@ -2,7 +2,7 @@
 
     python -m builtin_voice.check_upstream
 
-The package (`pip install --no-deps kokoro loguru`) writes a few widths into its source: 1024, 512 and 64 become
+The package (`pip install --no-deps kokoro==0.9.4`) writes a few widths into its source: 1024, 512 and 64 become
 `decoder_dim`, `upsample_initial_channel` and `asr_res_dim` here, and nothing else is changed. Prints how far the two
 implementations are apart; exits 1 when names, durations or values do not agree.
 """
