@@ -32,11 +32,25 @@ pub trait WholeChunk: Send {
 pub struct Stepped<E> {
     inner: E,
     queue: VecDeque<ChunkRequest>,
+    /// Voices that were dropped while a queued chunk still needs them.
+    dropped: Vec<VoiceSlot>,
 }
 
 impl<E: WholeChunk> Stepped<E> {
     pub fn new(inner: E) -> Self {
-        Self { inner, queue: VecDeque::new() }
+        Self { inner, queue: VecDeque::new(), dropped: Vec::new() }
+    }
+
+    /// Hands on the drops that no queued chunk holds up any more.
+    fn release_voices(&mut self) {
+        let Self { inner, queue, dropped } = self;
+        dropped.retain(|slot| {
+            let needed = queue.iter().any(|request| request.voice == *slot);
+            if !needed {
+                inner.drop_voice(*slot);
+            }
+            needed
+        });
     }
 }
 
@@ -50,7 +64,8 @@ impl<E: WholeChunk> Engine for Stepped<E> {
     }
 
     fn drop_voice(&mut self, slot: VoiceSlot) {
-        self.inner.drop_voice(slot);
+        self.dropped.push(slot);
+        self.release_voices();
     }
 
     fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError> {
@@ -64,6 +79,7 @@ impl<E: WholeChunk> Engine for Stepped<E> {
     fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
         let Some(request) = self.queue.pop_front() else { return Ok(()) };
         let outcome = self.inner.synthesize(&request)?;
+        self.release_voices();
         if request.cancel.is_cancelled() {
             return Ok(());
         }
@@ -78,6 +94,7 @@ impl<E: WholeChunk> Engine for Stepped<E> {
 
     fn cancel(&mut self, chunk: ChunkId) {
         self.queue.retain(|request| request.id != chunk);
+        self.release_voices();
     }
 
     fn phonemize(&self, text: &SpokenText, language: &Language) -> Result<PhonemeTrace, EngineError> {

@@ -91,6 +91,12 @@ impl Weights {
         self.names.keys().map(String::as_str)
     }
 
+    /// Size of all tensors read so far, as f32.
+    pub fn bytes_read(&self) -> u64 {
+        let elements = |name: &String| self.shape(name).unwrap_or_default().iter().product::<usize>();
+        self.used.borrow().iter().map(|name| (elements(name) * size_of::<f32>()) as u64).sum()
+    }
+
     /// Fails if a tensor was neither read nor is `known` to be of no use.
     pub fn expect_all_used(&self, known: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.borrow();

@@ -31,6 +31,7 @@ pub struct Kokoro {
     decoder: Decoder,
     generator: Generator,
     device: Device,
+    weight_bytes: u64,
 }
 
 /// A row of a voice, in its two halves, each `(style)`.
@@ -69,6 +70,7 @@ impl Kokoro {
             decoder: Decoder::load(&decoder, config)?,
             generator: Generator::load(&decoder.at("generator"), config)?,
             device: device.clone(),
+            weight_bytes: weights.bytes_read(),
         };
         check_unused(weights)?;
         Ok(model)
@@ -76,6 +78,11 @@ impl Kokoro {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Memory that the weights take.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
     }
 
     /// Durations for `ids`, which begin and end with the boundary mark.

@@ -1,0 +1,17 @@
+//! The built-in model keeps the engine contract.
+
+use stentor_types::{DeviceSpec, LoadSpec, ModelId};
+
+fn builtin() -> Box<dyn stentor_engine::Engine> {
+    let spec = LoadSpec {
+        model: ModelId::from("builtin"),
+        engine: "kokoro".to_owned(),
+        files: std::collections::BTreeMap::new(),
+        device: DeviceSpec::Cpu,
+        threads: 1,
+        cache_dir: None,
+    };
+    stentor_engine_kokoro::load(&spec).unwrap()
+}
+
+stentor_engine::conformance!(builtin);
