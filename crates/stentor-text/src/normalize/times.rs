@@ -1,0 +1,79 @@
+//! Clock times (3:30pm, 15:00, 10 a.m.), durations (1:23:45), and ratios and scores, which look alike (2:1, 16:9).
+
+use super::context::{Context, Hit};
+use super::numbers;
+
+/// 3:30, 3:30 pm, 15:00, 12:30:15, 3pm, 3 p.m., 16:9.
+pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
+    let hours = context.digits(pos);
+    let hour: u64 = hours.parse().ok()?;
+    let mut end = pos + hours.len();
+    let minutes = if context.is(end, ":") { context.digits(end + 1) } else { "" };
+    if minutes.is_empty() {
+        let (letters, stop) = half_day(context, end).filter(|_| (1..=12).contains(&hour))?;
+        return Some(Hit::one(pos..stop, format!("{} {letters}", numbers::below_hundred(hour))));
+    }
+    end += 1 + minutes.len();
+    let minute: u64 = minutes.parse().ok()?;
+    if hours.len() > 2 || minutes.len() != 2 || minute > 59 || hour > 24 {
+        let ratio = hours.len() <= 4 && minutes.len() <= 4 && !context.is(end, ":") && context.ends(end);
+        let words =
+            format!("{} to {}", numbers::whole(hours, context.british), numbers::whole(minutes, context.british));
+        return ratio.then(|| Hit::one(pos..end, words));
+    }
+    let mut words = hour_and_minute(hours, hour, minute);
+    if context.is(end, ":") && context.digits(end + 1).len() == 2 {
+        let seconds: u64 = context.digits(end + 1).parse().ok()?;
+        end += 3;
+        if seconds > 0 {
+            words = format!("{} {}", words.trim_end_matches(" o'clock"), two_digits(seconds));
+        }
+        if context.is(end, ".") && context.digit(end + 1) {
+            end += 1 + context.digits(end + 1).len(); // fractions of a second are noise
+        }
+    }
+    if let Some((letters, stop)) = half_day(context, end) {
+        let clock = if minute == 0 { numbers::below_hundred(hour) } else { words };
+        return Some(Hit::one(pos..stop, format!("{clock} {letters}")));
+    }
+    // "16:9-ish", "3:30ish" and the like stay whole words.
+    let free = context.ends(end) || context.is(end, "Z") || context.is(end, "h");
+    free.then(|| Hit::one(pos..end, words))
+}
+
+fn hour_and_minute(written: &str, hour: u64, minute: u64) -> String {
+    match (hour, minute) {
+        (0 | 24, 0) => "midnight".to_owned(),
+        (1..=12, 0) => format!("{} o'clock", numbers::below_hundred(hour)),
+        (_, 0) => format!("{} hundred", numbers::below_hundred(hour)),
+        _ => {
+            let zero = if written == "00" || written == "0" { "zero".to_owned() } else { numbers::below_hundred(hour) };
+            format!("{zero} {}", two_digits(minute))
+        }
+    }
+}
+
+fn two_digits(value: u64) -> String {
+    match value {
+        1..=9 => format!("oh {}", numbers::below_hundred(value)),
+        _ => numbers::below_hundred(value),
+    }
+}
+
+/// "am", "PM", "a.m." at `pos` or after a space: its letters as they are spelled, and where the reading ends.
+pub(super) fn half_day(context: &Context, pos: usize) -> Option<(&'static str, usize)> {
+    let at = context.skip_space(pos);
+    let first = context.byte(at)?.to_ascii_lowercase();
+    let letters = match first {
+        b'a' => "A M",
+        b'p' => "P M",
+        _ => return None,
+    };
+    let is_m = |i: usize| context.byte(i).is_some_and(|b| b.eq_ignore_ascii_case(&b'm'));
+    if is_m(at + 1) && context.ends(at + 2) {
+        // "at 5 am I ..." is rare enough; "I am" has no number before it.
+        return Some((letters, at + 2));
+    }
+    let dotted = context.is(at + 1, ".") && is_m(at + 2) && context.ends(at + 3);
+    dotted.then(|| (letters, context.after_stop(at + 3)))
+}
