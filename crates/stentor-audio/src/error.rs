@@ -23,7 +23,7 @@ pub enum AudioError {
 }
 
 impl AudioError {
-    pub(crate) fn codec(format: AudioFormat, message: impl ToString) -> Self {
+    pub(crate) fn codec(format: AudioFormat, message: &impl ToString) -> Self {
         Self::Codec { format, message: message.to_string() }
     }
 }

@@ -154,7 +154,9 @@ impl Joiner {
             // Nothing of a chunk is written before its first sound, so it starts where earlier chunks ended.
             self.chunk.start = Some(self.written);
             let held = std::mem::take(&mut self.chunk.held);
-            held.into_iter().for_each(|sample| self.hold(sample));
+            for sample in held {
+                self.hold(sample);
+            }
         } else if self.chunk.held.len() > self.keep_head {
             self.chunk.held.pop_front();
             self.chunk.trimmed += 1;

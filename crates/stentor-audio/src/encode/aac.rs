@@ -38,7 +38,7 @@ impl Aac {
             channels: ChannelMode::Mono,
             audio_object_type: AudioObjectType::Mpeg4LowComplexity,
         })
-        .map_err(error)?;
+        .map_err(|e| error(&e))?;
         Ok(Self { fdk, pending: Vec::with_capacity(FRAME), encoded: 0, frames_out: 0, finished: false })
     }
 
@@ -47,9 +47,9 @@ impl Aac {
         let mut input = &self.pending[..];
         let mut bytes = [0; MAX_FRAME_BYTES];
         while !input.is_empty() {
-            let done = self.fdk.encode(input, &mut bytes).map_err(error)?;
+            let done = self.fdk.encode(input, &mut bytes).map_err(|e| error(&e))?;
             if done.input_consumed == 0 && done.output_size == 0 {
-                return Err(error("no progress"));
+                return Err(error(&"no progress"));
             }
             input = &input[done.input_consumed..];
             self.frames_out += u64::from(done.output_size > 0);
@@ -92,6 +92,6 @@ impl Encoder for Aac {
     }
 }
 
-fn error(message: impl ToString) -> AudioError {
+fn error(message: &impl ToString) -> AudioError {
     AudioError::codec(AudioFormat::Aac, message)
 }

@@ -33,11 +33,11 @@ impl Flac {
     pub(super) fn new(rate: SampleRate, announced: Option<u64>) -> Result<Self, AudioError> {
         let unsupported = |_| AudioError::UnsupportedRate { format: AudioFormat::Flac, rate };
         let mut info = StreamInfo::new(rate.0 as usize, 1, BITS).map_err(unsupported)?;
-        info.set_block_sizes(BLOCK, BLOCK).map_err(error)?;
+        info.set_block_sizes(BLOCK, BLOCK).map_err(|e| error(&e))?;
         if let Some(total) = announced.filter(|total| *total < MAX_TOTAL) {
             info.set_total_samples(total as usize);
         }
-        let config = config::Encoder::default().into_verified().map_err(|(_, message)| error(message))?;
+        let config = config::Encoder::default().into_verified().map_err(|(_, e)| error(&e))?;
         let pending = Vec::with_capacity(BLOCK);
         Ok(Self {
             config,
@@ -57,7 +57,7 @@ impl Flac {
             return Ok(());
         }
         let mut sink = ByteSink::new();
-        self.info.write(&mut sink).map_err(error)?;
+        self.info.write(&mut sink).map_err(|e| error(&e))?;
         let body = sink.as_slice();
         out.extend_from_slice(b"fLaC");
         // The only metadata block: the last-block flag, type 0, then its length in 24 bits.
@@ -69,12 +69,12 @@ impl Flac {
 
     /// Encodes `pending` as one frame; only the last one may be shorter than [`BLOCK`].
     fn encode_block(&mut self, out: &mut Vec<u8>) -> Result<(), AudioError> {
-        let mut buffer = FrameBuf::with_size(1, BLOCK).map_err(error)?;
-        buffer.fill_interleaved(&self.pending).map_err(error)?;
+        let mut buffer = FrameBuf::with_size(1, BLOCK).map_err(|e| error(&e))?;
+        buffer.fill_interleaved(&self.pending).map_err(|e| error(&e))?;
         let frame = flacenc::encode_fixed_size_frame(&self.config, &buffer, self.frames, &self.info)
-            .map_err(error)?;
+            .map_err(|e| error(&e))?;
         let mut sink = ByteSink::new();
-        frame.write(&mut sink).map_err(error)?;
+        frame.write(&mut sink).map_err(|e| error(&e))?;
         out.extend_from_slice(sink.as_slice());
         self.frames += 1;
         self.pending.clear();
@@ -113,6 +113,6 @@ impl Encoder for Flac {
     }
 }
 
-fn error(message: impl ToString) -> AudioError {
+fn error(message: &impl ToString) -> AudioError {
     AudioError::codec(AudioFormat::Flac, message)
 }

@@ -90,5 +90,5 @@ impl Drop for Libopus {
 }
 
 fn error(code: i32) -> AudioError {
-    AudioError::codec(AudioFormat::Opus, opus_strerror(code))
+    AudioError::codec(AudioFormat::Opus, &opus_strerror(code))
 }

@@ -33,7 +33,7 @@ impl Mp3 {
         if !RATES.contains(&rate.0) {
             return Err(AudioError::UnsupportedRate { format: AudioFormat::Mp3, rate });
         }
-        let builder = Builder::new().ok_or_else(|| error("out of memory"))?;
+        let builder = Builder::new().ok_or_else(|| error(&"out of memory"))?;
         let lame = builder
             .with_num_channels(1)
             .and_then(|builder| builder.with_sample_rate(rate.0))
@@ -43,7 +43,7 @@ impl Mp3 {
             .and_then(|builder| builder.with_quality(Quality::VeryNice))
             .and_then(|builder| builder.with_to_write_vbr_tag(false))
             .and_then(Builder::build)
-            .map_err(error)?;
+            .map_err(|e| error(&e))?;
         // LAME writes into spare capacity, so the scratch buffer must have all of it from the start.
         let scratch = Vec::with_capacity(max_required_buffer_size(PIECE));
         Ok(Self { lame: Some(lame), piece: Vec::with_capacity(PIECE), scratch })
@@ -57,7 +57,7 @@ impl Encoder for Mp3 {
             self.scratch.clear();
             self.piece.clear();
             self.piece.extend(piece.iter().map(|&sample| to_unit(sample) / LAME_GAIN));
-            lame.encode_to_vec(MonoPcm(&self.piece[..]), &mut self.scratch).map_err(error)?;
+            lame.encode_to_vec(MonoPcm(&self.piece[..]), &mut self.scratch).map_err(|e| error(&e))?;
             out.extend_from_slice(&self.scratch);
         }
         Ok(())
@@ -66,12 +66,12 @@ impl Encoder for Mp3 {
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), AudioError> {
         let mut lame = self.lame.take().ok_or(AudioError::Finished { format: AudioFormat::Mp3 })?;
         self.scratch.clear();
-        lame.flush_to_vec::<FlushGap>(&mut self.scratch).map_err(error)?;
+        lame.flush_to_vec::<FlushGap>(&mut self.scratch).map_err(|e| error(&e))?;
         out.extend_from_slice(&self.scratch);
         Ok(())
     }
 }
 
-fn error(message: impl ToString) -> AudioError {
+fn error(message: &impl ToString) -> AudioError {
     AudioError::codec(AudioFormat::Mp3, message)
 }

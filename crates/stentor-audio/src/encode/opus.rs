@@ -63,7 +63,7 @@ impl Opus {
         }
         // Each header has its page to itself, with granule position zero.
         for header in [opus_head(self.pre_skip() as u16, self.rate), opus_tags()] {
-            self.pages.write_packet(header, SERIAL, PacketWriteEndInfo::EndPage, 0).map_err(error)?;
+            self.pages.write_packet(header, SERIAL, PacketWriteEndInfo::EndPage, 0).map_err(|e| error(&e))?;
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Opus {
             None if page_is_full => PacketWriteEndInfo::EndPage,
             None => PacketWriteEndInfo::NormalPacket,
         };
-        self.pages.write_packet(packet, SERIAL, info, granule).map_err(error)
+        self.pages.write_packet(packet, SERIAL, info, granule).map_err(|e| error(&e))
     }
 
     fn take_pages(&mut self, out: &mut Vec<u8>) {
@@ -149,6 +149,6 @@ fn opus_tags() -> Vec<u8> {
     tags
 }
 
-fn error(message: impl ToString) -> AudioError {
+fn error(message: &impl ToString) -> AudioError {
     AudioError::codec(AudioFormat::Opus, message)
 }

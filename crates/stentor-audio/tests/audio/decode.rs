@@ -5,8 +5,13 @@ use opus_pure::OpusDecoder;
 use std::io::Cursor;
 use stentor_types::AudioFormat;
 use symphonia::core::{
-    audio::SampleBuffer, codecs::DecoderOptions, errors::Error, formats::FormatOptions,
-    io::MediaSourceStream, meta::MetadataOptions, probe::Hint,
+    audio::SampleBuffer,
+    codecs::DecoderOptions,
+    errors::Error,
+    formats::FormatOptions,
+    io::{MediaSourceStream, MediaSourceStreamOptions},
+    meta::MetadataOptions,
+    probe::Hint,
 };
 
 pub(crate) struct Decoded {
@@ -32,7 +37,8 @@ fn decode_pcm(bytes: &[u8]) -> Decoded {
 }
 
 fn decode_with_symphonia(format: AudioFormat, bytes: &[u8]) -> Decoded {
-    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes.to_vec())), Default::default());
+    let source =
+        MediaSourceStream::new(Box::new(Cursor::new(bytes.to_vec())), MediaSourceStreamOptions::default());
     let mut hint = Hint::new();
     hint.with_extension(format.name());
     let probed = symphonia::default::get_probe()
@@ -94,8 +100,8 @@ pub(crate) fn ogg_pages(mut bytes: &[u8]) -> Vec<Page> {
         assert!(packet.is_empty(), "a packet spans pages");
         pages.push(Page {
             flags: page[5],
-            granule: u64::from_le_bytes(page[6..14].try_into().unwrap()),
-            sequence: u32::from_le_bytes(page[18..22].try_into().unwrap()),
+            granule: u64::from_le_bytes(page[6..14].try_into().expect("a fixed width")),
+            sequence: u32::from_le_bytes(page[18..22].try_into().expect("a fixed width")),
             packets,
         });
         bytes = rest;

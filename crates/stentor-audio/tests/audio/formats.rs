@@ -11,12 +11,12 @@ use stentor_types::{AudioFormat, SampleRate};
 const RATE: SampleRate = SampleRate::HZ_24000;
 
 fn encode(format: AudioFormat, samples: &[f32], piece: usize, total: Option<u64>) -> Vec<u8> {
-    let mut encoder = encoder(format, RATE, total).unwrap();
+    let mut encoder = encoder(format, RATE, total).expect("encodes");
     let mut bytes = Vec::new();
     for piece in samples.chunks(piece) {
-        encoder.encode(piece, &mut bytes).unwrap();
+        encoder.encode(piece, &mut bytes).expect("encodes");
     }
-    encoder.finish(&mut bytes).unwrap();
+    encoder.finish(&mut bytes).expect("encodes");
     bytes
 }
 
@@ -78,7 +78,8 @@ fn a_tone_keeps_its_frequency_and_level() {
             let decoded = round_trip(format, &sampled(tone, RATE.0, 24_000));
             let middle = decoded.samples.len() / 4;
             let inner = &decoded.samples[middle..middle + decoded.rate as usize / 5];
-            assert_eq!(dominant_hz(inner, decoded.rate), hz, "{format}");
+            let heard = dominant_hz(inner, decoded.rate);
+            assert!((heard - hz).abs() < 1.0, "{format}: {heard} Hz for {hz}");
             let original = sampled(tone, decoded.rate, inner.len());
             let gain = gain_db(&original, inner);
             assert!(gain.abs() < 0.5, "{format} at {hz} Hz: gain {gain} dB");
@@ -144,7 +145,7 @@ fn known_totals_are_in_the_headers() {
 fn lossless_formats_hold_exactly_the_rounded_samples() {
     let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let mut samples: Vec<f32> = (0..20_000).map(noise).collect();
-    samples.extend([0.0; 5000]);
+    samples.resize(25_000, 0.0);
     samples.extend([1.0, -1.0].repeat(3000));
     let expected: Vec<f32> = samples.iter().map(|&x| f32::from(to_s16(x)) / 32_768.0).collect();
     for format in [AudioFormat::Pcm, AudioFormat::Wav, AudioFormat::Flac] {
@@ -283,9 +284,9 @@ fn an_encoder_can_be_dropped_at_any_point_and_sent_between_threads() {
     for format in AudioFormat::ALL {
         drop(encoder(format, RATE, None).unwrap());
         let mut begun = encoder(format, RATE, None).unwrap();
-        begun.encode(&[0.1; 5000], &mut Vec::new()).unwrap();
+        begun.encode(&[0.1; 3000], &mut Vec::new()).unwrap();
         std::thread::spawn(move || {
-            begun.encode(&[0.2; 5000], &mut Vec::new()).unwrap();
+            begun.encode(&[0.2; 3000], &mut Vec::new()).unwrap();
             drop(begun);
         })
         .join()
