@@ -1,5 +1,5 @@
-//! Decoders that share no code with the encoders: symphonia for all but Opus, and for Opus a page reader written here
-//! from RFC 3533 and RFC 7845 around the decoder of `opus-pure` (the encoder in use is another crate).
+//! Decoders that are not those of the encoders' crates: symphonia for all but Opus, and for Opus a page reader written
+//! here from RFC 3533 and RFC 7845 around the decoder of `opus-pure` (a port of libopus other than the encoder's).
 
 use opus_pure::OpusDecoder;
 use std::io::Cursor;
