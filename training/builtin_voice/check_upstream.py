@@ -48,7 +48,9 @@ def upstream_network(config: dict[str, Any]) -> nn.Module:
     folder = Path(spec.submodule_search_locations[0])
     package = types.ModuleType(PACKAGE)
     package.__path__ = [str(folder)]
-    sys.modules[PACKAGE] = package
+    unused = types.ModuleType(f"{PACKAGE}.custom_stft")  # for devices without complex numbers; wants further packages
+    unused.CustomSTFT = None
+    sys.modules.update({PACKAGE: package, unused.__name__: unused})
     width, residual, hidden = config["decoder_dim"], config["asr_res_dim"], config["hidden_dim"]
     last = config["istftnet"]["upsample_initial_channel"]
     widths = [

@@ -34,9 +34,9 @@ SYMBOLS = {
 }  # fmt: skip
 VOWELS = set("aa ae ah ao aw ax ay eh er ey ih iy ow oy uh uw".split())
 FUNCTION_WORDS = set(
-    "a an the of to in on at by for from with and or but so if is are was were be been am do does did has have had "
-    "will would could should can i you he she it we they me him her us them my your his its our their this that there as "
-    "than then not".split()
+    "a an the of to in on at by for from with and or but so if is are was were be been am do does did has have "
+    "had will would could should can i you he she it we they me him her us them my your his its our their this "
+    "that there as than then not".split()
 )
 PUNCTUATION = set(';:,.!?—…"()“”')
 
