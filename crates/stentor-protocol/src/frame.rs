@@ -100,7 +100,7 @@ fn check(header: usize, payload: usize) -> Result<(), FrameError> {
     if payload > MAX_PAYLOAD {
         return Err(FrameError::TooLarge { part: "payload", len: payload, limit: MAX_PAYLOAD });
     }
-    if payload % size_of::<f32>() == 0 { Ok(()) } else { Err(FrameError::NotSamples(payload)) }
+    if payload.is_multiple_of(size_of::<f32>()) { Ok(()) } else { Err(FrameError::NotSamples(payload)) }
 }
 
 /// A message and its samples as bytes for the wire; too large a message is refused here, by its sender.

@@ -32,3 +32,13 @@ pub enum AdmitError {
     #[error("the server is shutting down")]
     ShuttingDown,
 }
+
+impl SpeechError {
+    pub(crate) fn unavailable(reason: &str, retry_after_s: u32) -> Self {
+        Self::Unavailable { reason: reason.to_owned(), retry_after_s }
+    }
+
+    pub(crate) fn shutting_down() -> Self {
+        Self::unavailable("the server is shutting down", 5)
+    }
+}

@@ -2,78 +2,147 @@
 //!
 //! One task per model owns the worker process and its socket; requests talk to it through a [`Session`].
 
+mod board;
 mod config;
+mod conversation;
 mod error;
+mod keeper;
+mod process;
 mod session;
+mod shared;
+mod slot;
 mod status;
+mod watchdog;
 
 pub use config::{SupervisorConfig, WorkerCommand};
 pub use error::{AdmitError, SpeechError};
 pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest};
 pub use status::{Counters, ModelState, ModelStatus, WorkerProgress};
 
-use std::{sync::Arc, time::Duration};
+use board::Question;
+use keeper::Keeper;
+use shared::Shared;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use stentor_engine::{EngineDescriptor, PhonemeTrace};
-use stentor_types::{Language, LoadSpec, ModelId, SpokenText};
-use tokio::sync::watch;
+use stentor_types::{Language, LoadSpec, ModelId, SampleRate, SpokenText};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// All models of one server. Cheap to clone; when the last clone is dropped the workers are killed.
 #[derive(Clone)]
-pub struct Supervisor {
+pub struct Supervisor(Arc<Inner>);
+
+struct Inner {
     config: Arc<SupervisorConfig>,
+    models: Mutex<BTreeMap<ModelId, Model>>,
+}
+
+struct Model {
+    shared: Arc<Shared>,
+    /// Taken by `shutdown`, which waits for it.
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+    }
 }
 
 impl Supervisor {
     pub fn new(config: SupervisorConfig) -> Self {
-        Self { config: Arc::new(config) }
+        Self(Arc::new(Inner { config: Arc::new(config), models: Mutex::default() }))
+    }
+
+    fn models_mut(&self) -> MutexGuard<'_, BTreeMap<ModelId, Model>> {
+        self.0.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self, model: &ModelId) -> Option<Arc<Shared>> {
+        self.models_mut().get(model).map(|model| Arc::clone(&model.shared))
     }
 
     /// Makes a model known; nothing starts until [`start`](Self::start), [`ready`](Self::ready) or the first
     /// session asks for it. Must be called within a tokio runtime. Adding the same id again changes nothing.
     pub fn add_model(&self, spec: LoadSpec) {
-        let _ = (spec, &self.config);
+        let config = &self.0.config;
+        let mut models = self.models_mut();
+        if models.contains_key(&spec.model) {
+            return;
+        }
+        let id = spec.model.clone();
+        let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
+        let shared = Arc::new(Shared::new(id.clone(), config.max_waiting, max_samples));
+        let keeper = Keeper::new(Arc::clone(&shared), spec, Arc::clone(config));
+        models.insert(id, Model { shared, keeper: Some(tokio::spawn(keeper.run())) });
     }
 
     pub fn models(&self) -> Vec<ModelId> {
-        Vec::new()
+        self.models_mut().keys().cloned().collect()
     }
 
     /// Starts the model's worker without waiting for it. Unknown ids are ignored.
     pub fn start(&self, model: &ModelId) {
-        let _ = model;
+        if let Some(shared) = self.shared(model) {
+            shared.want();
+        }
     }
 
     /// Starts the model if need be and waits until it is ready, or until it is known that it can't be.
     pub async fn ready(&self, model: &ModelId) -> Result<Arc<EngineDescriptor>, SpeechError> {
-        Err(SpeechError::UnknownModel(model.clone()))
+        let shared = self.shared(model).ok_or_else(|| SpeechError::UnknownModel(model.clone()))?;
+        shared.want();
+        let mut status = shared.status.subscribe();
+        loop {
+            let now = status.borrow_and_update().clone();
+            if let Some(closed) = shared.board().closed() {
+                return Err(closed.clone());
+            }
+            match (now.state, now.descriptor) {
+                (ModelState::Ready | ModelState::Draining, Some(descriptor)) => return Ok(descriptor),
+                (ModelState::Failed, _) => {
+                    return Err(SpeechError::unavailable(&now.reason.unwrap_or_default(), 1));
+                }
+                _ => {}
+            }
+            if status.changed().await.is_err() {
+                return Err(SpeechError::shutting_down());
+            }
+        }
     }
 
     pub fn status(&self, model: &ModelId) -> Option<ModelStatus> {
-        self.watch(model).map(|status| status.borrow().clone())
+        Some(self.shared(model)?.status.borrow().clone())
     }
 
     /// Every change of the model's state, for readiness.
     pub fn watch(&self, model: &ModelId) -> Option<watch::Receiver<ModelStatus>> {
-        let _ = model;
-        None
+        Some(self.shared(model)?.status.subscribe())
     }
 
     /// What has happened since the model was added.
     pub fn counters(&self, model: &ModelId) -> Option<Counters> {
-        let _ = model;
-        None
+        Some(self.shared(model)?.counters())
     }
 
     /// What the current worker process says of itself, at most a beat (250 ms) old.
     pub fn progress(&self, model: &ModelId) -> Option<WorkerProgress> {
-        let _ = model;
-        None
+        Some(*self.shared(model)?.progress())
     }
 
     /// A place among the waiting and running sessions of a model; given back when the permit, or the session
     /// made with it, is dropped.
     pub fn admit(&self, model: &ModelId) -> Result<Permit, AdmitError> {
-        Err(AdmitError::UnknownModel(model.clone()))
+        Permit::new(self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?)
     }
 
     /// Begins to speak. Nothing is pulled from `request.chunks` before the first [`Session::next`].
@@ -88,13 +157,28 @@ impl Supervisor {
         text: SpokenText,
         language: Language,
     ) -> Result<PhonemeTrace, SpeechError> {
-        let _ = (text, language);
-        Err(SpeechError::UnknownModel(model.clone()))
+        let shared = self.shared(model).ok_or_else(|| SpeechError::UnknownModel(model.clone()))?;
+        let (answer, question) = oneshot::channel();
+        shared.board().ask(Question { text, language, answer });
+        shared.wake.notify_one();
+        question.await.unwrap_or_else(|_| Err(SpeechError::shutting_down()))
     }
 
     /// Admits nothing more, lets running sessions finish for at most `grace`, answers the rest with
     /// [`SpeechError::Unavailable`], ends every worker and waits until each is reaped.
     pub async fn shutdown(&self, grace: Duration) {
-        let _ = grace;
+        let deadline = Instant::now() + grace;
+        let keepers: Vec<_> = {
+            let mut models = self.models_mut();
+            for model in models.values() {
+                model.shared.stop.send_replace(Some(deadline));
+            }
+            models.values_mut().filter_map(|model| model.keeper.take()).collect()
+        };
+        for keeper in keepers {
+            if let Err(error) = keeper.await {
+                tracing::error!(%error, "a model's keeper failed");
+            }
+        }
     }
 }

@@ -1,1 +1,25 @@
-fn main() {}
+//! The supervisor against real worker processes that speak with the fake engine.
+//!
+//! This executable has its own `main`, as the product has: run plainly it is the test runner, re-executed with
+//! `worker` it is a worker, and with `parent` a server that waits to be killed.
+
+mod crash;
+mod harness;
+mod lifecycle;
+mod sharing;
+mod speech;
+
+use libtest_mimic::Arguments;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some(harness::WORKER) => stentor_worker::run(harness::registry(), harness::BUILD_ID),
+        Some(harness::PARENT) => harness::be_parent(),
+        _ => {
+            let trials = [speech::trials(), crash::trials(), sharing::trials(), lifecycle::trials()];
+            let trials = trials.into_iter().flatten().collect();
+            libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+        }
+    }
+}

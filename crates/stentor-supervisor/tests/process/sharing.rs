@@ -1,0 +1,114 @@
+//! Several sessions on one worker: turns, credit, admission, cancellation.
+
+use crate::harness::{Bench, Heard, Outcome, ensure, hear, model, trial, until};
+use libtest_mimic::Trial;
+use std::time::{Duration, Instant};
+use stentor_supervisor::{AdmitError, SessionEvent};
+use stentor_testkit::FakeOptions;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_client_that_does_not_read_holds_up_nobody", slow_client),
+        trial("a_greeting_is_not_kept_waiting_by_a_book", turns),
+        trial("more_sessions_than_places_are_refused", admission),
+        trial("a_dropped_session_frees_the_engine_at_once", cancel),
+        trial("a_session_that_is_dropped_while_it_waits_is_never_spoken", cancel_waiting),
+    ]
+}
+
+async fn slow_client() -> Outcome {
+    let bench = Bench::new(FakeOptions::default())?;
+    let book = ["one", "two", "three", "four", "five", "six"];
+    let mut slow = bench.begin(&book)?;
+    let mut heard = Heard::default();
+    heard.take(slow.next().await.ok_or("no event")??);
+    bench.hear_true(&book).await?;
+    let counters = bench.counters()?;
+    ensure(counters.chunks_sent == 2 + 6, format!("two chunks ahead and no more: {counters:?}"))?;
+    while let Some(event) = slow.next().await {
+        heard.take(event?);
+    }
+    bench.check(&heard, &book)
+}
+
+async fn turns() -> Outcome {
+    let bench = Bench::new(FakeOptions { step_ms: 3, ..FakeOptions::default() })?;
+    bench.ready().await?;
+    let book = ["chapter"; 12];
+    let mut reader = bench.begin(&book)?;
+    let mut read = Heard::default();
+    heard_chunks(&mut reader, &mut read, 1).await?;
+    let greeting = hear(bench.begin(&["Hello!"])?);
+    let reading = heard_chunks(&mut reader, &mut read, 12);
+    tokio::pin!(greeting, reading);
+    tokio::select! {
+        heard = &mut greeting => bench.check(&heard, &["Hello!"])?,
+        _ = &mut reading => return Err("the greeting waited for the whole book".into()),
+    }
+    reading.await?;
+    let ended = bench.counters()?.chunks_done;
+    ensure(ended == 13, format!("{ended} chunks"))
+}
+
+/// Reads until `count` chunks have ended.
+async fn heard_chunks(session: &mut stentor_supervisor::Session, heard: &mut Heard, count: usize) -> Outcome {
+    while heard.ended < count {
+        heard.take(session.next().await.ok_or("the session ended early")??);
+    }
+    Ok(())
+}
+
+async fn admission() -> Outcome {
+    let bench = Bench::with(FakeOptions::default(), |config| config.max_waiting = 2)?;
+    let mut permits: Vec<_> = (0..3).map(|_| bench.supervisor.admit(&model())).collect::<Result<_, _>>()?;
+    ensure(bench.counters()?.waiting == 3, "three are waiting")?;
+    let refused = bench.supervisor.admit(&model());
+    let Err(AdmitError::Busy { retry_after_s }) = refused else { return Err(format!("{refused:?}").into()) };
+    ensure((1..=60).contains(&retry_after_s), retry_after_s.to_string())?;
+    permits.pop();
+    bench.hear_true(&["there is a place again"]).await?;
+    let unknown = bench.supervisor.admit(&"nobody".into());
+    ensure(matches!(unknown, Err(AdmitError::UnknownModel(_))), format!("{unknown:?}"))
+}
+
+async fn cancel() -> Outcome {
+    // A chunk of twenty seconds in steps of 40 ms.
+    let bench = Bench::new(FakeOptions { steps: 500, step_ms: 40, ..FakeOptions::default() })?;
+    let mut session = bench.begin(&["long", "longer"])?;
+    let mut heard = Heard::default();
+    while !matches!(heard.chunks.first(), Some((_, samples)) if !samples.is_empty()) {
+        heard.take(session.next().await.ok_or("no event")??);
+    }
+    drop(session);
+    let start = Instant::now();
+    let mut next = bench.begin(&["next"])?;
+    while !matches!(next.next().await, Some(Ok(SessionEvent::Pcm(_)))) {}
+    let waited = start.elapsed();
+    // The rest of one step, and the first step of the next chunk.
+    ensure(waited < Duration::from_millis(250), format!("the engine was free after {waited:?}"))?;
+    drop(next);
+    let counters = bench.counters()?;
+    ensure(counters.cancels == 2 && counters.chunks_sent == 2, format!("{counters:?}"))?;
+    let idle = || bench.supervisor.progress(&model()).is_some_and(|progress| progress.active == 0);
+    until("the worker has nothing to do", idle).await?;
+    ensure(bench.counters()?.restarts == 0, "no worker was killed for it")
+}
+
+async fn cancel_waiting() -> Outcome {
+    let bench = Bench::new(FakeOptions { step_ms: 10, ..FakeOptions::default() })?;
+    let mut first = bench.begin(&["first"])?;
+    let begun = first.next().await.ok_or("no event")??;
+    let mut second = bench.begin(&["second"])?;
+    // Offers its chunk, and is dropped while it waits for its turn.
+    let early = tokio::time::timeout(Duration::from_millis(20), second.next()).await;
+    ensure(early.is_err(), format!("spoken out of turn: {early:?}"))?;
+    drop(second);
+    let mut heard = Heard::default();
+    heard.take(begun);
+    while let Some(event) = first.next().await {
+        heard.take(event?);
+    }
+    bench.check(&heard, &["first"])?;
+    let counters = bench.counters()?;
+    ensure(counters.chunks_sent == 1 && counters.cancels == 0, format!("{counters:?}"))
+}

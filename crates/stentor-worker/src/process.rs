@@ -1,0 +1,60 @@
+//! What a worker does to its own process: socket, signals, panics, priority, threads.
+
+use std::{
+    io::Write,
+    os::{fd::AsFd, unix::net::UnixStream},
+    panic,
+};
+use stentor_engine::LoadError;
+use stentor_types::{DeviceSpec, LoadSpec};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The nice value of a worker's compute threads on CPU: the server's threads go first.
+const CPU_NICE: i32 = 10;
+
+/// One line on stderr, which the server turns into a log line.
+pub(crate) fn complain(line: &str) {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// After the usual report of a panic, in whatever thread, the process aborts: no engine is half alive.
+pub(crate) fn abort_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
+}
+
+/// The server's end is the peer of standard input.
+pub(crate) fn inherited_socket() -> std::io::Result<UnixStream> {
+    let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    socket.peer_addr()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A Ctrl-C or a stop sent to the whole process group is the server's to handle: while it drains, its workers
+/// go on. They end with their socket.
+pub(crate) fn outlive_signals() {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // The handler stays for the life of the process, though nobody listens to it.
+        if let Err(error) = signal(kind) {
+            complain(&format!("signal {kind:?} stays deadly: {error}"));
+        }
+    }
+}
+
+/// Sets priority and threads for the model to come. Must run on the engine's thread: on Linux a nice value is a
+/// thread's own and is inherited by the pool that this thread starts, so the side that answers the server keeps
+/// its priority.
+pub(crate) fn prepared(spec: &LoadSpec) -> Result<(), LoadError> {
+    if spec.device == DeviceSpec::Cpu
+        && let Err(error) = rustix::process::setpriority_process(None, CPU_NICE)
+    {
+        complain(&format!("the priority stays as it is: {error}"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(spec.threads).build_global();
+    pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))
+}
