@@ -60,6 +60,8 @@ pub struct Catalog {
     voices: HashMap<ModelId, VoiceIndex>,
     /// Every voice of every model and directory.
     all: VoiceIndex,
+    /// What a model of another catalog can use.
+    none: VoiceIndex,
     warnings: Vec<String>,
 }
 
@@ -86,6 +88,7 @@ impl Catalog {
             registry,
             voices: HashMap::new(),
             all: VoiceIndex::default(),
+            none: VoiceIndex::default(),
             warnings,
         };
         catalog.index_voices();
@@ -154,8 +157,7 @@ impl Catalog {
     }
 
     fn index(&self, model: &Model) -> &VoiceIndex {
-        static NONE: std::sync::LazyLock<VoiceIndex> = std::sync::LazyLock::new(VoiceIndex::default);
-        self.voices.get(&model.id).unwrap_or(&NONE)
+        self.voices.get(&model.id).unwrap_or(&self.none)
     }
 
     /// Looks a request's voice string up; `None` and the empty string mean the model's default voice.

@@ -1,44 +1,24 @@
-//! One attempt at fetching files with hf-hub, in a runtime of its own.
-//!
-//! hf-hub 0.5 fetches a file in parts and keeps a count of finished ones at the end of `blobs/<etag>.sync.part`,
-//! so that a later attempt asks for the rest with a Range header. A part that was cut is fetched again whole. When
-//! one part fails, its tasks for the other parts run on unseen, and it has no timeouts; so an attempt gets a
-//! runtime that is dropped, tasks and all, when the attempt ends or nothing arrives for [`STALL`].
+//! What to fetch and how each file is checked: hf-hub brings it, its size and hash are compared with what the
+//! manifest, `models.lock` and the hub say, and only then is it recorded.
 
 use crate::{
     CatalogConfig, CatalogError, FileSpec, HubSource, LockedFile, LockedModel, ModelsLock, PullEvent, Pulled,
-    manifest::is_sha256, model::hub_cache,
+    attempt::{Failure, Note, PART, Reporter},
+    manifest::is_sha256,
+    model::hub_cache,
 };
 use hf_hub::{
     Cache, Repo, RepoType,
-    api::tokio::{Api, ApiBuilder, ApiError, Metadata, Progress},
+    api::tokio::{Api, ApiBuilder, ApiError, Metadata},
 };
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Duration,
 };
 use stentor_types::ModelId;
 use tokio::sync::mpsc;
-
-/// Bytes that are fetched by one request, and lost at most when a connection is cut.
-pub(crate) const PART: usize = 8 << 20;
-/// Nothing for so long means that the connection is dead.
-const STALL: Duration = Duration::from_secs(60);
-
-pub(crate) enum Failure {
-    /// Another attempt may get further.
-    Passing(CatalogError),
-    Final(CatalogError),
-}
-
-impl From<CatalogError> for Failure {
-    fn from(error: CatalogError) -> Self {
-        Self::Final(error)
-    }
-}
 
 /// A file of a repository and what the manifest knows of it.
 #[derive(Debug, Clone)]
@@ -58,94 +38,6 @@ impl From<&FileSpec> for Wanted {
     fn from(file: &FileSpec) -> Self {
         Self { path: file.path.clone(), size: file.size, sha256: file.sha256.clone() }
     }
-}
-
-/// Runs `fetch` and hands its events on, each with the bytes that came over the network for the current file.
-/// Dropping the returned future ends the attempt.
-pub(crate) async fn contained(
-    fetch: Fetch,
-    repository: &str,
-    mut on_event: impl FnMut(PullEvent, u64),
-) -> Result<(String, PathBuf), Failure> {
-    let (events, mut incoming) = mpsc::channel(64);
-    let broken = |message: String| CatalogError::Hub {
-        repository: repository.to_owned(),
-        file: "files".to_owned(),
-        message,
-    };
-    let attempt = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let abandoned = events.clone();
-        runtime.block_on(async move {
-            tokio::select! {
-                result = fetch.run(events) => Ok(result),
-                () = abandoned.closed() => Err(io::Error::other("the pull was given up")),
-            }
-        })
-    });
-    let mut bytes_of_file = 0;
-    let mut verifying = false;
-    loop {
-        // Hashing a large file on a slow disk is silent, but not dead.
-        let patience = if verifying { Duration::MAX } else { STALL };
-        match tokio::time::timeout(patience, incoming.recv()).await {
-            Ok(Some(Note::Event(event))) => {
-                verifying = matches!(event, PullEvent::Verify { .. });
-                if let PullEvent::Start { .. } = event {
-                    bytes_of_file = 0;
-                }
-                on_event(event, bytes_of_file);
-            }
-            Ok(Some(Note::Resumed(bytes))) => on_event(PullEvent::Advance { bytes }, bytes_of_file),
-            Ok(Some(Note::Received(bytes))) => {
-                bytes_of_file += bytes;
-                on_event(PullEvent::Advance { bytes }, bytes_of_file);
-            }
-            Ok(None) => break,
-            Err(_) => {
-                let message = format!("nothing arrived for {} seconds", STALL.as_secs());
-                return Err(Failure::Passing(broken(message)));
-            }
-        }
-    }
-    match attempt.await {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) => Err(Failure::Final(broken(error.to_string()))),
-        Err(error) => Err(Failure::Final(broken(error.to_string()))),
-    }
-}
-
-enum Note {
-    Event(PullEvent),
-    /// Bytes of the current file that an earlier attempt had fetched.
-    Resumed(u64),
-    Received(u64),
-}
-
-/// hf-hub's view of the channel. Its first `update` of a file tells the bytes that were there already.
-#[derive(Clone)]
-struct Reporter {
-    notes: mpsc::Sender<Note>,
-    place: (usize, usize),
-    resumed: bool,
-}
-
-impl Progress for Reporter {
-    async fn init(&mut self, size: usize, file: &str) {
-        let (index, files) = self.place;
-        let event = PullEvent::Start { file: file.to_owned(), size: size as u64, index, files };
-        // Nobody listens any more only when the attempt is being dropped.
-        let _ = self.notes.send(Note::Event(event)).await;
-    }
-
-    async fn update(&mut self, size: usize) {
-        let bytes = size as u64;
-        let note = if self.resumed { Note::Received(bytes) } else { Note::Resumed(bytes) };
-        self.resumed = true;
-        let _ = self.notes.send(note).await;
-    }
-
-    async fn finish(&mut self) {}
 }
 
 /// What one attempt has to do.
@@ -186,7 +78,7 @@ impl Fetch {
     }
 
     /// Returns the commit and the directory with its files.
-    async fn run(mut self, notes: mpsc::Sender<Note>) -> Result<(String, PathBuf), Failure> {
+    pub(crate) async fn run(mut self, notes: mpsc::Sender<Note>) -> Result<(String, PathBuf), Failure> {
         let mut api = None;
         let mut asked_hub = false;
         for (index, wanted) in std::mem::take(&mut self.wanted) {
@@ -281,7 +173,7 @@ impl Fetch {
             if !path.is_file() {
                 // A link to a blob that is gone would stand in the way of the new one.
                 remove_if_there(&path).map_err(CatalogError::io(&path))?;
-                let reporter = Reporter { notes: notes.clone(), place: (index, self.files), resumed: false };
+                let reporter = Reporter::new(notes.clone(), (index, self.files));
                 let download = api.repo(self.repo(&commit)).download_with_progress(file, reporter).await;
                 download.map_err(|error| self.failure(file, error))?;
                 fetched = true;
@@ -422,7 +314,7 @@ fn sha256_of(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(format!("{:x}", hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }

@@ -4,6 +4,7 @@
 //! are answered from memory, so a client's string never becomes part of a path. [`pull()`] is the only part that
 //! uses the network. Nothing here reads the environment: the caller hands over a [`CatalogConfig`].
 
+mod attempt;
 mod catalog;
 mod error;
 mod fetch;

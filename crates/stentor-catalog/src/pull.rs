@@ -2,13 +2,15 @@
 
 use crate::{
     CatalogConfig, CatalogError, Model,
-    fetch::{Failure, Fetch, Wanted, contained},
+    attempt::{Failure, PART, contained},
+    fetch::{Fetch, Wanted},
     model::hub_cache,
     names::{nearest, shown},
 };
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -71,7 +73,7 @@ pub async fn pull(
     let wanted = wanted_files(model, voices)?;
     let source = model.manifest().source.clone();
     let source = source.ok_or_else(|| CatalogError::NothingToPull { model: model.id.clone() })?;
-    let _lock = repository_lock(config, &source.hub, progress).await?;
+    let lock = Arc::new(repository_lock(config, &source.hub, progress).await?);
     let mut pulled = Pulled {
         revision: String::new(),
         directory: PathBuf::new(),
@@ -83,8 +85,10 @@ pub async fn pull(
     loop {
         let fetch = Fetch::new(config.clone(), model.id.clone(), source.clone(), &wanted, &pulled)?;
         let mut new_parts = false;
-        let result = contained(fetch, &source.hub, |event, bytes_of_attempt| {
-            new_parts |= bytes_of_attempt >= crate::fetch::PART as u64;
+        // The attempt holds the lock too: when this future is dropped, it may take a moment to notice.
+        let held = lock.clone();
+        let result = contained((fetch, held), &source.hub, |event, bytes_of_file| {
+            new_parts |= bytes_of_file >= PART as u64;
             if let PullEvent::Done { file, size, fetched } = &event {
                 let list = if *fetched { &mut pulled.fetched } else { &mut pulled.present };
                 list.push(file.clone());

@@ -1,4 +1,5 @@
 //! Which model a request means, and what a worker is told to load.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 use std::fs;
 use stentor_catalog::{Catalog, CatalogConfig, CatalogError, OPENAI_VOICES};

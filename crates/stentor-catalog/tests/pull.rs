@@ -1,4 +1,5 @@
 //! Pulling from a hub on loopback: whole, cut and resumed, refused, offline, and at the same time.
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic like the tests themselves")]
 
 mod hub;
 
@@ -10,6 +11,7 @@ use stentor_catalog::{
 };
 use stentor_types::{DeviceSpec, ModelId, VoiceSource};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 /// Two and a half parts of a download.
 const WEIGHTS: usize = 20 << 20;
@@ -31,6 +33,17 @@ impl Log {
     }
     fn count(&self, what: impl Fn(&PullEvent) -> bool) -> usize {
         self.0.lock().unwrap().iter().filter(|event| what(event)).count()
+    }
+}
+
+/// Tells when the weights begin to come.
+struct StopAt(Notify);
+
+impl PullProgress for StopAt {
+    fn event(&self, event: &PullEvent) {
+        if matches!(event, PullEvent::Start { file, .. } if file == "model.bin") {
+            self.0.notify_one();
+        }
     }
 }
 
@@ -127,8 +140,9 @@ en-us = ["ann", "bob"]
         let Ok(items) = fs::read_dir(self.root.path().join("hf/hub/models--lab--tiny/blobs")) else {
             return Vec::new();
         };
-        let names = items.map(|item| item.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| !name.ends_with(".lock")).collect()
+        let paths = items.map(|item| item.unwrap().path());
+        let blobs = paths.filter(|path| path.extension().is_none_or(|extension| extension != "lock"));
+        blobs.map(|path| path.display().to_string()).collect()
     }
 
     async fn pull_with(&self, config: CatalogConfig, log: &Log) -> Result<Pulled, CatalogError> {
@@ -352,14 +366,25 @@ async fn a_pull_that_is_dropped_frees_the_way() {
     let config = site.config();
     let catalog = site.catalog();
     let model = catalog.model(&ModelId::from("tiny")).unwrap();
-    let first = {
-        let events = Log::default();
-        let pulling = pull(&config, model, None, &events);
-        tokio::time::timeout(std::time::Duration::from_millis(30), pulling).await
-    };
-    assert!(first.is_err(), "the pull was too quick to be dropped");
+    let stop = StopAt(Notify::new());
+    tokio::select! {
+        result = pull(&config, model, None, &stop) => panic!("it was not dropped: {result:?}"),
+        () = stop.0.notified() => {}
+    }
     site.pull().await.unwrap();
     assert_eq!(fs::read(site.snapshot("model.bin")).unwrap(), site.weights);
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_named() {
+    let site = Site::new().await;
+    let file = site.root.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut config = site.config();
+    config.hf.home = Some(file.clone());
+    let error = site.pull_with(config, &Log::default()).await.unwrap_err();
+    assert!(matches!(&error, CatalogError::Io { path, .. } if path.starts_with(&file)), "{error:?}");
+    assert!(site.lock().models.is_empty());
 }
 
 #[tokio::test]

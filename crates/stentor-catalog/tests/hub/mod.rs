@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 #[derive(Clone)]
 struct Served {
@@ -41,13 +41,13 @@ struct Inner {
 }
 
 #[derive(Clone)]
-pub struct FakeHub {
+pub(crate) struct FakeHub {
     inner: Arc<Mutex<Inner>>,
-    pub endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl FakeHub {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let inner = Arc::new(Mutex::new(Inner { commit: COMMIT.to_owned(), ..Inner::default() }));
         let storage = listen(Router::new().fallback(from_storage).with_state(inner.clone())).await;
         inner.lock().unwrap().storage = Some(storage);
@@ -55,7 +55,7 @@ impl FakeHub {
         Self { inner, endpoint: format!("http://{hub}") }
     }
 
-    pub fn put(&self, repository: &str, path: &str, bytes: impl Into<Bytes>, large: bool) {
+    pub(crate) fn put(&self, repository: &str, path: &str, bytes: impl Into<Bytes>, large: bool) {
         let bytes = bytes.into();
         let sha256 = sha256(&bytes);
         let served = Served { bytes, large, sha256 };
@@ -63,45 +63,45 @@ impl FakeHub {
     }
 
     /// Announces a hash that the bytes do not have.
-    pub fn lie_about(&self, repository: &str, path: &str) {
+    pub(crate) fn lie_about(&self, repository: &str, path: &str) {
         let mut inner = self.inner.lock().unwrap();
         inner.files.get_mut(&format!("{repository}/{path}")).unwrap().sha256 = "0".repeat(64);
     }
 
-    pub fn remove(&self, repository: &str, path: &str) {
+    pub(crate) fn remove(&self, repository: &str, path: &str) {
         self.inner.lock().unwrap().files.remove(&format!("{repository}/{path}"));
     }
 
     /// Cuts connections at byte `offset` of a file, `times` times.
-    pub fn cut_at(&self, offset: u64, times: usize) {
+    pub(crate) fn cut_at(&self, offset: u64, times: usize) {
         self.inner.lock().unwrap().cut = Some((offset, times));
     }
 
-    pub fn answer(&self, status: Option<StatusCode>) {
+    pub(crate) fn answer(&self, status: Option<StatusCode>) {
         self.inner.lock().unwrap().status = status;
     }
 
-    pub fn name_commit(&self, commit: &str) {
+    pub(crate) fn name_commit(&self, commit: &str) {
         commit.clone_into(&mut self.inner.lock().unwrap().commit);
     }
 
     /// First and last byte of every request for the bytes of `path`.
-    pub fn ranges(&self, path: &str) -> Vec<(u64, u64)> {
+    pub(crate) fn ranges(&self, path: &str) -> Vec<(u64, u64)> {
         let inner = self.inner.lock().unwrap();
         inner.ranges.iter().filter(|(p, _, _)| p == path).map(|&(_, start, end)| (start, end)).collect()
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.inner.lock().unwrap().requests
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// `len` bytes without a short period.
-pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
