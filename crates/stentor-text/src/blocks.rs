@@ -4,6 +4,7 @@
 //! is cut after a sentence, or between words, or, when it has neither, between characters.
 
 use std::ops::Range;
+use unicode_normalization::char::is_combining_mark;
 
 /// Longest block in bytes.
 pub(crate) const WINDOW: usize = 4096;
@@ -205,8 +206,20 @@ fn cut_point(text: &str, from: usize) -> usize {
             break;
         }
     }
-    let cut = from + sentence.or(space).unwrap_or(window.len());
+    let cut = from + sentence.or(space).unwrap_or_else(|| before_accents(text, from, limit) - from);
     before_link(text, from, cut)
+}
+
+/// Moves a cut at `limit` in front of a letter whose accents stand behind it.
+fn before_accents(text: &str, from: usize, limit: usize) -> usize {
+    let mut cut = limit;
+    for c in text[from..limit].chars().rev().take(8) {
+        if !text[cut..].starts_with(is_combining_mark) || cut - c.len_utf8() == from {
+            break;
+        }
+        cut -= c.len_utf8();
+    }
+    cut
 }
 
 fn is_wide_stop(c: char) -> bool {

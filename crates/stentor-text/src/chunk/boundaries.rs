@@ -115,13 +115,13 @@ fn level_before_space(text: &str, range: &Range<usize>, pos: usize, next: usize)
 /// `body` ends in a stop that belongs to an abbreviation or an initial.
 fn is_abbreviation(body: &str) -> bool {
     let head = body.strip_suffix('.').unwrap_or(body);
-    let tail: String = head.chars().rev().take(8).take_while(|c| !c.is_whitespace()).collect();
-    let word: String = tail.chars().rev().filter(|c| !matches!(c, '"' | '(' | '\'' | '[')).collect();
+    let start = head.rfind(char::is_whitespace).map_or(0, |i| i + head[i..].chars().next().map_or(1, char::len_utf8));
+    let word = head[start..].trim_start_matches(['"', '(', '\'', '[']);
     let initial = word.chars().count() == 1 && word.chars().all(|c| c.is_uppercase() && c != 'I');
     // A lone capital ends the sentence when a word stands before it: "plan B." is not "J. Smith".
-    let before = head[..head.len() - word.len().min(head.len())].trim_end();
+    let before = head[..start].trim_end();
     let named = before.is_empty() || before.ends_with('.') || ends_capitalised(before);
-    (initial && named) || ABBREVIATIONS.contains(&word.as_str()) || DOTTED.contains(&word.as_str())
+    (initial && named) || ABBREVIATIONS.contains(&word) || DOTTED.contains(&word)
 }
 
 fn ends_capitalised(text: &str) -> bool {

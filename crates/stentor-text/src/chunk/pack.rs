@@ -77,6 +77,9 @@ impl<'a> Packer<'a> {
             .candidates(limit)
             .filter(|(_, b)| b.level == Level::Sentence)
             .find(|(length, _)| *length >= limit / 3);
+        if sentence.is_none() && self.left() <= limit {
+            return self.boundaries[self.boundaries.len() - 1];
+        }
         let longest =
             |level| self.candidates(limit).filter(|(_, b)| b.level >= level).last();
         let clause = || longest(Level::Clause).filter(|(length, _)| *length >= limit / 5);
@@ -190,7 +193,7 @@ impl Iterator for Packer<'_> {
             if self.at >= self.boundaries.len() {
                 self.pos = self.end;
             }
-            if spoken.spans.is_empty() {
+            if spoken.spans.is_empty() || !spoken.text.contains(char::is_alphanumeric) {
                 continue; // nothing to say
             }
             self.first = None;

@@ -130,7 +130,7 @@ fn before_number(context: &Context, pos: usize) -> bool {
 
 fn after_name(context: &Context, pos: usize) -> bool {
     let before = context.previous_word(pos);
-    before.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()) || (before.is_empty() && context.is(pos.saturating_sub(2), "&"))
+    before.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()) || context.text[..pos].ends_with("& ")
 }
 
 /// "Roe v. Wade".

@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
 
     pub(super) fn rest(&self, pos: usize) -> &'a str {
         self.tick(1);
-        &self.text[pos..]
+        self.text.get(pos..).unwrap_or_default()
     }
 
     pub(super) fn char(&self, pos: usize) -> Option<char> {
@@ -71,7 +71,7 @@ impl<'a> Context<'a> {
 
     pub(super) fn before(&self, pos: usize) -> Option<char> {
         self.tick(1);
-        self.text[..pos].chars().next_back()
+        self.text.get(..pos)?.chars().next_back()
     }
 
     pub(super) fn is(&self, pos: usize, expected: &str) -> bool {

@@ -73,16 +73,21 @@ fn value(word: &str) -> Option<u64> {
         return None;
     }
     let (mut rest, mut value) = (word, 0);
+    let mut canonical = String::new();
     for (letters, step) in STEPS {
-        let most = if step.to_string().starts_with('1') && letters.len() == 1 { 3 } else { 1 };
-        for _ in 0..most {
-            if let Some(tail) = rest.strip_prefix(letters) {
-                rest = tail;
-                value += step;
-            }
+        while let Some(tail) = rest.strip_prefix(letters).filter(|_| value < 4000) {
+            rest = tail;
+            value += step;
         }
     }
-    rest.is_empty().then_some(value)
+    let mut left = value;
+    for (letters, step) in STEPS {
+        while left >= step && left < 4000 {
+            canonical.push_str(letters);
+            left -= step;
+        }
+    }
+    (rest.is_empty() && canonical == word).then_some(value)
 }
 
 #[cfg(test)]

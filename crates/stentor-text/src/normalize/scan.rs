@@ -56,7 +56,7 @@ impl Walk<'_> {
                 self.mark(c);
             }
             _ if self.settings.rules => return self.ruled(c, pos),
-            _ if is_word_char(c) => return self.plain(pos),
+            _ if self.is_word_char(c) => return self.plain(pos),
             _ => self.mark(c),
         }
         next
@@ -73,7 +73,7 @@ impl Walk<'_> {
         if let Some(hit) = self.hit(c, pos) {
             return self.apply(hit);
         }
-        if is_word_char(c) {
+        if self.is_word_char(c) {
             return self.plain(pos);
         }
         if c == '\'' {
@@ -139,7 +139,7 @@ impl Walk<'_> {
             if end > pos && self.settings.rules && (c.is_ascii_digit() || (c == '-' && self.context.digit(next))) {
                 break;
             }
-            if !is_word_char(c) && !(inner && end > pos) {
+            if !self.is_word_char(c) && !(inner && end > pos) {
                 break;
             }
             end = next;
@@ -148,13 +148,18 @@ impl Walk<'_> {
         let mut start = pos;
         for (i, c) in self.clean.text[pos..end].char_indices() {
             let at = pos + i;
-            if at > start && (at - start >= ENTRY_LIMIT || is_ideograph(c)) && is_word_char(c) && !is_mark(c) {
+            if at > start && (at - start >= ENTRY_LIMIT || is_ideograph(c)) && !is_mark(c) && c.is_alphanumeric() {
                 self.copy(start..at, false);
                 start = at;
             }
         }
         self.copy(start..end, false);
         end
+    }
+
+    /// Exponents are signs where there are rules for them.
+    fn is_word_char(&self, c: char) -> bool {
+        (c.is_alphanumeric() && !(self.settings.rules && matches!(c, '²' | '³'))) || is_mark(c)
     }
 
     fn copy(&mut self, range: Range<usize>, apart: bool) {
@@ -174,10 +179,6 @@ impl Walk<'_> {
     }
 }
 
-fn is_word_char(c: char) -> bool {
-    (c.is_alphanumeric() && !matches!(c, '²' | '³')) || is_mark(c)
-}
-
 fn is_mark(c: char) -> bool {
     c as u32 >= 0x300 && unicode_normalization::char::is_combining_mark(c)
 }
@@ -185,4 +186,41 @@ fn is_mark(c: char) -> bool {
 /// Scripts without spaces: each character is timed on its own.
 fn is_ideograph(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::WINDOW;
+    use crate::clean::{Mode, clean};
+
+    /// Characters looked at per byte of the block.
+    fn cost(block: &str) -> u64 {
+        let clean = clean(block, Mode { markup: true, english: true });
+        let context = Context::new(&clean.text, false);
+        let settings =
+            Settings { mode: Mode { markup: true, english: true }, rules: true, british: false };
+        let out = Spoken { loose: true, ..Spoken::default() };
+        let mut walk = Walk { clean: &clean, context, settings, out, pauses: 0, token_end: 0, apart: false };
+        let mut pos = 0;
+        while let Some(c) = walk.context.char(pos) {
+            pos = walk.step(c, pos);
+        }
+        walk.context.work.get() / clean.text.len().max(1) as u64
+    }
+
+    #[test]
+    fn no_rule_looks_again_and_again_at_the_same_text() {
+        let hostile = [
+            "7", "(", "[", "*", "$1,1,1", "1,", "1.", "1-", "1/", "1:", "1 ", "a.", "A. ", "a@", "a.b/", "/", "/a", "#a", "@a",
+            "x", "X", "I", "é", "-", ".", "'", "\"", "&", "&a", "<a ", "555-", "1 1/", "$", "+1 ", "(1", "~", "http://",
+            "www.", "May ", "May 1", "St. ", "etc. ", "[a](", "[a](/b", "a'", "5'", "1x", "½", "٣", "e\u{301}", "_", "a_",
+            "Q1", "1a", "A-1", "v1.", "1%-", "\u{301}", "10:10:", "漢",
+        ];
+        for piece in hostile {
+            let block = piece.repeat(WINDOW / piece.len());
+            let cost = cost(&block);
+            assert!(cost < 400, "{piece:?} costs {cost} looks per byte");
+        }
+    }
 }

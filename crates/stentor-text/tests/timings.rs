@@ -1,0 +1,97 @@
+//! Spans and timings name the words that the client wrote.
+
+use std::sync::Arc;
+use stentor_text::{TextOptions, chunks, normalize, source_timings};
+use stentor_types::{ChunkBudget, Language, SampleRate, SpokenText, WordTiming};
+
+fn options() -> TextOptions {
+    TextOptions { language: Language::en_us(), normalize: true }
+}
+
+/// One timing of 100 samples per spoken word, as an engine would give them; marks of a link are not letters.
+fn engine(spoken: &SpokenText) -> Vec<WordTiming> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for word in spoken.text.split_inclusive(' ') {
+        let at = start;
+        start += word.len();
+        let n = words.len() as u64;
+        words.push(WordTiming { text: at..at + word.trim_end().len(), samples: n * 100..n * 100 + 90 });
+    }
+    words
+}
+
+fn words_of(original: &str) -> Vec<String> {
+    let spoken = normalize(original, &options());
+    let timings = source_timings(original, &spoken, &engine(&spoken), SampleRate(1000), 0.0);
+    let mut end = (0, 0.0);
+    for timing in &timings {
+        assert_eq!(original[timing.source.clone()], timing.word);
+        assert!(timing.source.start >= end.0 && timing.start >= end.1 && timing.end >= timing.start, "{timings:?}");
+        end = (timing.source.end, timing.end);
+    }
+    timings.into_iter().map(|t| t.word).collect()
+}
+
+#[test]
+fn words_are_those_of_the_original() {
+    for (text, words) in [
+        ("It wasn’t me.", vec!["It", "wasn’t", "me"]),
+        ("Dr. Smith paid $2.5 million!", vec!["Dr", "Smith", "paid", "$2.5", "million"]),
+        ("On December 25, 2023, we", vec!["On", "December", "25", "2023", "we"]),
+        ("“Call 555-1234,” she said", vec!["Call", "555-1234", "she", "said"]),
+        ("a [Kokoro](/kˈOkəɹO/), **bold** word", vec!["a", "Kokoro", "bold", "word"]),
+        ("see https://a.com/b?c=d (now)", vec!["see", "https://a.com/b?c=d", "now"]),
+        ("5 km or 40–60°C & 10%", vec!["5", "km", "or", "40–60°C", "&", "10%"]),
+        ("The 18-year-old’s dog", vec!["The", "18-year-old’s", "dog"]),
+        ("# Head\n\n- item 1\n- I ❤️ it", vec!["Head", "item", "1", "I", "❤", "it"]),
+        ("e.g. 2½ cups", vec!["e.g", "2", "½", "cups"]),
+    ] {
+        assert_eq!(words_of(text), words, "{text}");
+    }
+}
+
+#[test]
+fn an_expansion_is_one_entry_that_lasts_as_long_as_its_words() {
+    let text = "pay $5.99 now";
+    let spoken = normalize(text, &options());
+    assert_eq!(spoken.text, "pay five dollars and ninety-nine cents now");
+    let timings = source_timings(text, &spoken, &engine(&spoken), SampleRate(1000), 10.0);
+    let money = &timings[1];
+    assert_eq!(money.word, "$5.99");
+    assert!((money.start - 10.1).abs() < 1e-9 && (money.end - 10.59).abs() < 1e-9, "{money:?}");
+}
+
+#[test]
+fn an_engine_that_times_two_words_at_once_has_them_shared_out() {
+    let text = "New York is big";
+    let spoken = normalize(text, &options());
+    let words = [
+        WordTiming { text: 0..8, samples: 0..800 },
+        WordTiming { text: 9..11, samples: 800..1000 },
+    ];
+    let timings = source_timings(text, &spoken, &words, SampleRate(1000), 0.0);
+    let got: Vec<_> = timings.iter().map(|t| (t.word.as_str(), t.start, t.end)).collect();
+    assert_eq!(got, [("New", 0.0, 0.3), ("York", 0.4, 0.8), ("is", 0.8, 1.0)]);
+}
+
+#[test]
+fn chunks_point_into_the_whole_text() {
+    let text: Arc<str> = Arc::from("Prof. Plum came.\n\nHe had £3 and no keys. ".repeat(30));
+    let mut found = Vec::new();
+    for chunk in chunks(Arc::clone(&text), &options(), ChunkBudget { first: 20, max: 40 }) {
+        let timings = source_timings(&text, &chunk.spoken, &engine(&chunk.spoken), SampleRate(1000), 0.0);
+        found.extend(timings.into_iter().map(|t| t.word));
+    }
+    let want = ["Prof", "Plum", "came", "He", "had", "£3", "and", "no", "keys"].repeat(30);
+    assert_eq!(found, want);
+}
+
+#[test]
+fn timings_that_make_no_sense_do_no_harm() {
+    let spoken = normalize("one two", &options());
+    let words = [WordTiming { text: 5..3, samples: 9..2 }, WordTiming { text: 0..999, samples: 0..5 }];
+    let timings = source_timings("one two", &spoken, &words, SampleRate(1000), 0.0);
+    assert!(timings.len() <= 2);
+    assert!(source_timings("", &spoken, &words, SampleRate(1000), 0.0).is_empty());
+}
