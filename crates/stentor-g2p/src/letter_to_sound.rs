@@ -4,14 +4,17 @@
 //! whose tokens are phonemes with their stress mark ("ˈA", "ɔː"). It was trained on the misaki dictionaries,
 //! American and British at once, by `training/letter_to_sound.py`, which also writes the embedded table (8-bit
 //! weights, one scale a row). Chosen over hand rules and per-letter decision trees because stress and vowel
-//! reduction depend on the whole word, which is what those get wrong. Accuracy on words that were held out of the
+//! reduction depend on the whole word, which is what those get wrong. Building unknown words from known stems,
+//! prefixes, endings and compound halves was tried before the network and dropped: on held-out words it was
+//! worse than the network for all of them (compounds 8.3 % against 4.3 % phoneme errors, prefixes 4.9 against
+//! 3.9, inflections 3.6 against 3.1) save endings in American (3.5 against 4.0). Accuracy on words that were held out of the
 //! training is measured and asserted by `english::accuracy`.
 
 use std::sync::OnceLock;
-use stentor_types::content_hash;
 
 static TABLE: &[u8] = include_bytes!("letter_to_sound.bin");
 
+#[cfg(test)]
 /// Every this-many-th word was held out of the training.
 const HELD_OUT_IN: u64 = 40;
 
@@ -44,10 +47,7 @@ impl Affine {
     fn apply(&self, x: &[f32], y: &mut Vec<f32>) {
         y.clear();
         y.extend(
-            self.weights
-                .chunks_exact(self.columns)
-                .zip(&self.bias)
-                .map(|(row, bias)| bias + dot(row, x)),
+            self.weights.chunks_exact(self.columns).zip(&self.bias).map(|(row, bias)| bias + dot(row, x)),
         );
     }
 }
@@ -95,9 +95,10 @@ impl LetterToSound {
         NETWORK.get_or_init(|| Self::unpack(Reader(TABLE)))
     }
 
+    #[cfg(test)]
     /// Whether `word` (lower case) was kept out of the training; what accuracy is measured on.
     pub(crate) fn held_out(word: &str) -> bool {
-        content_hash(&[word]).is_multiple_of(HELD_OUT_IN)
+        stentor_types::content_hash(&[word]).is_multiple_of(HELD_OUT_IN)
     }
 
     /// Reads `word`, of which only the ASCII letters count, in misaki's symbols with stress marks. Empty for no letters.
@@ -195,9 +196,12 @@ impl LetterToSound {
 }
 
 fn argmax(values: &[f32]) -> (usize, f32) {
-    values.iter().copied().enumerate().fold((0, f32::NEG_INFINITY), |best, next| {
-        if next.1 > best.1 { next } else { best }
-    })
+    values.iter().copied().enumerate().fold(
+        (0, f32::NEG_INFINITY),
+        |best, next| {
+            if next.1 > best.1 { next } else { best }
+        },
+    )
 }
 
 /// Reads the embedded table, whose length the compiler fixed; running off its end is a build mistake.

@@ -1,9 +1,9 @@
 //! Grapheme to phoneme: dictionaries, letter-to-sound, and espeak-ng as a separate process.
 //!
 //! English (`en-us`, `en-gb`) is built in. A word is looked for in the misaki dictionaries as the part-of-speech
-//! tagger directs, then taken apart (endings, prefixes, halves of a compound), then read by a small recurrent
-//! network that was trained on those dictionaries (`letter_to_sound`); what has no vowel is spelled out. No word of
-//! Latin, Cyrillic or Greek letters and no digit is ever silent. The crate `misaki-rs` serves as a library of
+//! tagger directs (with -s, -ed and -ing taken off where need be), then cut where it is hyphenated or in camel case,
+//! then read by a small recurrent network that was trained on those dictionaries (`letter_to_sound`); what has no
+//! vowel is spelled out. No word of Latin, Cyrillic or Greek letters and no digit is ever silent. The crate `misaki-rs` serves as a library of
 //! parts (tokenizer, tagger, dictionary); its own pipeline is not used, because it hands compounds with one
 //! unknown half to a fallback whole.
 //!
@@ -73,8 +73,6 @@ pub enum Origin {
     Markup,
     /// Letter by letter: an acronym, or letters that no mouth can join.
     Spelled,
-    /// Put together from dictionary words, prefixes and suffixes.
-    Derived,
     /// The letter-to-sound network.
     LetterToSound,
     /// The program espeak-ng.
@@ -88,7 +86,6 @@ impl fmt::Display for Origin {
             Self::Number => "number",
             Self::Markup => "markup",
             Self::Spelled => "spelled",
-            Self::Derived => "derived",
             Self::LetterToSound => "letter-to-sound",
             Self::Espeak => "espeak",
         })

@@ -2,8 +2,26 @@
 //! digits still arrive are read, never silent.
 
 const ONES: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const TENS: [&str; 10] =
     ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
@@ -104,7 +122,7 @@ fn cardinal(text: &str) -> Vec<&'static str> {
         if value >= 100 {
             words.extend([ONES[value / 100], "hundred"]);
         }
-        if value % 100 > 0 {
+        if !value.is_multiple_of(100) {
             words.extend(below_hundred(&(value % 100).to_string()));
         }
         if value > 0 && !tail.is_empty() {
@@ -137,7 +155,10 @@ mod tests {
             ("3.14", "three point one four"),
             (".5", "point five"),
             ("1000000", "one million"),
-            ("12345678901234567890", "one two three four five six seven eight nine zero one two three four five six seven eight nine zero"),
+            (
+                "12345678901234567890",
+                "one two three four five six seven eight nine zero one two three four five six seven eight nine zero",
+            ),
             ("1st", "first"),
             ("22nd", "twenty second"),
             ("30th", "thirtieth"),

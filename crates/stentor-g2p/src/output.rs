@@ -19,13 +19,22 @@ impl Output {
     }
 
     pub(crate) fn word(&mut self, source: Range<usize>, phonemes: &str, origin: Origin) {
-        let phonemes = symbols::finish(phonemes.trim());
+        let phonemes: String = phonemes.trim().chars().filter(|c| symbols::is_known(*c)).collect();
         if phonemes.is_empty() {
             return;
         }
         self.flush_space();
         let start = self.length;
         self.push(&phonemes);
+        if let Some(last) = self.phonemes.words.last_mut()
+            && last.source.end > source.start
+        {
+            // One character that is read as several words ("½") counts as one.
+            last.source.end = last.source.end.max(source.end);
+            last.phonemes.end = self.length;
+            last.origin = last.origin.max(origin);
+            return;
+        }
         self.phonemes.words.push(PhonemeWord { source, phonemes: start..self.length, origin });
     }
 

@@ -23,10 +23,6 @@ pub(crate) fn is_known(c: char) -> bool {
     VOCABULARY.contains(c)
 }
 
-pub(crate) fn has_stress(phonemes: &str) -> bool {
-    phonemes.contains([PRIMARY, SECONDARY])
-}
-
 /// IPA as dictionaries and people write it, longest first; applied to links after tie bars are removed.
 const WRITTEN: &[(&str, &str)] = &[
     ("ɜːɹ", "ɜɹ"),
@@ -142,7 +138,7 @@ fn substitute(text: &str, table: &[(&str, &str)]) -> String {
 }
 
 /// What Kokoro expects of a dictionary's American flap and glottal stop.
-pub(crate) fn finish(phonemes: &str) -> String {
+pub(crate) fn from_dictionary(phonemes: &str) -> String {
     phonemes
         .chars()
         .filter_map(|c| match c {

@@ -10,7 +10,7 @@ pub(super) fn read(c: char, before: Option<char>, after: Option<char>) -> Option
     let plain = if let Some(at) = GREEK.iter().position(|(letter, ..)| *letter == lower) {
         let (_, plain, name) = GREEK[at];
         let alone = !before.is_some_and(is_greek) && !after.is_some_and(is_greek);
-        if alone && (before.is_some() || after.is_some() || !name.is_empty()) {
+        if alone {
             return Some(format!(" {name} "));
         }
         plain

@@ -63,7 +63,8 @@ impl Clean {
     }
 
     pub(crate) fn mark_at(&self, at: usize) -> Option<&Mark> {
-        self.marks.iter().find(|mark| mark.visible.contains(&at))
+        let after = self.marks.partition_point(|mark| mark.visible.start <= at);
+        self.marks[..after].last().filter(|mark| mark.visible.contains(&at))
     }
 
     fn push_link(&mut self, input: &str, at: usize, link: &Link<'_>) {
@@ -74,12 +75,10 @@ impl Clean {
             next += self.push_char(input, next);
         }
         let source = at..at + link.length;
-        if let Some(Feature::Phonemes(phonemes)) = &link.feature {
-            if self.text[start..].trim().is_empty() && !phonemes.is_empty() {
-                // The word cannot be read, but its phonemes can: it needs something to stand for it.
-                self.skipped.retain(|range| range.start < source.start);
-                self.put("x", source.clone());
-            }
+        if matches!(link.feature, Some(Feature::Phonemes(_))) && self.text[start..].trim().is_empty() {
+            // The word cannot be read, but its phonemes can: it needs something to stand for it.
+            self.skipped.retain(|range| range.start < source.start);
+            self.put("x", source.clone());
         }
         if let Some(feature) = link.feature.clone() {
             let trimmed = self.text[start..].trim_end().len();
@@ -105,18 +104,23 @@ impl Clean {
         } else if let Some(read) = letters::read(c, before, after) {
             self.put(&read, source.clone());
         } else {
-            self.push_decomposed(c, &source);
+            self.push_decomposed(c, &source, (before, after));
         }
         source.len()
     }
 
-    fn push_decomposed(&mut self, c: char, source: &Range<usize>) {
+    fn push_decomposed(
+        &mut self,
+        c: char,
+        source: &Range<usize>,
+        (before, after): (Option<char>, Option<char>),
+    ) {
         let parts: String = c.nfkd().filter(|part| !is_combining_mark(*part)).collect();
         let mut plain = String::new();
         for part in parts.chars() {
             if part.is_ascii_graphic() {
                 plain.push(part);
-            } else if let Some(read) = letters::read(part, None, None) {
+            } else if let Some(read) = letters::read(part, before, after) {
                 plain.push_str(&read);
             } else if let Some(read) = punctuation(part) {
                 plain.push_str(read);
@@ -145,10 +149,10 @@ impl Clean {
 
     /// A combining mark or soft hyphen belongs to the letter before it.
     fn extend_last(&mut self, end: usize) {
-        if self.text.ends_with(|c: char| c.is_ascii_alphanumeric()) {
-            if let Some(last) = self.origin.last_mut() {
-                last.end = end;
-            }
+        if self.text.ends_with(|c: char| c.is_ascii_alphanumeric())
+            && let Some(last) = self.origin.last_mut()
+        {
+            last.end = end;
         }
     }
 }
@@ -171,9 +175,11 @@ fn punctuation(c: char) -> Option<&'static str> {
         '。' | '｡' => ".",
         '、' | '،' => ",",
         '؟' => "?",
-        '¿' | '¡' => " ",
         '[' | '{' => "(",
         ']' | '}' => ")",
+        '½' => " one half ",
+        '¼' => " one quarter ",
+        '¾' => " three quarters ",
         '°' => " degrees ",
         '×' => " times ",
         '÷' => " divided by ",
@@ -183,7 +189,7 @@ fn punctuation(c: char) -> Option<&'static str> {
         '¥' => "¥",
         '⁄' => "/",
         '§' => " section ",
-        '™' | '®' | '©' => " ",
+        '¿' | '¡' | '™' | '®' | '©' => " ",
         c if c.is_ascii_graphic() => return ascii(c),
         c if c.is_whitespace() || c.is_control() => " ",
         _ => return None,
@@ -208,9 +214,9 @@ pub(crate) struct Link<'a> {
 impl<'a> Link<'a> {
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let rest = text.strip_prefix('[')?;
-        let (word, rest) = rest.split_at(rest.find(']')?);
+        let (word, rest) = rest.split_at(find_near(rest, b']')?);
         let inside = rest.strip_prefix("](")?;
-        let feature = &inside[..inside.find(')')?];
+        let feature = &inside[..find_near(inside, b')')?];
         if word.is_empty() {
             return None;
         }
@@ -219,15 +225,27 @@ impl<'a> Link<'a> {
     }
 }
 
+/// Looks no further than a link can be long, so that a text full of brackets costs linear time.
+fn find_near(text: &str, closing: u8) -> Option<usize> {
+    text.bytes().take(400).position(|byte| byte == closing)
+}
+
 fn parse_feature(text: &str) -> Option<Feature> {
     if text.len() > 2 && text.starts_with('/') && text.ends_with('/') {
         let phonemes = crate::symbols::from_written(text.trim_matches('/'));
         let phonemes = phonemes.split_whitespace().collect::<Vec<_>>().join(" ");
         return phonemes.chars().any(char::is_alphabetic).then_some(Feature::Phonemes(phonemes));
     }
-    let number = text.strip_prefix('+').unwrap_or(text);
-    let value: f64 = number.parse().ok()?;
-    (value.abs() <= 2.0 && (value.fract() == 0.0 || value.abs() == 0.5)).then_some(Feature::Stress(value))
+    Some(Feature::Stress(match text.strip_prefix('+').unwrap_or(text) {
+        "-2" => -2.0,
+        "-1" => -1.0,
+        "-0.5" => -0.5,
+        "0" => 0.0,
+        "0.5" => 0.5,
+        "1" => 1.0,
+        "2" => 2.0,
+        _ => return None,
+    }))
 }
 
 #[cfg(test)]
@@ -236,16 +254,16 @@ mod tests {
 
     #[test]
     fn every_byte_knows_where_it_came_from() {
-        let input = "Cafe\u{301} “naïve” ½ Straße";
+        let input = "Cafe\u{301} “naïve” ⅓ Straße";
         let clean = Clean::new(input);
-        assert_eq!(clean.text, "Cafe “naive” 1/2 Strasse");
+        assert_eq!(clean.text, "Cafe “naive” 1/3 Strasse");
         let word = |word: &str| {
             let at = clean.text.find(word).unwrap();
             &input[clean.source(&(at..at + word.len()))]
         };
         assert_eq!(word("Cafe"), "Cafe\u{301}");
         assert_eq!(word("naive"), "naïve");
-        assert_eq!(word("1/2"), "½");
+        assert_eq!(word("1/3"), "⅓");
         assert_eq!(word("Strasse"), "Straße");
     }
 

@@ -62,7 +62,13 @@ impl Lexicon {
 
     /// The dictionary's reading, through its special cases and -s, -ed, -ing; `word` must be ASCII.
     /// Acronyms that misaki would spell are left to the caller.
-    pub(crate) fn get(&self, word: &str, tag: &str, stress: Option<f64>, context: &Context) -> Option<String> {
+    pub(crate) fn get(
+        &self,
+        word: &str,
+        tag: &str,
+        stress: Option<f64>,
+        context: &Context,
+    ) -> Option<String> {
         if self.would_be_spelled(word) {
             return None;
         }
@@ -80,29 +86,20 @@ impl Lexicon {
             && !self.has(&word.to_ascii_lowercase())
     }
 
-    /// A stem for building other words: the plain entry, no special cases.
-    pub(crate) fn stem(&self, word: &str, tag: &str) -> Option<String> {
-        let found = self.has(word).then(|| self.misaki.lookup(word, tag, None, None)).flatten();
-        found.map(|(phonemes, _)| phonemes).filter(|phonemes| symbols::has_stress(phonemes))
+    /// Every entry's word.
+    #[cfg(test)]
+    pub(crate) fn words(&self) -> impl Iterator<Item = &String> {
+        let silver = self.misaki.silvers.keys().filter(|word| !self.misaki.golds.contains_key(*word));
+        self.misaki.golds.keys().chain(silver)
     }
 
+    /// The plain entry of a word.
     #[cfg(test)]
-    pub(crate) fn words(&self) -> impl Iterator<Item = String> + '_ {
-        self.misaki.golds.keys().chain(self.misaki.silvers.keys()).cloned()
-    }
-
-    /// Removes an entry; accuracy is measured on words that the dictionary is made to forget.
-    #[cfg(test)]
-    pub(crate) fn forget(&mut self, word: &str) -> Option<String> {
-        let capital = word[..1].to_ascii_uppercase() + &word[1..];
-        let removed = [word, &capital].map(|key| {
-            let silver = self.misaki.silvers.remove(key);
-            self.misaki.golds.remove(key).or(silver)
-        });
-        removed.into_iter().flatten().next().and_then(|entry| match entry {
-            PhonemeEntry::Simple(phonemes) => Some(phonemes),
+    pub(crate) fn entry(&self, word: &str) -> Option<String> {
+        match self.misaki.golds.get(word).or_else(|| self.misaki.silvers.get(word))? {
+            PhonemeEntry::Simple(phonemes) => Some(phonemes.clone()),
             PhonemeEntry::Tagged(map) => map.get("DEFAULT").cloned().flatten(),
-        })
+        }
     }
 
     /// Names of the letters, the last one stressed most.
@@ -132,9 +129,5 @@ impl Lexicon {
 
     pub(crate) fn with_ed(&self, stem: &str) -> String {
         self.misaki.append_ed(stem)
-    }
-
-    pub(crate) fn with_ing(&self, stem: &str) -> String {
-        self.misaki.append_ing(stem).unwrap_or_else(|| format!("{stem}ɹɪŋ"))
     }
 }

@@ -3,7 +3,6 @@
 
 #[cfg(test)]
 mod accuracy;
-mod derive;
 mod lexicon;
 mod scan;
 mod supplement;
@@ -14,10 +13,12 @@ use crate::{
     Origin, Phonemes,
     clean::{Clean, Feature},
     output::Output,
+    symbols,
 };
 use lexicon::{Context, Lexicon};
 use scan::{Kind, Unit};
 use tag::Tags;
+use word::Word;
 
 /// One accent's dictionary and what reads with it.
 pub(crate) struct English {
@@ -51,8 +52,10 @@ impl English {
             }
             match (&unit.kind, reading) {
                 (Kind::Mark(mark), _) => output.mark(*mark),
-                (_, Some(reading)) => {
-                    output.word(clean.source(&unit.range), &reading.phonemes, reading.origin);
+                (_, Some(Reading { phonemes, origin })) => {
+                    let given = origin == Origin::Markup;
+                    let phonemes = if given { phonemes } else { symbols::from_dictionary(&phonemes) };
+                    output.word(clean.source(&unit.range), &phonemes, origin);
                 }
                 (_, None) => continue,
             }
@@ -76,10 +79,7 @@ impl English {
                 Kind::Word if text.starts_with('\'') && at > 0 && given(clean, &units[at - 1]).is_some() => {
                     given(clean, &units[at - 1]).map(|stem| self.after_link(stem, text, &mut context))
                 }
-                Kind::Word => {
-                    let feature = clean.mark_at(unit.range.start).map(|mark| &mark.feature);
-                    Some(self.unit(text, unit, feature, tags, &mut context))
-                }
+                Kind::Word => Some(self.unit(clean, unit, tags, &mut context)),
             };
             readings.push(reading);
         }
@@ -87,23 +87,17 @@ impl English {
         readings
     }
 
-    fn unit(
-        &self,
-        text: &str,
-        unit: &Unit,
-        feature: Option<&Feature>,
-        tags: &Tags,
-        context: &mut Context,
-    ) -> Reading {
-        match feature {
+    fn unit(&self, clean: &Clean, unit: &Unit, tags: &Tags, context: &mut Context) -> Reading {
+        let (text, at) = (&clean.text[unit.range.clone()], unit.range.start);
+        match clean.mark_at(at).map(|mark| &mark.feature) {
             Some(Feature::Phonemes(phonemes)) => {
                 context.word(text, phonemes, "NN");
                 Reading { phonemes: phonemes.clone(), origin: Origin::Markup }
             }
             Some(Feature::Stress(stress)) => {
-                self.word(text, unit.range.start, Some(*stress), tags, context)
+                self.word(&Word { text, at, stress: Some(*stress) }, tags, context)
             }
-            None => self.word(text, unit.range.start, None, tags, context),
+            None => self.word(&Word { text, at, stress: None }, tags, context),
         }
     }
 

@@ -90,12 +90,13 @@ impl Scanner<'_> {
             '.' if run > 1 => self.push(at..at + run, Kind::Mark('…')),
             '.' if self.between_words(at) => self.spoken(at..at + 1, "dot"),
             ',' | ':' if self.before(at).is_ascii_digit() && self.byte(at + 1).is_ascii_digit() => at + 1,
-            ',' | '.' | ';' | ':' | '!' | '?' | '…' => self.push(at..at + run, Kind::Mark(c)),
+            ',' | '.' | ';' | ':' | '!' | '?' | '…' | '“' | '”' | '(' | ')' => {
+                self.push(at..at + run, Kind::Mark(c))
+            }
             '"' => {
                 let opens = opens_after(self.before(at)) && !self.byte(at + 1).is_ascii_whitespace();
                 self.push(at..at + run, Kind::Mark(if opens { '“' } else { '”' }))
             }
-            '“' | '”' | '(' | ')' => self.push(at..at + run, Kind::Mark(c)),
             '$' | '£' | '€' | '¥' => self.currency(at, c),
             '/' if self.before(at).is_ascii_digit() && self.byte(at + 1).is_ascii_digit() => {
                 self.spoken(at..at + 1, "slash")
@@ -121,7 +122,9 @@ impl Scanner<'_> {
 
     /// ".5"
     fn starts_fraction(&self, at: usize) -> bool {
-        !self.before(at).is_ascii_alphanumeric() && self.before(at) != b'.' && self.byte(at + 1).is_ascii_digit()
+        !self.before(at).is_ascii_alphanumeric()
+            && self.before(at) != b'.'
+            && self.byte(at + 1).is_ascii_digit()
     }
 
     fn hyphen(&mut self, at: usize) -> usize {
@@ -187,7 +190,8 @@ impl Scanner<'_> {
         let digits = word.trim_start_matches('\'');
         let number_end = digits.rfind(|c: char| c.is_ascii_digit()).map_or(0, |i| i + 1);
         let ending = &digits[number_end..];
-        let only_digits = digits[..number_end].bytes().all(|b| b.is_ascii_digit() || matches!(b, b',' | b'.'));
+        let only_digits =
+            digits[..number_end].bytes().all(|b| b.is_ascii_digit() || matches!(b, b',' | b'.'));
         if number_end > 0 && only_digits && (ending.is_empty() || numbers::is_ending(ending)) {
             let words = numbers::words(digits);
             return self.push(start..at, Kind::Spoken(words));
@@ -211,6 +215,10 @@ impl Scanner<'_> {
 
     /// "U.S", "e.g", "Ph.D" so far: parts of one or two letters, one of them single.
     fn is_initialism(&self, start: usize, at: usize) -> bool {
+        const LONGEST: usize = 16;
+        if at - start > LONGEST {
+            return false;
+        }
         let next = self.run_of_letters(at + 1);
         let mut parts = self.text[start..at].split('.').map(str::len).chain([next]);
         let letters = self.text[start..at].bytes().all(|b| b.is_ascii_alphabetic() || b == b'.');
@@ -226,7 +234,8 @@ impl Scanner<'_> {
         let rest = self.text[at + 1..].trim_start();
         let abbreviation = self.lexicon.in_gold(&format!("{word}."));
         let title = matches!(word, "Mr" | "Mrs" | "Ms" | "Dr" | "Prof" | "St");
-        let goes_on = rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ",;:—".contains(c));
+        let goes_on =
+            rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ",;:—".contains(c));
         (word.contains('.') && !word.as_bytes()[0].is_ascii_digit() || abbreviation) && goes_on
             || title && !rest.is_empty()
     }

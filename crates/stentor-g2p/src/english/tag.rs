@@ -13,7 +13,8 @@ use std::{collections::HashSet, sync::LazyLock};
 
 static TAGGER: LazyLock<Tagger> = LazyLock::new(Tagger::load);
 static TOKENIZER: LazyLock<SpacyTokenizer> = LazyLock::new(SpacyTokenizer::new);
-static SPECIAL: LazyLock<HashSet<&str>> = LazyLock::new(|| EXCEPTIONS.iter().map(|(text, _)| *text).collect());
+static SPECIAL: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| EXCEPTIONS.iter().map(|(text, _)| *text).collect());
 
 /// Chunks beyond this length are no words; the patterns' time grows with the square of the length.
 const LONGEST_CHUNK: usize = 120;

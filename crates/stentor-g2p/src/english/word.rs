@@ -1,19 +1,22 @@
 //! One word: the dictionary, its parts, contractions, acronyms, and at last the letters.
 
-use super::{English, Reading, derive, lexicon::Context, supplement, tag::Tags};
+use super::{English, Reading, lexicon::Context, supplement, tag::Tags};
 use crate::{Origin, letter_to_sound::LetterToSound, numbers, symbols::PRIMARY};
 use std::ops::Range;
 
+/// What is to be read.
+pub(super) struct Word<'a> {
+    pub text: &'a str,
+    /// Its byte in the text.
+    pub at: usize,
+    /// The level that a link asks for.
+    pub stress: Option<f64>,
+}
+
 impl English {
-    /// Reads a word that may be a compound ("well-known", "B2B", "OpenAI", "U.S."). `at` is its byte in the text.
-    pub(super) fn word(
-        &self,
-        text: &str,
-        at: usize,
-        stress: Option<f64>,
-        tags: &Tags,
-        context: &mut Context,
-    ) -> Reading {
+    /// Reads a word that may be a compound: "well-known", "B2B", "OpenAI", "U.S.".
+    pub(super) fn word(&self, word: &Word<'_>, tags: &Tags, context: &mut Context) -> Reading {
+        let Word { text, at, stress } = *word;
         let tag = tags.at(at + heaviest(text));
         let whole = self.lexicon.get(text, tag, stress.or_else(|| stress_of_case(text)), context);
         if let Some(phonemes) = whole {
@@ -66,9 +69,6 @@ impl English {
         if must_be_spelled(&lower, capitals == lower.len()) {
             return Reading { phonemes: self.lexicon.spelled(&lower), origin: Origin::Spelled };
         }
-        if let Some(phonemes) = derive::derive(&self.lexicon, &lower, tag) {
-            return Reading { phonemes, origin: Origin::Derived };
-        }
         let phonemes = LetterToSound::embedded().read(&lower, self.lexicon.british);
         if phonemes.chars().any(char::is_alphabetic) {
             return Reading { phonemes, origin: Origin::LetterToSound };
@@ -78,7 +78,9 @@ impl English {
 
     /// "Kokoro's", "they'd've", "O'Malley": what is before the apostrophe, and what it adds.
     fn contraction(&self, text: &str, tag: &str, context: &Context) -> Option<Reading> {
-        let at = text.rfind('\'')?;
+        // Longer than any contraction; also bounds how deep the halves are taken apart.
+        const LONGEST: usize = 40;
+        let at = text.rfind('\'').filter(|_| text.len() <= LONGEST)?;
         let (head, tail) = (&text[..at], &text[at + 1..]);
         if head.is_empty() || tail.is_empty() {
             return None;
@@ -108,7 +110,8 @@ impl English {
             _ => {
                 // "O'Malley", "d'Artagnan": a weak first half.
                 let second = read(tail);
-                let first = if head.len() == 1 && head.eq_ignore_ascii_case("o") { "O" } else { &reading.phonemes };
+                let first =
+                    if head.len() == 1 && head.eq_ignore_ascii_case("o") { "O" } else { &reading.phonemes };
                 reading.origin = reading.origin.max(second.origin);
                 self.lexicon.stressed(first, -2.0) + &second.phonemes
             }
@@ -185,11 +188,11 @@ fn parts(text: &str) -> Vec<Range<usize>> {
     for at in 0..=bytes.len() {
         let inside = bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'\'' | b','))
             || is_decimal_point(bytes, at);
-        if let Some(from) = start {
-            if !inside || is_seam(bytes, at) {
-                parts.push(from..at);
-                start = None;
-            }
+        if let Some(from) = start
+            && (!inside || is_seam(bytes, at))
+        {
+            parts.push(from..at);
+            start = None;
         }
         if inside && start.is_none() {
             start = Some(at);
@@ -209,12 +212,17 @@ fn is_decimal_point(bytes: &[u8], at: usize) -> bool {
 /// Between the bytes before and at `at`: "B|2", "i|Phone", "AI|Lab".
 fn is_seam(bytes: &[u8], at: usize) -> bool {
     let (before, here) = (bytes[at - 1], bytes[at]);
-    if before.is_ascii_alphabetic() && here.is_ascii_digit() || before.is_ascii_digit() && here.is_ascii_alphabetic() {
+    if before.is_ascii_alphabetic() && here.is_ascii_digit()
+        || before.is_ascii_digit() && here.is_ascii_alphabetic()
+    {
         return true;
     }
     let next_is_lower = bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase);
     before.is_ascii_lowercase() && here.is_ascii_uppercase()
-        || before.is_ascii_uppercase() && here.is_ascii_uppercase() && next_is_lower && !is_plural(&bytes[at + 1..])
+        || before.is_ascii_uppercase()
+            && here.is_ascii_uppercase()
+            && next_is_lower
+            && !is_plural(&bytes[at + 1..])
 }
 
 /// The end of "PDFs" is no word of its own.

@@ -31,8 +31,13 @@ pub enum EspeakMode {
 }
 
 /// Primary tag, tag that is listed, espeak-ng's voice.
-const VOICES: [(&str, &str, &str); 5] =
-    [("es", "es", "es"), ("fr", "fr-fr", "fr-fr"), ("hi", "hi", "hi"), ("it", "it", "it"), ("pt", "pt-br", "pt-br")];
+const VOICES: [(&str, &str, &str); 5] = [
+    ("es", "es", "es"),
+    ("fr", "fr-fr", "fr-fr"),
+    ("hi", "hi", "hi"),
+    ("it", "it", "it"),
+    ("pt", "pt-br", "pt-br"),
+];
 
 /// A clause takes a millisecond; the first one also loads the voice.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -57,7 +62,12 @@ impl Espeak {
             EspeakMode::Off => None,
             EspeakMode::Program(path) => Some(path),
         };
-        Self { program, installed: OnceLock::new(), processes: std::array::from_fn(|_| Mutex::new(None)), limit }
+        Self {
+            program,
+            installed: OnceLock::new(),
+            processes: std::array::from_fn(|_| Mutex::new(None)),
+            limit,
+        }
     }
 
     /// The languages that the program reads; none where it is missing. Looked up once.
@@ -78,7 +88,10 @@ impl Espeak {
             |hint: &str| G2pError::UnsupportedLanguage { language: language.clone(), hint: hint.to_owned() };
         let Some(voice) = VOICES.iter().position(|(primary, ..)| *primary == language.primary()) else {
             let known: Vec<&str> = VOICES.iter().map(|(_, tag, _)| *tag).collect();
-            return Err(unsupported(&format!("with espeak-ng installed, en-us, en-gb, {} can", known.join(", "))));
+            return Err(unsupported(&format!(
+                "with espeak-ng installed, en-us, en-gb, {} can",
+                known.join(", ")
+            )));
         };
         let program = self.program().ok_or_else(|| unsupported(HINT))?;
         let mut output = Output::default();
@@ -158,7 +171,11 @@ impl Espeak {
 
 /// The words of an answer in misaki's symbols.
 fn folded(answer: &str) -> Vec<String> {
-    answer.split_whitespace().map(symbols::from_espeak).filter(|word| word.chars().any(char::is_alphabetic)).collect()
+    answer
+        .split_whitespace()
+        .map(symbols::from_espeak)
+        .filter(|word| word.chars().any(char::is_alphabetic))
+        .collect()
 }
 
 #[cfg(test)]

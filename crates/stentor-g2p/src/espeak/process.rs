@@ -89,9 +89,11 @@ impl Process {
 
     fn line(&self, deadline: Instant, limit: Duration) -> Result<String, Failure> {
         let line =
-            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|error| match error {
-                RecvTimeoutError::Timeout => Failure::TooSlow(limit),
-                RecvTimeoutError::Disconnected => Failure::Died,
+            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|error| {
+                match error {
+                    RecvTimeoutError::Timeout => Failure::TooSlow(limit),
+                    RecvTimeoutError::Disconnected => Failure::Died,
+                }
             })?;
         if line.len() > ANSWER_LIMIT {
             return Err(Failure::TooLong);

@@ -9,7 +9,19 @@ pub(super) enum Piece {
     Mark(char),
     Space,
     /// A link's phonemes.
-    Given { source: Range<usize>, phonemes: String },
+    Given {
+        source: Range<usize>,
+        phonemes: String,
+    },
+}
+
+/// What a character does to the cutting.
+enum Role {
+    Letter,
+    Space,
+    Mark(char),
+    /// Ends a clause without a sound or sign.
+    Dropped,
 }
 
 /// espeak-ng reads lines of at most 999 bytes.
@@ -46,18 +58,23 @@ impl Cutter<'_> {
                 at = self.link(at, &link);
                 continue;
             }
-            if c.is_whitespace() || c.is_control() {
-                self.end_word(at);
-                if self.words.is_empty() {
-                    self.pieces.push(Piece::Space);
+            match self.role(c, at, end) {
+                Role::Space => {
+                    self.end_word(at);
+                    if self.words.is_empty() {
+                        self.pieces.push(Piece::Space);
+                    }
                 }
-            } else if let Some(mark) = self.mark(c, at, end) {
-                self.end_clause(at);
-                self.pieces.extend(mark.map(Piece::Mark));
-            } else {
-                let start = *self.word.get_or_insert(at);
-                if end - start > WORD_LIMIT {
-                    self.end_word(end);
+                Role::Mark(mark) => {
+                    self.end_clause(at);
+                    self.pieces.push(Piece::Mark(mark));
+                }
+                Role::Dropped => self.end_clause(at),
+                Role::Letter => {
+                    let start = *self.word.get_or_insert(at);
+                    if end - start > WORD_LIMIT {
+                        self.end_word(end);
+                    }
                 }
             }
             at = end;
@@ -83,28 +100,28 @@ impl Cutter<'_> {
         source.end
     }
 
-    /// `Some(None)`: a mark that is dropped. `None`: part of a word.
-    fn mark(&self, c: char, at: usize, end: usize) -> Option<Option<char>> {
+    fn role(&self, c: char, at: usize, end: usize) -> Role {
         let before = self.text[..at].chars().next_back().unwrap_or(' ');
         let after = self.text[end..].chars().next().unwrap_or(' ');
-        Some(Some(match c {
-            '.' | ',' | ':' if before.is_numeric() && after.is_numeric() => return None,
-            '-' | '\'' | '’' if before.is_alphanumeric() && after.is_alphanumeric() => return None,
+        Role::Mark(match c {
+            c if c.is_whitespace() || c.is_control() => return Role::Space,
+            '.' | ',' | ':' if before.is_numeric() && after.is_numeric() => return Role::Letter,
+            '-' | '\'' | '’' if before.is_alphanumeric() && after.is_alphanumeric() => return Role::Letter,
             '.' | ',' | ';' | ':' | '!' | '?' | '…' => c,
             '।' | '॥' | '。' => '.',
             '—' | '–' => '—',
             '(' | '[' | '{' => '(',
             ')' | ']' | '}' => ')',
             '«' | '“' | '„' => '“',
-            '»' | '”' => '”',
             '"' if before.is_whitespace() || before == '(' => '“',
-            '"' => '”',
+            '»' | '”' | '"' => '”',
             '-' if before.is_whitespace() && after.is_whitespace() => '—',
-            '-' | '\'' | '’' | '‘' | '¿' | '¡' | '<' | '>' | '*' | '_' | '|' | '\\' | '~' | '^' | '`' => {
-                return Some(None);
+            '-' | '\'' | '’' | '‘' | '¿' | '¡' | '<' | '>' | '*' | '_' | '|' | '\\' | '~' | '^' | '`' =>
+            {
+                return Role::Dropped;
             }
-            _ => return None,
-        }))
+            _ => return Role::Letter,
+        })
     }
 
     fn end_word(&mut self, at: usize) {

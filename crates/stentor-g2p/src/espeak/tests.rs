@@ -8,7 +8,8 @@ use tempfile::TempDir;
 fn fake(body: &str) -> (TempDir, Espeak) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("espeak");
-    let script = format!("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\ncd '{}'\n{body}\n", folder.path().display());
+    let script =
+        format!("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\ncd '{}'\n{body}\n", folder.path().display());
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let espeak = Espeak::with_limit(EspeakMode::Program(path), Duration::from_millis(1500));
@@ -69,7 +70,8 @@ fn a_crash_is_an_error_and_not_a_hang() {
 
 #[test]
 fn garbage_is_not_passed_on() {
-    let (_folder, espeak) = fake("while IFS= read -r line; do [ -n \"$line\" ] && printf '\\377\\376 42 %%%% \\n' || echo; done");
+    let (_folder, espeak) =
+        fake("while IFS= read -r line; do [ -n \"$line\" ] && printf '\\377\\376 42 %%%% \\n' || echo; done");
     let read = espeak.phonemize("ola mundo", &spanish()).unwrap();
     assert_eq!(read.text, "");
     assert!(!read.skipped.is_empty());
@@ -77,7 +79,10 @@ fn garbage_is_not_passed_on() {
 
 #[test]
 fn endless_output_is_cut() {
-    for body in ["while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done", "while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done"] {
+    for body in [
+        "while :; do printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; done",
+        "while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done",
+    ] {
         let (_folder, espeak) = fake(body);
         let error = espeak.phonemize("ola", &spanish()).unwrap_err();
         assert!(matches!(&error, G2pError::Espeak(_)), "{error}");
@@ -90,7 +95,8 @@ fn processes_end_with_their_owner_and_leave_no_zombie() {
     espeak.phonemize("ola", &spanish()).unwrap();
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
     let alive = |pid: &str| std::process::Command::new("/bin/kill").args(["-0", pid.trim()]).status();
-    let alive = |pid: &str| alive(pid).map_or_else(|_| Path::new("/proc").join(pid.trim()).exists(), |s| s.success());
+    let alive =
+        |pid: &str| alive(pid).map_or_else(|_| Path::new("/proc").join(pid.trim()).exists(), |s| s.success());
     assert!(alive(&pid));
     drop(espeak);
     assert!(!alive(&pid), "killed and reaped");
@@ -99,9 +105,15 @@ fn processes_end_with_their_owner_and_leave_no_zombie() {
 #[test]
 fn words_that_do_not_match_one_to_one_keep_their_places() {
     // "21" is read as two words, as numbers are.
-    let (_folder, espeak) = fake("while IFS= read -r line; do printf '%s\\n' \"$line\" | sed 's/21/vente una/'; done");
+    let (_folder, espeak) =
+        fake("while IFS= read -r line; do printf '%s\\n' \"$line\" | sed 's/21/vente una/'; done");
     let text = "son 21 kasas";
     let read = espeak.phonemize(text, &spanish()).unwrap();
+    assert_eq!(
+        espeak.phonemize("tɾes", &spanish()).unwrap().text,
+        "tɾes",
+        "the tap is a sound of its own in Spanish"
+    );
     assert_eq!(read.text, "son vente una kasas");
     let chars: Vec<char> = read.text.chars().collect();
     let words: Vec<(&str, String)> = read
@@ -109,7 +121,10 @@ fn words_that_do_not_match_one_to_one_keep_their_places() {
         .iter()
         .map(|word| (&text[word.source.clone()], chars[word.phonemes.clone()].iter().collect()))
         .collect();
-    assert_eq!(words, [("son", "son".to_owned()), ("21", "vente una".to_owned()), ("kasas", "kasas".to_owned())]);
+    assert_eq!(
+        words,
+        [("son", "son".to_owned()), ("21", "vente una".to_owned()), ("kasas", "kasas".to_owned())]
+    );
 }
 
 #[test]
