@@ -33,13 +33,14 @@ async fn death_is_not_heard() -> Outcome {
 }
 
 async fn quarantine() -> Outcome {
-    let bench = Bench::new(FakeOptions::default())?;
+    let bench = Bench::new(FakeOptions { step_ms: 10, ..FakeOptions::default() })?;
     let heard = bench.hear(&["fine", "poison {abort at=3}", "never"]).await?;
     ensure(matches!(heard.error, Some(SpeechError::Quarantined(_))), format!("{:?}", heard.error))?;
-    ensure(heard.ended == 1 && heard.chunks.len() == 2, format!("{} chunks", heard.chunks.len()))?;
-    let spoken = &heard.chunks[1].1;
-    let expected = &bench.expected("poison ")[..spoken.len()];
-    ensure(spoken.as_slice() == expected, "what came before the death is heard once")?;
+    ensure(heard.ended == 1, "the chunk before the poison is whole")?;
+    // How much of it left the worker before it died is a matter of luck.
+    let spoken = heard.chunks.get(1).map_or(&[][..], |(_, samples)| samples);
+    let expected = bench.expected("poison ");
+    ensure(spoken.len() <= 3 * 240 && expected.starts_with(spoken), "what came before the death is heard once")?;
     bench.hear_true(&["the next request"]).await?;
     let counters = bench.counters()?;
     ensure(counters.restarts == 2 && counters.chunks_failed == 1, format!("{counters:?}"))
