@@ -35,7 +35,13 @@ def main() -> None:
         )
         dithered = wav.samples + 1e-6 * np.random.default_rng(0).standard_normal(len(wav.samples))
         axis.specgram(
-            dithered, WINDOW, wav.rate, noverlap=WINDOW * 3 // 4, vmin=FLOOR_DB, vmax=CEILING_DB, cmap="magma"
+            dithered,
+            NFFT=WINDOW,
+            Fs=wav.rate,
+            noverlap=WINDOW * 3 // 4,
+            vmin=FLOOR_DB,
+            vmax=CEILING_DB,
+            cmap="magma",
         )
         axis.set_title(path.name, fontsize=8)
     figure.tight_layout()
