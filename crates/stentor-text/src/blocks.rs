@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn markdown_blocks_are_told_apart() {
-        let text = "# Title #\nOne two\nthree.\n\n- a\n- b\n  more\n\n1. x\n---\n| p | q |\n|---|---|\n| r | s |\n";
+        let text =
+            "# Title #\nOne two\nthree.\n\n- a\n- b\n  more\n\n1. x\n---\n| p | q |\n|---|---|\n| r | s |\n";
         let want = [
             ("Title", BlockEnd::Heading),
             ("One two\nthree.", BlockEnd::Paragraph),

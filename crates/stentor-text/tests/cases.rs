@@ -34,13 +34,16 @@ fn unescape(text: &str) -> String {
 
 fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut files: Vec<_> = fs::read_dir(folder).expect("folder of cases").map(|f| f.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("folder of cases").map(|f| f.unwrap().path()).collect();
     files.sort();
     let mut cases = Vec::new();
     for file in files {
         let rule = file.file_stem().unwrap().to_string_lossy().into_owned();
         let table = fs::read_to_string(&file).unwrap();
-        for (line, row) in table.lines().enumerate().filter(|(_, row)| !row.is_empty() && !row.starts_with("# ")) {
+        for (line, row) in
+            table.lines().enumerate().filter(|(_, row)| !row.is_empty() && !row.starts_with("# "))
+        {
             let columns: Vec<&str> = row.split('\t').collect();
             let place = format!("{rule}.tsv:{}", line + 1);
             let [language, input, spoken] = columns[..] else { panic!("{place}: not three columns") };
@@ -68,7 +71,10 @@ fn every_case_is_spoken_as_written() {
         let options = TextOptions { language: language.parse().unwrap(), normalize: true };
         let got = normalize(&case.input, &options).text;
         if got != case.spoken {
-            wrong.push(format!("{}\n  input  {}\n  want   {}\n  got    {got}", case.place, case.input, case.spoken));
+            wrong.push(format!(
+                "{}\n  input  {}\n  want   {}\n  got    {got}",
+                case.place, case.input, case.spoken
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {} cases differ\n{}", wrong.len(), cases.len(), wrong.join("\n"));

@@ -24,7 +24,10 @@ fn texts(text: &str, max: usize) -> Vec<String> {
 }
 
 fn spoken_words(chunks: &[Chunk]) -> Vec<String> {
-    chunks.iter().flat_map(|c| c.spoken.text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+    chunks
+        .iter()
+        .flat_map(|c| c.spoken.text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 const STORY: &str = "The rain had stopped by the time Mr. Dale reached the harbor, and the gulls were already \
@@ -139,7 +142,10 @@ fn paragraphs_headings_and_items_end_chunks_and_are_followed_by_silence() {
 #[test]
 fn punctuation_decides_the_silence_between_chunks() {
     let budget = ChunkBudget { first: 30, max: 30 };
-    let chunks = cut_to("This is one whole sentence. Is that a question, my dear friend? so words go on and on here", budget);
+    let chunks = cut_to(
+        "This is one whole sentence. Is that a question, my dear friend? so words go on and on here",
+        budget,
+    );
     let got: Vec<_> = chunks.iter().map(|c| (c.spoken.text.as_str(), c.pause_ms)).collect();
     assert_eq!(got[0], ("This is one whole sentence.", 300));
     assert_eq!(got[1], ("Is that a question,", 120));
@@ -148,14 +154,25 @@ fn punctuation_decides_the_silence_between_chunks() {
 
 #[test]
 fn pause_marks_are_exact_and_silent() {
-    let chunks = cut("One,[pause:1.5s] two.[pause:200ms][pause:100ms]\n\nThree.\n\n[pause:2s]\n\nFour [pause:99s]");
+    let chunks =
+        cut("One,[pause:1.5s] two.[pause:200ms][pause:100ms]\n\nThree.\n\n[pause:2s]\n\nFour [pause:99s]");
     let got: Vec<_> = chunks.iter().map(|c| (c.spoken.text.as_str(), c.pause_ms)).collect();
     assert_eq!(got, [("One,", 1500), ("two.", 300), ("Three.", 2000), ("Four", 10_000)]);
 }
 
 #[test]
 fn nothing_to_say_yields_no_chunk() {
-    for text in ["", " \n\n ", "😀🎉", "...!?", "***\n---\n\n> ", "\u{200b}\u{feff}", "[pause:1s]", "— “ ” —", "<br><p>"] {
+    for text in [
+        "",
+        " \n\n ",
+        "😀🎉",
+        "...!?",
+        "***\n---\n\n> ",
+        "\u{200b}\u{feff}",
+        "[pause:1s]",
+        "— “ ” —",
+        "<br><p>",
+    ] {
         assert!(cut(text).is_empty(), "{text:?}: {:?}", cut(text));
     }
     let chunks = cut("Hello. !!! 😀\n\n???\n\nBye.");
@@ -165,7 +182,8 @@ fn nothing_to_say_yields_no_chunk() {
 
 #[test]
 fn splitting_keeps_every_word_the_index_and_the_last_pause() {
-    let chunk = Chunk { index: 7, pause_ms: 600, ..cut_to(STORY, ChunkBudget { first: 400, max: 400 }).remove(0) };
+    let chunk =
+        Chunk { index: 7, pause_ms: 600, ..cut_to(STORY, ChunkBudget { first: 400, max: 400 }).remove(0) };
     for limit in [12, 50, 1000] {
         let parts = split(chunk.clone(), limit);
         assert!(parts.iter().all(|p| p.index == 7 && p.spoken.text.chars().count() <= limit));

@@ -27,7 +27,10 @@ fn words_of(original: &str) -> Vec<String> {
     let mut end = (0, 0.0);
     for timing in &timings {
         assert_eq!(original[timing.source.clone()], timing.word);
-        assert!(timing.source.start >= end.0 && timing.start >= end.1 && timing.end >= timing.start, "{timings:?}");
+        assert!(
+            timing.source.start >= end.0 && timing.start >= end.1 && timing.end >= timing.start,
+            "{timings:?}"
+        );
         end = (timing.source.end, timing.end);
     }
     timings.into_iter().map(|t| t.word).collect()
@@ -66,10 +69,7 @@ fn an_expansion_is_one_entry_that_lasts_as_long_as_its_words() {
 fn an_engine_that_times_two_words_at_once_has_them_shared_out() {
     let text = "New York is big";
     let spoken = normalize(text, &options());
-    let words = [
-        WordTiming { text: 0..8, samples: 0..800 },
-        WordTiming { text: 9..11, samples: 800..1000 },
-    ];
+    let words = [WordTiming { text: 0..8, samples: 0..800 }, WordTiming { text: 9..11, samples: 800..1000 }];
     let timings = source_timings(text, &spoken, &words, SampleRate(1000), 0.0);
     let got: Vec<_> = timings.iter().map(|t| (t.word.as_str(), t.start, t.end)).collect();
     assert_eq!(got, [("New", 0.0, 0.3), ("York", 0.4, 0.8), ("is", 0.8, 1.0)]);

@@ -30,9 +30,9 @@ pub(super) struct Boundary {
 }
 
 const ABBREVIATIONS: [&str; 40] = [
-    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Rev", "Gen", "Col", "Capt", "Lt", "Sgt", "Gov", "Sen", "Rep",
-    "Hon", "Mt", "Ft", "No", "Vol", "Fig", "Eq", "Inc", "Ltd", "Co", "Corp", "vs", "etc", "approx", "ca", "cf", "al", "pp",
-    "bzw", "Nr", "Hr", "Sra", "Mme",
+    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Rev", "Gen", "Col", "Capt", "Lt", "Sgt", "Gov",
+    "Sen", "Rep", "Hon", "Mt", "Ft", "No", "Vol", "Fig", "Eq", "Inc", "Ltd", "Co", "Corp", "vs", "etc",
+    "approx", "ca", "cf", "al", "pp", "bzw", "Nr", "Hr", "Sra", "Mme",
 ];
 /// Abbreviations of several stops: "e.g.", "z.B.".
 const DOTTED: [&str; 8] = ["e.g", "i.e", "z.B", "d.h", "u.a", "p.ej", "a.k.a", "p.ex"];
@@ -55,13 +55,20 @@ pub(super) fn boundaries(text: &str, range: &Range<usize>) -> Vec<Boundary> {
             let gap = text[end..range.end].chars().take_while(|c| c.is_whitespace());
             let (more, bytes) = gap.fold((0, 0), |(n, b), c| (n + 1, b + c.len_utf8()));
             let level = level_before_space(text, range, pos, end + bytes);
-            found.push(Boundary { end: pos, next: end + bytes, chars: chars - 1, next_chars: chars + more, level });
+            found.push(Boundary {
+                end: pos,
+                next: end + bytes,
+                chars: chars - 1,
+                next_chars: chars + more,
+                level,
+            });
             chars += more;
             pos = end + bytes;
             continue;
         }
         if let Some(level) = wide_level(c) {
-            let closers = text[end..range.end].chars().take_while(|c| is_closer(*c) || wide_level(*c).is_some());
+            let closers =
+                text[end..range.end].chars().take_while(|c| is_closer(*c) || wide_level(*c).is_some());
             let (more, bytes) = closers.fold((0, 0), |(n, b), c| (n + 1, b + c.len_utf8()));
             chars += more;
             pos = end + bytes;
@@ -75,7 +82,13 @@ pub(super) fn boundaries(text: &str, range: &Range<usize>) -> Vec<Boundary> {
     let end = range.start + text[range.clone()].trim_end().len();
     let end_chars = text[range.start..end].chars().count();
     found.retain(|boundary| boundary.end < end);
-    found.push(Boundary { end, next: range.end, chars: end_chars, next_chars: chars, level: Level::Sentence });
+    found.push(Boundary {
+        end,
+        next: range.end,
+        chars: end_chars,
+        next_chars: chars,
+        level: Level::Sentence,
+    });
     found
 }
 
@@ -99,15 +112,14 @@ fn level_before_space(text: &str, range: &Range<usize>, pos: usize, next: usize)
     let after = text[next..range.end].trim_start_matches(['"', '\'', '“', '‘', '(', '[', '«', '¿', '¡']);
     let lower = after.starts_with(char::is_lowercase);
     match body.chars().next_back() {
-        Some('。' | '！' | '？' | '।' | '॥' | '؟' | '۔' | '։') => Level::Sentence,
         Some('!' | '?' | '…') if lower => Level::Clause,
-        Some('!' | '?' | '…') => Level::Sentence,
         Some('.') if body.ends_with("..") && lower => Level::Clause,
         Some('.') if lower || is_abbreviation(body) => Level::Word,
-        Some('.') => Level::Sentence,
+        Some('.' | '!' | '?' | '…' | '。' | '！' | '？' | '।' | '॥' | '؟' | '۔' | '։') => {
+            Level::Sentence
+        }
         Some(',' | ';' | ':' | '—' | '–' | '、' | '，' | '；' | '：') => Level::Clause,
         _ if after.starts_with(['—', '–']) => Level::Word,
-        _ if body.len() < head.len() && head.ends_with(')') => Level::Clause,
         _ => Level::Word,
     }
 }
@@ -115,7 +127,8 @@ fn level_before_space(text: &str, range: &Range<usize>, pos: usize, next: usize)
 /// `body` ends in a stop that belongs to an abbreviation or an initial.
 fn is_abbreviation(body: &str) -> bool {
     let head = body.strip_suffix('.').unwrap_or(body);
-    let start = head.rfind(char::is_whitespace).map_or(0, |i| i + head[i..].chars().next().map_or(1, char::len_utf8));
+    let start =
+        head.rfind(char::is_whitespace).map_or(0, |i| i + head[i..].chars().next().map_or(1, char::len_utf8));
     let word = head[start..].trim_start_matches(['"', '(', '\'', '[']);
     let initial = word.chars().count() == 1 && word.chars().all(|c| c.is_uppercase() && c != 'I');
     // A lone capital ends the sentence when a word stands before it: "plan B." is not "J. Smith".
@@ -138,7 +151,6 @@ pub(crate) fn pause_after(text: &str) -> u32 {
         Some('…') => 350,
         Some(',' | '、' | '，') => 120,
         Some(';' | ':' | '；' | '：' | '—' | '–') => 180,
-        _ if text.ends_with(')') => 120,
         _ => 0,
     }
 }

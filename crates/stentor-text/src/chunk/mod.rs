@@ -51,7 +51,15 @@ pub fn chunks(input: Arc<str>, options: &TextOptions, budget: ChunkBudget) -> Ch
     let settings = Settings::new(options);
     let max = budget.max.max(1);
     let budget = ChunkBudget { first: budget.first.clamp(1, max), max };
-    Chunks { input, settings, budget, blocks: settings.blocks(), ready: VecDeque::new(), next_index: 0, started: false }
+    Chunks {
+        input,
+        settings,
+        budget,
+        blocks: settings.blocks(),
+        ready: VecDeque::new(),
+        next_index: 0,
+        started: false,
+    }
 }
 
 impl Iterator for Chunks {

@@ -80,18 +80,20 @@ impl<'a> Packer<'a> {
         if sentence.is_none() && self.left() <= limit {
             return self.boundaries[self.boundaries.len() - 1];
         }
-        let longest =
-            |level| self.candidates(limit).filter(|(_, b)| b.level >= level).last();
+        let longest = |level| self.candidates(limit).filter(|(_, b)| b.level >= level).last();
         let clause = || longest(Level::Clause).filter(|(length, _)| *length >= limit / 5);
-        let choice = sentence.or_else(clause).or_else(|| self.nearest(Level::Word, limit, self.half_way(limit)));
+        let choice =
+            sentence.or_else(clause).or_else(|| self.nearest(Level::Word, limit, self.half_way(limit)));
         choice.map_or_else(|| self.hard_cut(limit), |(_, boundary)| *boundary)
     }
 
     /// A sentence slightly longer than the limit is halved rather than robbed of its last word.
     fn half_way(&self, limit: usize) -> usize {
         let sentence = self.boundaries[self.at..].iter().take(limit).find(|b| b.level == Level::Sentence);
-        let length = sentence.map_or(limit, |b| b.chars.saturating_sub(self.chars));
-        if length < 2 * limit { length.div_ceil(2).min(limit) } else { limit }
+        match sentence.map(|b| b.chars.saturating_sub(self.chars)) {
+            Some(length) if length < 2 * limit => length.div_ceil(2).min(limit),
+            _ => limit,
+        }
     }
 
     fn nearest(&self, level: Level, limit: usize, target: usize) -> Option<(usize, &Boundary)> {
@@ -107,7 +109,9 @@ impl<'a> Packer<'a> {
             return self.boundaries[self.boundaries.len() - 1];
         }
         let target = left / left.div_ceil(self.max);
-        for (level, least) in [(Level::Sentence, target / 4), (Level::Clause, target * 2 / 5), (Level::Word, 1)] {
+        for (level, least) in
+            [(Level::Sentence, target / 4), (Level::Clause, target * 2 / 5), (Level::Word, 1)]
+        {
             let near = self.nearest(level, self.max, target);
             if let Some((_, boundary)) = near.filter(|(length, _)| *length >= least) {
                 return *boundary;
@@ -174,7 +178,8 @@ impl<'a> Packer<'a> {
 
 /// The part of a span inside `range`; both parts of a word that is cut stand for the whole source word.
 fn clip(span: &SpanMap, range: &Range<usize>) -> SpanMap {
-    let spoken = span.spoken.start.max(range.start) - range.start..span.spoken.end.min(range.end) - range.start;
+    let spoken =
+        span.spoken.start.max(range.start) - range.start..span.spoken.end.min(range.end) - range.start;
     SpanMap { spoken, source: span.source.clone() }
 }
 

@@ -28,13 +28,12 @@ pub(super) fn is_space(c: char) -> bool {
 pub(super) fn plain(c: char) -> char {
     match c {
         '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '〝' | '〞' => '"',
-        '‘' | '’' | '‚' | '‛' | '′' | 'ʼ' | '´' | '＇' | 'ʹ' => '\'',
+        '‘' | '’' | '‚' | '‛' | '′' | 'ʼ' | '´' | '＇' | 'ʹ' | '‹' | '›' => '\'',
         '‐' | '‑' | '⁃' | '−' | '﹣' => '-',
         '‒' => '–',
         '―' | '⸺' | '⸻' => '—',
         '⁄' | '∕' => '/',
         '∗' => '*',
-        '‹' | '›' => '\'',
         other => other,
     }
 }
@@ -43,13 +42,28 @@ pub(super) fn plain(c: char) -> char {
 pub(super) fn is_styled(c: char, english: bool) -> bool {
     match c {
         '\u{ff01}'..='\u{ff5e}' => english || c.is_alphanumeric(),
-        '\u{fb00}'..='\u{fb06}' | '\u{1d400}'..='\u{1d7ff}' | '\u{2460}'..='\u{2473}' => true,
-        '½' | '¼' | '¾' | '℃' | '℉' | 'Å' | 'Ω' | 'K' => true,
-        '\u{2150}'..='\u{217f}' => true,
+        '\u{fb00}'..='\u{fb06}'
+        | '\u{1d400}'..='\u{1d7ff}'
+        | '\u{2460}'..='\u{2473}'
+        | '\u{2150}'..='\u{217f}'
+        | '\u{2080}'..='\u{2089}'
+        | '\u{1f130}'..='\u{1f149}'
+        | '½'
+        | '¼'
+        | '¾'
+        | '℃'
+        | '℉'
+        | 'Å'
+        | 'Ω'
+        | 'K' => true,
         '㎏' | '㎞' | '㎝' | '㎜' | '㎎' | '㎡' | '㎥' | '㏄' => english,
-        '\u{1f130}'..='\u{1f149}' => true,
         _ => false,
     }
+}
+
+/// Exponents other than the common ² and ³: "10⁶".
+pub(super) fn is_exponent(c: char) -> bool {
+    matches!(c, '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{207b}')
 }
 
 /// The plain spelling of a styled character; `⁄` of a fraction comes out as `/`.

@@ -2,14 +2,32 @@
 
 /// Elements whose start or end is a break in the speech.
 const BREAKING: [&str; 20] = [
-    "br", "p", "div", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "blockquote",
-    "section", "article", "dt", "dd",
+    "br",
+    "p",
+    "div",
+    "li",
+    "ul",
+    "ol",
+    "tr",
+    "table",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "blockquote",
+    "section",
+    "article",
+    "dt",
+    "dd",
 ];
 const INLINE: [&str; 46] = [
-    "a", "abbr", "b", "big", "body", "break", "center", "cite", "code", "del", "details", "em", "emphasis", "figure",
-    "font", "footer", "head", "header", "html", "i", "img", "input", "ins", "kbd", "main", "mark", "nav", "pre",
-    "prosody", "q", "s", "samp", "say-as", "small", "span", "speak", "strong", "sub", "summary", "sup", "tbody", "td",
-    "th", "thead", "tt", "u",
+    "a", "abbr", "b", "big", "body", "break", "center", "cite", "code", "del", "details", "em", "emphasis",
+    "figure", "font", "footer", "head", "header", "html", "i", "img", "input", "ins", "kbd", "main", "mark",
+    "nav", "pre", "prosody", "q", "s", "samp", "say-as", "small", "span", "speak", "strong", "sub",
+    "summary", "sup", "tbody", "td", "th", "thead", "tt", "u",
 ];
 
 /// Longest tag and longest comment looked for, in bytes.

@@ -162,7 +162,8 @@ impl<'a> Cleaner<'a> {
             return;
         }
         if chars::is_joiner(c) {
-            let shaped = self.out.text.chars().next_back().is_some_and(|p| p >= '\u{600}' && p.is_alphanumeric());
+            let shaped =
+                self.out.text.chars().next_back().is_some_and(|p| p >= '\u{600}' && p.is_alphanumeric());
             if shaped || !self.mode.markup {
                 self.out.push(c, from);
             }
@@ -183,7 +184,24 @@ impl<'a> Cleaner<'a> {
             }
             return chars::unstyled(c).for_each(|c| self.out.push(c, from));
         }
+        if chars::is_exponent(c) {
+            return self.exponent(c, from);
+        }
         self.out.push(chars::plain(c), from);
+    }
+
+    /// "10⁶" becomes "10^6"; behind a word such digits mark a note and are dropped.
+    fn exponent(&mut self, c: char, from: &Range<usize>) {
+        let first = !self.text[..from.start].ends_with(chars::is_exponent);
+        let before = self.out.text.chars().next_back();
+        if first && before.is_some_and(|p| p.is_ascii_digit()) {
+            self.out.push('^', from);
+        } else if first
+            || !self.out.text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').ends_with('^')
+        {
+            return;
+        }
+        chars::unstyled(c).for_each(|c| self.out.push(c, from));
     }
 
     fn spaced(&mut self, word: impl Iterator<Item = char>, from: &Range<usize>) {

@@ -21,48 +21,124 @@ enum When {
 
 use When::{AfterName, Always, Bare, BareBeforeName, BeforeName, BeforeNumber};
 
-static TABLE: [(&str, &str, When); 87] = [
-    ("Dr", "Doctor", BareBeforeName), ("Mr", "Mister", BareBeforeName), ("Mrs", "Missus", BareBeforeName),
-    ("Ms", "Miz", BareBeforeName), ("Messrs", "Messers", BeforeName), ("Prof", "Professor", BareBeforeName),
-    ("Rev", "Reverend", BeforeName), ("Hon", "Honorable", BeforeName), ("Gen", "General", BeforeName),
-    ("Col", "Colonel", BeforeName), ("Maj", "Major", BeforeName), ("Capt", "Captain", BeforeName),
-    ("Lt", "Lieutenant", BeforeName), ("Sgt", "Sergeant", BeforeName), ("Cpl", "Corporal", BeforeName),
-    ("Cmdr", "Commander", BeforeName), ("Adm", "Admiral", BeforeName), ("Gov", "Governor", BeforeName),
-    ("Sen", "Senator", BeforeName), ("Rep", "Representative", BeforeName), ("Pres", "President", BeforeName),
-    ("Supt", "Superintendent", BeforeName), ("Fr", "Father", BeforeName), ("Mt", "Mount", BareBeforeName),
-    ("Ft", "Fort", BeforeName), ("Sr", "Senior", Always), ("Jr", "Junior", Always), ("Esq", "Esquire", Always),
-    ("Ave", "Avenue", AfterName), ("Blvd", "Boulevard", AfterName), ("Rd", "Road", AfterName),
-    ("Ln", "Lane", AfterName), ("Hwy", "Highway", Always), ("Pkwy", "Parkway", AfterName), ("Sq", "Square", AfterName),
-    ("Apt", "Apartment", Always), ("Bldg", "Building", Always),
-    ("No", "Number", BeforeNumber), ("no", "number", BeforeNumber), ("Nos", "Numbers", BeforeNumber),
-    ("nos", "numbers", BeforeNumber), ("Nr", "Number", BeforeNumber), ("Vol", "Volume", BeforeNumber),
-    ("vol", "volume", BeforeNumber), ("Ch", "Chapter", BeforeNumber), ("ch", "chapter", BeforeNumber),
-    ("Fig", "Figure", BeforeNumber), ("fig", "figure", BeforeNumber), ("Figs", "Figures", BeforeNumber),
-    ("Eq", "Equation", BeforeNumber), ("Sec", "Section", BeforeNumber), ("sec", "section", BeforeNumber),
-    ("Art", "Article", BeforeNumber), ("p", "page", BeforeNumber), ("pp", "pages", BeforeNumber),
-    ("est", "established", BeforeNumber), ("c", "circa", BeforeNumber), ("ca", "circa", Always),
-    ("etc", "et cetera", Bare), ("vs", "versus", Bare), ("cf", "compare", Always), ("viz", "namely", Always),
-    ("approx", "approximately", Always), ("Approx", "Approximately", Always), ("dept", "department", Always),
-    ("Dept", "Department", Always), ("govt", "government", Always), ("Govt", "Government", Always),
-    ("Univ", "University", Always), ("Inc", "Incorporated", Bare), ("Ltd", "Limited", Bare),
-    ("Corp", "Corporation", Bare), ("Co", "Company", AfterName), ("Bros", "Brothers", Always),
-    ("Assn", "Association", Always), ("misc", "miscellaneous", Always), ("incl", "including", Always),
-    ("excl", "excluding", Always), ("avg", "average", Always), ("max", "maximum", Always),
-    ("min", "minimum", Always), ("Mon", "Monday", BeforeNumber), ("Tue", "Tuesday", Always),
-    ("Tues", "Tuesday", Always), ("Thurs", "Thursday", Always), ("Thu", "Thursday", Always), ("Fri", "Friday", Always),
+static TABLE: [(&str, &str, When); 89] = [
+    ("Dr", "Doctor", BareBeforeName),
+    ("Mr", "Mister", BareBeforeName),
+    ("Mrs", "Missus", BareBeforeName),
+    ("Ms", "Miz", BareBeforeName),
+    ("Messrs", "Messers", BeforeName),
+    ("Prof", "Professor", BareBeforeName),
+    ("Rev", "Reverend", BeforeName),
+    ("Hon", "Honorable", BeforeName),
+    ("Gen", "General", BeforeName),
+    ("Col", "Colonel", BeforeName),
+    ("Maj", "Major", BeforeName),
+    ("Capt", "Captain", BeforeName),
+    ("Lt", "Lieutenant", BeforeName),
+    ("Sgt", "Sergeant", BeforeName),
+    ("Cpl", "Corporal", BeforeName),
+    ("Cmdr", "Commander", BeforeName),
+    ("Adm", "Admiral", BeforeName),
+    ("Gov", "Governor", BeforeName),
+    ("Sen", "Senator", BeforeName),
+    ("Rep", "Representative", BeforeName),
+    ("Pres", "President", BeforeName),
+    ("Supt", "Superintendent", BeforeName),
+    ("Fr", "Father", BeforeName),
+    ("Mt", "Mount", BareBeforeName),
+    ("Ft", "Fort", BeforeName),
+    ("Sr", "Senior", Always),
+    ("Jr", "Junior", Always),
+    ("Esq", "Esquire", Always),
+    ("Ave", "Avenue", AfterName),
+    ("Blvd", "Boulevard", AfterName),
+    ("Rd", "Road", AfterName),
+    ("Ln", "Lane", AfterName),
+    ("Hwy", "Highway", Always),
+    ("Pkwy", "Parkway", AfterName),
+    ("Sq", "Square", AfterName),
+    ("Apt", "Apartment", Always),
+    ("Bldg", "Building", Always),
+    ("No", "Number", BeforeNumber),
+    ("no", "number", BeforeNumber),
+    ("Nos", "Numbers", BeforeNumber),
+    ("nos", "numbers", BeforeNumber),
+    ("Nr", "Number", BeforeNumber),
+    ("Vol", "Volume", BeforeNumber),
+    ("vol", "volume", BeforeNumber),
+    ("Ch", "Chapter", BeforeNumber),
+    ("ch", "chapter", BeforeNumber),
+    ("Fig", "Figure", BeforeNumber),
+    ("fig", "figure", BeforeNumber),
+    ("Figs", "Figures", BeforeNumber),
+    ("Eq", "Equation", BeforeNumber),
+    ("Sec", "Section", BeforeNumber),
+    ("sec", "section", BeforeNumber),
+    ("Art", "Article", BeforeNumber),
+    ("p", "page", BeforeNumber),
+    ("pp", "pages", BeforeNumber),
+    ("est", "established", BeforeNumber),
+    ("c", "circa", BeforeNumber),
+    ("ca", "circa", Always),
+    ("etc", "et cetera", Bare),
+    ("vs", "versus", Bare),
+    ("cf", "compare", Always),
+    ("viz", "namely", Always),
+    ("approx", "approximately", Always),
+    ("Approx", "Approximately", Always),
+    ("dept", "department", Always),
+    ("Dept", "Department", Always),
+    ("govt", "government", Always),
+    ("Govt", "Government", Always),
+    ("Univ", "University", Always),
+    ("Inc", "Incorporated", Bare),
+    ("Ltd", "Limited", Bare),
+    ("Corp", "Corporation", Bare),
+    ("Co", "Company", AfterName),
+    ("Bros", "Brothers", Always),
+    ("Assn", "Association", Always),
+    ("misc", "miscellaneous", Always),
+    ("incl", "including", Always),
+    ("excl", "excluding", Always),
+    ("avg", "average", Always),
+    ("temp", "temperature", Always),
+    ("Temp", "Temperature", Always),
+    ("max", "maximum", Always),
+    ("min", "minimum", Always),
+    ("Mon", "Monday", BeforeNumber),
+    ("Tue", "Tuesday", Always),
+    ("Tues", "Tuesday", Always),
+    ("Thurs", "Thursday", Always),
+    ("Thu", "Thursday", Always),
+    ("Fri", "Friday", Always),
 ];
 
 /// Forms that hold stops or slashes themselves.
 static COMPOUND: [(&str, &str); 19] = [
-    ("e.g.", "for example"), ("E.g.", "For example"), ("e.g", "for example"), ("i.e.", "that is"),
-    ("I.e.", "That is"), ("i.e", "that is"), ("a.k.a.", "also known as"), ("a.k.a", "also known as"),
-    ("et al.", "et al"), ("w/o", "without"), ("w/", "with"), ("b/c", "because"), ("c/o", "care of"),
-    ("N/A", "not applicable"), ("n/a", "not applicable"), ("and/or", "and or"), ("R.I.P.", "rest in peace"),
-    ("n.b.", "note well"), ("N.B.", "note well"),
+    ("e.g.", "for example"),
+    ("E.g.", "For example"),
+    ("e.g", "for example"),
+    ("i.e.", "that is"),
+    ("I.e.", "That is"),
+    ("i.e", "that is"),
+    ("a.k.a.", "also known as"),
+    ("a.k.a", "also known as"),
+    ("et al.", "et al"),
+    ("w/o", "without"),
+    ("w/", "with"),
+    ("b/c", "because"),
+    ("c/o", "care of"),
+    ("N/A", "not applicable"),
+    ("n/a", "not applicable"),
+    ("and/or", "and or"),
+    ("R.I.P.", "rest in peace"),
+    ("n.b.", "note well"),
+    ("N.B.", "note well"),
 ];
 
 pub(super) fn abbreviation(context: &Context, pos: usize) -> Option<Hit> {
-    if let Some((written, spoken)) = COMPOUND.iter().find(|(written, _)| compound_fits(context, pos, written)) {
+    if let Some((written, spoken)) = COMPOUND.iter().find(|(written, _)| compound_fits(context, pos, written))
+    {
         return Some(Hit::one(pos..pos + written.len(), *spoken));
     }
     let word = context.letters(pos);
@@ -105,7 +181,8 @@ pub(super) fn abbreviation(context: &Context, pos: usize) -> Option<Hit> {
 }
 
 fn compound_fits(context: &Context, pos: usize, written: &str) -> bool {
-    context.is(pos, written) && (!written.ends_with(char::is_alphanumeric) || context.ends(pos + written.len()))
+    context.is(pos, written)
+        && (!written.ends_with(char::is_alphanumeric) || context.ends(pos + written.len()))
         && !(written == "w/" && context.digit(pos + 2))
         && !(!written.ends_with('.') && context.is(pos + written.len(), ".") && written.contains('.'))
 }
@@ -130,7 +207,8 @@ fn before_number(context: &Context, pos: usize) -> bool {
 
 fn after_name(context: &Context, pos: usize) -> bool {
     let before = context.previous_word(pos);
-    before.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()) || context.text[..pos].ends_with("& ")
+    before.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit())
+        || context.text[..pos].ends_with("& ")
 }
 
 /// "Roe v. Wade".
@@ -150,7 +228,8 @@ fn street_or_saint(context: &Context, pos: usize, end: usize) -> Option<Hit> {
     let before = context.previous_word(pos);
     let named = before.starts_with(char::is_uppercase) && !super::words::STARTERS.contains(&before);
     let numbered = before.starts_with(|c: char| c.is_ascii_digit());
-    let mount = matches!(before, "Mount" | "Mt" | "Port" | "Fort" | "Lake" | "Cape" | "Near" | "East" | "North");
+    let mount =
+        matches!(before, "Mount" | "Mt" | "Port" | "Fort" | "Lake" | "Cape" | "Near" | "East" | "North");
     let street = (named || numbered) && !mount;
     if street && (stopped || !before_name(context, next)) {
         return Some(reading(context, pos..end, "Street"));

@@ -36,7 +36,8 @@ pub(super) fn day(context: &Context, pos: usize) -> Option<(u64, usize)> {
     };
     // "May 5.5", "May 10:30" and "May 10%" are no days; "May 5-7" is a range, read by the caller.
     let joined = context.is(end, ".") && context.digit(end + 1);
-    (!joined && !context.is(end, ":") && !context.is(end, "%") && !context.is(end, "/")).then_some((value, end))
+    (!joined && !context.is(end, ":") && !context.is(end, "%") && !context.is(end, "/"))
+        .then_some((value, end))
 }
 
 /// A four-digit year at `pos` that ends there.

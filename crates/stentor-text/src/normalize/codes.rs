@@ -29,7 +29,8 @@ pub(super) fn digits_first(context: &Context, pos: usize) -> Option<Hit> {
 pub(super) fn letters_first(context: &Context, pos: usize) -> Option<Hit> {
     let letters = context.letters(pos);
     let at = pos + letters.len();
-    let joined = context.digit(at) || (matches!(context.byte(at), Some(b'-' | b'/')) && context.digit(at + 1));
+    let joined =
+        context.digit(at) || (matches!(context.byte(at), Some(b'-' | b'/')) && context.digit(at + 1));
     if !joined || letters.len() > 16 {
         return None;
     }
@@ -55,7 +56,8 @@ fn code(context: &Context, pos: usize) -> Option<Hit> {
             at = end;
         }
         glued = context.char(at).is_some_and(char::is_alphanumeric);
-        let sign = matches!(context.byte(at), Some(b'-' | b'/')) && context.char(at + 1).is_some_and(char::is_alphanumeric);
+        let sign = matches!(context.byte(at), Some(b'-' | b'/'))
+            && context.char(at + 1).is_some_and(char::is_alphanumeric);
         if sign {
             at += 1;
         } else if !glued || at == start {

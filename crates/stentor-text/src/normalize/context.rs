@@ -167,7 +167,8 @@ impl<'a> Context<'a> {
     /// sentence: an abbreviation's stop before `pos` ends the sentence too.
     pub(super) fn sentence_over(&self, pos: usize) -> bool {
         let rest = self.rest(pos);
-        let body = rest.trim_start_matches(['"', '\'', ')', ']', ' ', crate::clean::PAUSE, crate::clean::BREAK]);
+        let body =
+            rest.trim_start_matches(['"', '\'', ')', ']', ' ', crate::clean::PAUSE, crate::clean::BREAK]);
         self.tick(rest.len() - body.len());
         body.is_empty() || super::words::STARTERS.contains(&self.letters(self.text.len() - body.len()))
     }

@@ -52,9 +52,21 @@ static CURRENCIES: [Currency; 24] = [
 ];
 
 const SCALES: [(&str, &str); 15] = [
-    ("thousand", "thousand"), ("million", "million"), ("billion", "billion"), ("trillion", "trillion"),
-    ("hundred", "hundred"), ("k", "thousand"), ("K", "thousand"), ("m", "million"), ("M", "million"),
-    ("mn", "million"), ("bn", "billion"), ("b", "billion"), ("B", "billion"), ("tn", "trillion"), ("T", "trillion"),
+    ("thousand", "thousand"),
+    ("million", "million"),
+    ("billion", "billion"),
+    ("trillion", "trillion"),
+    ("hundred", "hundred"),
+    ("k", "thousand"),
+    ("K", "thousand"),
+    ("m", "million"),
+    ("M", "million"),
+    ("mn", "million"),
+    ("bn", "billion"),
+    ("b", "billion"),
+    ("B", "billion"),
+    ("tn", "trillion"),
+    ("T", "trillion"),
 ];
 
 fn currency_at(context: &Context, pos: usize) -> Option<(&'static Currency, usize)> {
@@ -79,17 +91,19 @@ pub(super) fn prefixed(context: &Context, pos: usize) -> Option<Hit> {
     let minus = usize::from(context.is(end, "-") && context.digit(end + 1));
     let number = context.number(end + space + minus)?;
     let sign = if minus == 1 { "minus " } else { sign };
-    Some(amount(context, currency, pos, number, sign))
+    Some(amount(context, currency, pos, &number, sign))
 }
 
-fn amount(context: &Context, currency: &Currency, pos: usize, number: Number, sign: &str) -> Hit {
-    if let Some(hit) = range(context, currency, pos, &number) {
+fn amount(context: &Context, currency: &Currency, pos: usize, number: &Number, sign: &str) -> Hit {
+    if let Some(hit) = range(context, currency, pos, number) {
         return hit;
     }
     let end = number.end;
     if let Some((word, at, scale_end)) = scale(context, end) {
-        let digits = format!("{sign}{}", numbers::number(&number, context.british));
-        let many = if context.after_article(pos) { currency.one } else { currency.many };
+        let digits = format!("{sign}{}", numbers::number(number, context.british));
+        // "a $3bn deal", "its $30-million deal"
+        let single = context.after_article(pos) || context.is(end, "-");
+        let many = if single { currency.one } else { currency.many };
         let (unit, reading_end) = behind(context, many, currency.one, scale_end);
         if at == end {
             return Hit::one(pos..reading_end, format!("{digits} {word} {unit}"));
@@ -97,7 +111,7 @@ fn amount(context: &Context, currency: &Currency, pos: usize, number: Number, si
         let parts = vec![Part::new(pos..end, digits), Part::new(at..reading_end, format!("{word} {unit}"))];
         return Hit::of(parts, reading_end);
     }
-    let mut words = format!("{sign}{}", exact(currency, &number, context.british));
+    let mut words = format!("{sign}{}", exact(currency, number, context.british));
     if number.fraction.is_none() && context.after_article(pos) && words.ends_with(currency.many) {
         words.truncate(words.len() - currency.many.len());
         words.push_str(currency.one);
@@ -117,7 +131,9 @@ fn amount(context: &Context, currency: &Currency, pos: usize, number: Number, si
 fn behind(context: &Context, many: &str, one: &str, end: usize) -> (String, usize) {
     match units::per(context, end) {
         Some((per, end)) => (format!("{many} {per}"), end),
-        None if context.is(end, "-") && context.char(end + 1).is_some_and(char::is_alphabetic) => (one.to_owned(), end),
+        None if context.is(end, "-") && context.char(end + 1).is_some_and(char::is_alphabetic) => {
+            (one.to_owned(), end)
+        }
         None => (many.to_owned(), end),
     }
 }
@@ -127,7 +143,7 @@ fn scale(context: &Context, end: usize) -> Option<(&'static str, usize, usize)> 
     let at = if context.is(end, "-") { end + 1 } else { context.skip_space(end) };
     let word = context.letters(at);
     let (written, spoken) = SCALES.iter().find(|(written, _)| *written == word)?;
-    let spelled = written.len() > 2;
+    let spelled = written.len() > 2 || matches!(*written, "bn" | "mn" | "tn");
     (spelled || at == end).then_some((*spoken, at, at + word.len()))
 }
 
@@ -152,7 +168,8 @@ fn range(context: &Context, currency: &Currency, pos: usize, first: &Number) -> 
     let low_end = low_scale.map_or(first.end, |s| s.2);
     let dash = context.char(low_end).filter(|c| matches!(c, '-' | '–'))?;
     let at = low_end + dash.len_utf8();
-    let at = currency_at(context, at).filter(|(c, _)| c.written == currency.written).map_or(at, |(_, end)| end);
+    let at =
+        currency_at(context, at).filter(|(c, _)| c.written == currency.written).map_or(at, |(_, end)| end);
     let second = context.number(at).filter(|n| !n.whole.is_empty())?;
     let low = numbers::number(first, context.british);
     let low = low_scale.map_or(low.clone(), |(word, ..)| format!("{low} {word}"));
@@ -183,10 +200,13 @@ pub(super) fn suffixed(context: &Context, pos: usize) -> Option<Hit> {
         let digits = numbers::number(&number, context.british);
         let tail = format!("{word} {}", currency.many);
         let free = context.ends(end) && !context.digit(context.skip_space(end));
-        return free.then(|| match at == number.end {
-            true => Hit::one(pos..end, format!("{digits} {tail}")),
-            false => Hit::of(vec![Part::new(pos..number.end, digits), Part::new(at..end, tail)], end),
-        });
+        if !free {
+            return None;
+        }
+        if at == number.end {
+            return Some(Hit::one(pos..end, format!("{digits} {tail}")));
+        }
+        return Some(Hit::of(vec![Part::new(pos..number.end, digits), Part::new(at..end, tail)], end));
     }
     let (currency, end) = currency_at(context, context.skip_space(number.end))?;
     // "in 2020 $5 was ..." has the sign of the next number.

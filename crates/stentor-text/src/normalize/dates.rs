@@ -5,8 +5,10 @@ use super::context::{Context, Hit, Part};
 use super::{numbers, times};
 
 /// Words before "12/25" that make it a date.
-const BEFORE_DATES: [&str; 13] =
-    ["on", "by", "since", "until", "till", "before", "after", "due", "from", "dated", "friday", "monday", "date"];
+const BEFORE_DATES: [&str; 13] = [
+    "on", "by", "since", "until", "till", "before", "after", "due", "from", "dated", "friday", "monday",
+    "date",
+];
 
 /// 2023-12-25 (also with a time behind "T"), 12/25/2023, 25.12.2023, 12/25 after "on".
 pub(super) fn numeric(context: &Context, pos: usize) -> Option<Hit> {
@@ -122,6 +124,11 @@ fn year_after(context: &Context, pos: usize, parts: &mut Vec<Part>) -> Option<us
 pub(super) fn month_day(context: &Context, pos: usize) -> Option<Hit> {
     let month = calendar::month(context, pos)?;
     let name = Part::new(pos..month.end, month.name);
+    if let Some(dash) = context.char(month.end).filter(|c| matches!(c, '-' | '–')) {
+        let next = month.end + dash.len_utf8();
+        calendar::month(context, next)?;
+        return Some(Hit::one(pos..next, format!("{} to", month.name)));
+    }
     let day_at = month.end + usize::from(context.is(month.end, " "));
     if day_at == month.end {
         return abbreviated(context, name);
@@ -155,7 +162,9 @@ pub(super) fn month_day(context: &Context, pos: usize) -> Option<Hit> {
 
 /// "Jan." alone.
 fn abbreviated(context: &Context, name: Part) -> Option<Hit> {
-    if !context.text[name.range.clone()].ends_with('.') || name.spoken == "March" && !context.is(name.range.end, " ") {
+    if !context.text[name.range.clone()].ends_with('.')
+        || name.spoken == "March" && !context.is(name.range.end, " ")
+    {
         return None;
     }
     let end = month_end(context, name.range.end);

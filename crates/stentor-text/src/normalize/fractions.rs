@@ -4,7 +4,8 @@ use super::context::{Context, Hit, Part};
 use super::{numbers, units};
 
 /// Pairs that people read as two numbers.
-const PAIRS: [(&str, &str); 6] = [("24", "7"), ("9", "11"), ("50", "50"), ("20", "20"), ("7", "11"), ("60", "40")];
+const PAIRS: [(&str, &str); 6] =
+    [("24", "7"), ("9", "11"), ("50", "50"), ("20", "20"), ("7", "11"), ("60", "40")];
 
 /// "2 1/2", "1/2", "8/10".
 pub(super) fn fraction(context: &Context, pos: usize) -> Option<Hit> {
@@ -47,13 +48,18 @@ pub(super) fn fraction(context: &Context, pos: usize) -> Option<Hit> {
     let small = over < under && over > 0 && (under <= 20 || matches!(under, 32 | 64));
     let scored = (under == 10 && over > 1) || (under == 5 && context.sentence_over(stop)) || under == 100;
     if over <= under && (scored || (under == 10 && over == 10)) {
-        let of = format!("{} out of {}", numbers::cardinal(over, context.british), numbers::cardinal(under, false));
+        let of = format!(
+            "{} out of {}",
+            numbers::cardinal(over, context.british),
+            numbers::cardinal(under, false)
+        );
         return Some(Hit::one(pos..stop, of));
     }
     if small {
         return Some(with_unit(context, pos..stop, part(over, under, false, context.british), true));
     }
-    let words = format!("{} over {}", numbers::whole(digits, context.british), numbers::whole(under_text, false));
+    let words =
+        format!("{} over {}", numbers::whole(digits, context.british), numbers::whole(under_text, false));
     Some(Hit::one(pos..stop, words))
 }
 

@@ -4,9 +4,8 @@
 use super::context::{Context, Hit};
 
 /// Capitals that are words when read as such, so that context has to say that they are spelled.
-const SPELLED: [(&str, &str); 7] = [
-    ("US", "U S"), ("ID", "I D"), ("IT", "I T"), ("UK", "U K"), ("EU", "E U"), ("AI", "A I"), ("PM", "P M"),
-];
+const SPELLED: [(&str, &str); 7] =
+    [("US", "U S"), ("ID", "I D"), ("IT", "I T"), ("UK", "U K"), ("EU", "E U"), ("AI", "A I"), ("PM", "P M")];
 
 /// The letters of `text`, capitals, with spaces between.
 pub(super) fn spaced(text: &str) -> String {
@@ -89,9 +88,13 @@ fn dotted(context: &Context, pos: usize) -> Option<(String, usize)> {
 /// "W." in "George W. Bush" and "J. Smith", but not in "plan B. The".
 fn is_initial(context: &Context, pos: usize, end: usize) -> bool {
     let next = context.next_word(end);
-    let name = next.chars().count() > 1 && next.starts_with(char::is_uppercase) && !context.sentence_over(end);
+    let name =
+        next.chars().count() > 1 && next.starts_with(char::is_uppercase) && !context.sentence_over(end);
     let before = context.previous_word(pos);
-    let led = ["Plan", "Vitamin", "Class", "Grade", "Type", "Group", "Section", "Part", "Option", "Appendix", "and", "I"];
+    let led = [
+        "Plan", "Vitamin", "Class", "Grade", "Type", "Group", "Section", "Part", "Option", "Appendix", "and",
+        "I",
+    ];
     name && !led.contains(&before) && context.char(pos).is_some_and(char::is_uppercase)
 }
 
@@ -108,7 +111,6 @@ fn spelled(context: &Context, pos: usize) -> Option<Hit> {
     let shouted = loud(context.previous_word(pos)) && loud(context.next_word(end))
         || loud(context.previous_word(pos)) && context.sentence_over(end)
         || loud(context.next_word(end)) && context.previous_word(pos).is_empty();
-    (!shouted && !context.digit(end) && !context.is(end, "-")).then(|| {
-        Hit::one(pos..end + tail.len(), format!("{letters}{tail}"))
-    })
+    (!shouted && !context.digit(end) && !context.is(end, "-"))
+        .then(|| Hit::one(pos..end + tail.len(), format!("{letters}{tail}")))
 }

@@ -3,8 +3,26 @@
 use super::context::Number;
 
 const SMALL: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const TENS: [&str; 10] =
     ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
@@ -78,7 +96,8 @@ pub(super) fn ordinal(value: u64, british: bool) -> String {
 
 /// "007" to "zero zero seven".
 pub(super) fn digits(text: &str) -> String {
-    let words: Vec<&str> = text.bytes().filter(u8::is_ascii_digit).map(|b| SMALL[usize::from(b - b'0')]).collect();
+    let words: Vec<&str> =
+        text.bytes().filter(u8::is_ascii_digit).map(|b| SMALL[usize::from(b - b'0')]).collect();
     words.join(" ")
 }
 
@@ -104,10 +123,9 @@ pub(super) fn number(number: &Number, british: bool) -> String {
 pub(super) fn year(value: u64, british: bool) -> String {
     let (century, rest) = (value / 100, value % 100);
     match (century, rest) {
-        (0..=9 | 100.., _) => cardinal(value, british),
+        (0..=9 | 100.., _) | (10 | 20, 1..=9) => cardinal(value, british),
         (_, 0) if century.is_multiple_of(10) => cardinal(value, british),
         (_, 0) => format!("{} hundred", below_hundred(century)),
-        (10 | 20, 1..=9) => cardinal(value, british),
         (_, 1..=9) => format!("{} oh {}", below_hundred(century), below_hundred(rest)),
         _ => format!("{} {}", below_hundred(century), below_hundred(rest)),
     }

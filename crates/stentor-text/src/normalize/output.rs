@@ -26,6 +26,11 @@ impl Spoken {
         self.text.text.chars().next_back()
     }
 
+    /// What has been written since the last break.
+    fn segment(&self) -> &str {
+        &self.text.text[self.breaks.last().map_or(0, |stop| stop.at)..]
+    }
+
     /// Writes a space unless one is there or the text is empty.
     pub(crate) fn space(&mut self) {
         if self.last().is_some_and(|c| c != ' ') {
@@ -39,14 +44,16 @@ impl Spoken {
             return;
         }
         let glued = self.last().is_some_and(|c| {
-            (apart && c.is_alphanumeric()) || (self.loose && matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | ')'))
+            (apart && c.is_alphanumeric())
+                || (self.loose && matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | ')'))
         });
         if glued {
             self.space();
         }
         let start = self.text.text.len();
         self.text.text.push_str(spoken);
-        let end = self.text.text.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ')').len().max(start);
+        let end =
+            self.text.text.trim_end_matches(|c: char| !c.is_alphanumeric() && c != ')').len().max(start);
         let speakable = spoken.contains(char::is_alphanumeric);
         if !speakable {
             return;
@@ -62,8 +69,7 @@ impl Spoken {
 
     /// Writes a punctuation mark. Runs of one mark become one; a dash stands between spaces.
     pub(crate) fn punctuation(&mut self, mark: char) {
-        let spoken = self.text.text.trim_end();
-        let before = spoken.chars().next_back();
+        let before = self.segment().trim_end().chars().next_back();
         match mark {
             '—' | '–' => {
                 if before.is_none_or(|c| matches!(c, '—' | '–' | ',' | ';' | ':' | '(')) {
@@ -82,7 +88,8 @@ impl Spoken {
             '.' | '!' | '?' | '…' => {
                 let Some(before) = before else { return };
                 // "?!" keeps the question, "!!!" and "?." shrink.
-                let keep = !is_stop(before) || (before == '?' && mark == '!') || (before == '!' && mark == '?');
+                let keep =
+                    !is_stop(before) || (before == '?' && mark == '!') || (before == '!' && mark == '?');
                 if keep && !self.ends_twice() {
                     self.tight(mark);
                 }
@@ -92,12 +99,12 @@ impl Spoken {
     }
 
     fn ends_twice(&self) -> bool {
-        self.text.text.trim_end().chars().rev().take(2).filter(|&c| is_stop(c)).count() == 2
+        self.segment().trim_end().chars().rev().take(2).filter(|&c| is_stop(c)).count() == 2
     }
 
     fn tight(&mut self, mark: char) {
-        let end = self.text.text.trim_end().len();
-        self.text.text.truncate(end);
+        let spaces = self.segment().len() - self.segment().trim_end().len();
+        self.text.text.truncate(self.text.text.len() - spaces);
         self.text.text.push(mark);
     }
 

@@ -24,7 +24,8 @@ pub(super) fn phone(context: &Context, pos: usize) -> Option<Hit> {
         }
         groups.push(digits);
         end = at + open + digits.len() + open;
-        let gap = context.char(end).filter(|c| matches!(c, ' ' | '-' | '.' | '/') || (open == 1 && *c == '('));
+        let gap =
+            context.char(end).filter(|c| matches!(c, ' ' | '-' | '.' | '/') || (open == 1 && *c == '('));
         let Some(gap) = gap else {
             if open == 1 && context.digit(end) {
                 at = end;

@@ -33,8 +33,10 @@ pub(super) fn signed(context: &Context, pos: usize) -> Option<Hit> {
 pub(super) fn sign(context: &Context, pos: usize) -> Option<(&'static str, usize)> {
     let c = context.char(pos)?;
     let len = c.len_utf8();
-    let number = context.digit(pos + len) || (context.byte(pos + len) == Some(b'.') && context.digit(pos + len + 1));
-    let free = context.before(pos).is_none_or(|b| !b.is_alphanumeric() && !matches!(b, '-' | '+' | ')' | '\''));
+    let number =
+        context.digit(pos + len) || (context.byte(pos + len) == Some(b'.') && context.digit(pos + len + 1));
+    let free =
+        context.before(pos).is_none_or(|b| !b.is_alphanumeric() && !matches!(b, '-' | '+' | ')' | '\''));
     let before = context.previous_word(pos);
     let word = match c {
         '~' if matches!(before, "about" | "around" | "approximately") => "",
@@ -137,6 +139,7 @@ pub(super) fn decade(context: &Context, pos: usize) -> Option<Hit> {
 fn scale(context: &Context, pos: usize, spoken: &mut String) -> usize {
     let letters = context.letters(pos);
     let word = match letters {
+        "x" => " times",
         "M" | "mn" => " million",
         "bn" => " billion",
         "tn" => " trillion",

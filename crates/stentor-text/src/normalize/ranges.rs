@@ -12,6 +12,9 @@ pub(super) fn range(context: &Context, pos: usize) -> Option<Hit> {
     if word == "to" && (context.is(second.end, "=") || context.is(second.end, " =")) {
         return None; // "10 - 4 = 6" is arithmetic
     }
+    if word == "to" && first.whole == second.whole && first.fraction == second.fraction {
+        words = words.replacen(" to ", " ", 1); // "fifty-fifty"
+    }
     let unit_at = context.skip_space(second.end);
     let (end, stop) = if let Some(unit) = units::unit_at(context, unit_at, unit_at == second.end) {
         words = format!("{words} {}", units::name(unit.entry, false, context.british));
@@ -69,12 +72,17 @@ fn joint(context: &Context, first: &Number) -> Option<(&'static str, usize)> {
 /// One side: years stay years on both sides ("1990-95" has "ninety-five" on the right).
 fn side(context: &Context, number: &Number, other: &Number) -> String {
     let year = |n: &Number| {
-        !n.grouped && n.whole.len() == 4 && n.value().is_some_and(|v| (1000..2200).contains(&v) && v % 1000 != 0)
+        !n.grouped
+            && n.whole.len() == 4
+            && n.value().is_some_and(|v| (1000..2200).contains(&v) && v % 1000 != 0)
     };
-    let pixels = number.whole.len() >= 3 && other.whole.len() >= 3 && context.is(number.end.min(other.end), "x");
+    let pixels =
+        number.whole.len() >= 3 && other.whole.len() >= 3 && context.is(number.end.min(other.end), "x");
     match number.value() {
         Some(_) if pixels => numbers::label(&number.whole, context.british),
-        Some(value) if year(number) && (year(other) || other.whole.len() == 2) => numbers::year(value, context.british),
+        Some(value) if year(number) && (year(other) || other.whole.len() == 2) => {
+            numbers::year(value, context.british)
+        }
         Some(value) if number.whole.len() == 2 && year(other) && number.whole.starts_with('0') => {
             numbers::short_year(value)
         }

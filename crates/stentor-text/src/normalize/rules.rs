@@ -2,8 +2,8 @@
 
 use super::context::{Context, Hit};
 use super::{
-    abbreviations, codes, currency, dates, fractions, initials, paths, phones, plain, ranges, roman, symbols, times,
-    units, urls, versions,
+    abbreviations, codes, currency, dates, fractions, initials, paths, phones, plain, ranges, roman, symbols,
+    times, units, urls, versions,
 };
 
 /// Longest token that the address and path rules look at, in bytes.

@@ -53,11 +53,15 @@ impl Walk<'_> {
                 if let Some(link) = markup::link_at(&self.clean.text, pos) {
                     return self.link(pos, link.end);
                 }
-                self.mark(c);
+                if self.settings.rules {
+                    self.out.punctuation('(');
+                } else {
+                    self.out.verbatim(c);
+                }
             }
             _ if self.settings.rules => return self.ruled(c, pos),
             _ if self.is_word_char(c) => return self.plain(pos),
-            _ => self.mark(c),
+            _ => self.out.verbatim(c), // no rules, no change
         }
         next
     }
@@ -113,7 +117,8 @@ impl Walk<'_> {
             if i > 0 {
                 self.out.space();
             }
-            if i == last && part.range.end == end && self.context.is(end, "'s") && self.context.ends(end + 2) {
+            if i == last && part.range.end == end && self.context.is(end, "'s") && self.context.ends(end + 2)
+            {
                 part.spoken.push_str("'s");
                 part.range.end += 2;
                 end += 2;
@@ -132,14 +137,19 @@ impl Walk<'_> {
             let inner = match c {
                 '\'' | '-' => self.context.char(next).is_some_and(char::is_alphabetic),
                 '.' | ',' => {
-                    !self.settings.rules && self.context.digit(next) && self.context.digit(end.saturating_sub(1))
+                    !self.settings.rules
+                        && self.context.digit(next)
+                        && self.context.digit(end.saturating_sub(1))
                 }
                 _ => false,
             };
-            if end > pos && self.settings.rules && (c.is_ascii_digit() || (c == '-' && self.context.digit(next))) {
+            if end > pos
+                && self.settings.rules
+                && (c.is_ascii_digit() || (c == '-' && self.context.digit(next)))
+            {
                 break;
             }
-            if !self.is_word_char(c) && !(inner && end > pos) {
+            if !(self.is_word_char(c) || inner && end > pos) {
                 break;
             }
             end = next;
@@ -148,7 +158,11 @@ impl Walk<'_> {
         let mut start = pos;
         for (i, c) in self.clean.text[pos..end].char_indices() {
             let at = pos + i;
-            if at > start && (at - start >= ENTRY_LIMIT || is_ideograph(c)) && !is_mark(c) && c.is_alphanumeric() {
+            if at > start
+                && (at - start >= ENTRY_LIMIT || is_ideograph(c))
+                && !is_mark(c)
+                && c.is_alphanumeric()
+            {
                 self.copy(start..at, false);
                 start = at;
             }
@@ -166,16 +180,6 @@ impl Walk<'_> {
         let source = self.clean.source(&range);
         self.out.word(&self.clean.text[range], source, apart || self.apart);
         self.apart = false;
-    }
-
-    /// A mark in a text that gets no rules: kept.
-    fn mark(&mut self, c: char) {
-        if self.settings.rules {
-            let (mark, _) = symbols::punctuation(&self.context, c, 0);
-            mark.into_iter().for_each(|m| self.out.punctuation(m));
-        } else {
-            self.out.verbatim(c);
-        }
     }
 }
 
@@ -198,8 +202,7 @@ mod tests {
     fn cost(block: &str) -> u64 {
         let clean = clean(block, Mode { markup: true, english: true });
         let context = Context::new(&clean.text, false);
-        let settings =
-            Settings { mode: Mode { markup: true, english: true }, rules: true, british: false };
+        let settings = Settings { mode: Mode { markup: true, english: true }, rules: true, british: false };
         let out = Spoken { loose: true, ..Spoken::default() };
         let mut walk = Walk { clean: &clean, context, settings, out, pauses: 0, token_end: 0, apart: false };
         let mut pos = 0;
@@ -212,10 +215,11 @@ mod tests {
     #[test]
     fn no_rule_looks_again_and_again_at_the_same_text() {
         let hostile = [
-            "7", "(", "[", "*", "$1,1,1", "1,", "1.", "1-", "1/", "1:", "1 ", "a.", "A. ", "a@", "a.b/", "/", "/a", "#a", "@a",
-            "x", "X", "I", "é", "-", ".", "'", "\"", "&", "&a", "<a ", "555-", "1 1/", "$", "+1 ", "(1", "~", "http://",
-            "www.", "May ", "May 1", "St. ", "etc. ", "[a](", "[a](/b", "a'", "5'", "1x", "½", "٣", "e\u{301}", "_", "a_",
-            "Q1", "1a", "A-1", "v1.", "1%-", "\u{301}", "10:10:", "漢",
+            "7", "(", "[", "*", "$1,1,1", "1,", "1.", "1-", "1/", "1:", "1 ", "a.", "A. ", "a@", "a.b/", "/",
+            "/a", "#a", "@a", "x", "X", "I", "é", "-", ".", "'", "\"", "&", "&a", "<a ", "555-", "1 1/", "$",
+            "+1 ", "(1", "~", "http://", "www.", "May ", "May 1", "St. ", "etc. ", "[a](", "[a](/b", "a'",
+            "5'", "1x", "½", "٣", "e\u{301}", "_", "a_", "Q1", "1a", "A-1", "v1.", "1%-", "\u{301}",
+            "10:10:", "漢",
         ];
         for piece in hostile {
             let block = piece.repeat(WINDOW / piece.len());

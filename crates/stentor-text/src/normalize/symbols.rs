@@ -18,12 +18,18 @@ pub(super) fn letter_signs(context: &Context, pos: usize) -> Option<Hit> {
 
 /// A sign in front of a word, or alone between spaces.
 pub(super) fn symbol(context: &Context, c: char, pos: usize) -> Option<Hit> {
+    if let Some(hit) = pair(context, pos) {
+        return Some(hit);
+    }
     let end = pos + c.len_utf8();
     let here = pos..end;
     if let Some(word) = leading(context, c, end) {
         if c == '#' || c == '№' {
             let number = context.number(end)?;
-            return Some(Hit::one(pos..number.end, format!("number {}", numbers::number(&number, context.british))));
+            return Some(Hit::one(
+                pos..number.end,
+                format!("number {}", numbers::number(&number, context.british)),
+            ));
         }
         return Some(Hit::one(here, word));
     }
@@ -48,15 +54,39 @@ fn leading(context: &Context, c: char, end: usize) -> Option<&'static str> {
     })
 }
 
+/// Signs of two characters, between spaces or before a number: ">= 8", "a -> b".
+fn pair(context: &Context, pos: usize) -> Option<Hit> {
+    const PAIRS: [(&str, &str); 6] = [
+        (">=", "at least"),
+        ("<=", "at most"),
+        ("!=", "is not equal to"),
+        ("==", "equals"),
+        ("->", "to"),
+        ("=>", "to"),
+    ];
+    let (written, word) = PAIRS.iter().find(|(written, _)| context.is(pos, written))?;
+    let end = pos + written.len();
+    let follows = context.char(context.skip_space(end)).is_some_and(|c| c.is_alphanumeric() || c == '-');
+    let after_word = context.text[..pos].trim_end().ends_with(char::is_alphanumeric);
+    (follows && after_word).then(|| Hit::one(pos..end, *word))
+}
+
 /// Signs with something to join on both sides.
 fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'static str> {
     let left = context.text[..pos].trim_end().chars().next_back();
     let right = context.char(context.skip_space(end));
-    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, ')' | '(' | '$' | '£' | '€' | '%' | '"' | '√' | '-' | '²' | '³' | '°'));
+    let word = |c: Option<char>| {
+        c.is_some_and(|c| {
+            c.is_alphanumeric()
+                || matches!(c, ')' | '(' | '$' | '£' | '€' | '%' | '"' | '√' | '-' | '²' | '³' | '°')
+        })
+    };
     if !word(left) || !word(right) {
         return None;
     }
     let spaced = context.before(pos) == Some(' ') && context.is(end, " ");
+    let digits = right.is_some_and(|c| c.is_ascii_digit());
+    let named = digits && context.previous_word(pos).chars().filter(|c| c.is_alphabetic()).count() > 1;
     Some(match c {
         '&' => "and",
         '+' => "plus",
@@ -66,12 +96,17 @@ fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'stati
         '÷' => "divided by",
         '≠' => "is not equal to",
         '≈' => "is approximately",
+        // "Rust ≥ 1.90" names a thing, "x ≥ 3" states something.
+        '≤' if named => "at most",
+        '≥' if named => "at least",
+        '<' if named && spaced => "less than",
+        '>' if named && spaced => "more than",
         '<' if spaced || right.is_some_and(|c| c.is_ascii_digit()) => "is less than",
         '>' if spaced || right.is_some_and(|c| c.is_ascii_digit()) => "is greater than",
         '≤' => "is at most",
         '≥' => "is at least",
         '±' => "plus or minus",
-        '^' if right.is_some_and(|c| c.is_ascii_digit()) => "to the power of",
+        '^' if right.is_some_and(|c| c.is_ascii_digit() || c == '-') => "to the power of",
         '→' | '⇒' | '➜' => "to",
         '@' if spaced => "at",
         '-' if spaced && is_sum(context, pos, end) => "minus",
@@ -104,7 +139,9 @@ pub(super) fn inner(context: &Context, c: char, pos: usize) -> Option<Hit> {
         '/' if joins => Some(Hit::one(here, "slash")),
         '@' if joins => Some(Hit::one(here, "at")),
         '&' if joins => Some(Hit::one(here, "and")),
-        '+' | '=' | '×' | '*' | '<' | '>' | '÷' | '±' | '^' => between(context, c, pos, end).map(|word| Hit::one(here, word)),
+        '+' | '=' | '×' | '*' | '<' | '>' | '÷' | '±' | '^' => {
+            between(context, c, pos, end).map(|word| Hit::one(here, word))
+        }
         // "2-3" behind a rule that stopped at the hyphen: nothing is heard.
         _ => None,
     }
@@ -166,5 +203,8 @@ fn hyphens(context: &Context, pos: usize) -> (Option<char>, usize) {
         end += 1;
     }
     let spaced = context.before(pos).is_none_or(|c| c == ' ') && context.is(end, " ");
-    ((end > pos + 1 || spaced).then_some('—'), end)
+    let free = context.before(pos).is_none_or(|c| c == ' ');
+    // "--release" is an option, "word--word" has a dash.
+    let option = end == pos + 2 && free && context.char(end).is_some_and(char::is_lowercase);
+    (((end > pos + 1 && !option) || spaced).then_some('—'), end)
 }

@@ -8,7 +8,11 @@ pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
     let hours = context.digits(pos);
     let hour: u64 = hours.parse().ok()?;
     let mut end = pos + hours.len();
-    let minutes = if context.is(end, ":") { context.digits(end + 1) } else { "" };
+    if let Some(hit) = duration(context, pos) {
+        return Some(hit);
+    }
+    let minutes =
+        if context.is(end, ":") || british_point(context, end) { context.digits(end + 1) } else { "" };
     if minutes.is_empty() {
         let (letters, stop) = half_day(context, end).filter(|_| (1..=12).contains(&hour))?;
         return Some(Hit::one(pos..stop, format!("{} {letters}", numbers::below_hundred(hour))));
@@ -17,8 +21,11 @@ pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
     let minute: u64 = minutes.parse().ok()?;
     if hours.len() > 2 || minutes.len() != 2 || minute > 59 || hour > 24 {
         let ratio = hours.len() <= 4 && minutes.len() <= 4 && !context.is(end, ":") && context.ends(end);
-        let words =
-            format!("{} to {}", numbers::whole(hours, context.british), numbers::whole(minutes, context.british));
+        let words = format!(
+            "{} to {}",
+            numbers::whole(hours, context.british),
+            numbers::whole(minutes, context.british)
+        );
         return ratio.then(|| Hit::one(pos..end, words));
     }
     let mut words = hour_and_minute(hours, hour, minute);
@@ -41,13 +48,44 @@ pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
     free.then(|| Hit::one(pos..end, words))
 }
 
+/// "5.30pm": a point between hours and minutes, where "pm" follows.
+fn british_point(context: &Context, at: usize) -> bool {
+    context.is(at, ".") && context.digits(at + 1).len() == 2 && half_day(context, at + 3).is_some()
+}
+
+/// "1h30m", "2h 15min": hours and minutes that have elapsed.
+fn duration(context: &Context, pos: usize) -> Option<Hit> {
+    let hours = context.digits(pos);
+    let at = pos + hours.len();
+    let minutes_at = context.skip_space(at + 1);
+    let minutes = if context.is(at, "h") { context.digits(minutes_at) } else { "" };
+    let end = minutes_at + minutes.len();
+    let unit = context.letters(end);
+    if hours.len() > 3 || minutes.is_empty() || minutes.len() > 2 || !matches!(unit, "m" | "min" | "mins") {
+        return None;
+    }
+    let plural = |digits: &str| if digits == "1" { "" } else { "s" };
+    let words = format!(
+        "{} hour{} {} minute{}",
+        numbers::whole(hours, context.british),
+        plural(hours),
+        numbers::whole(minutes.trim_start_matches('0'), context.british),
+        plural(minutes)
+    );
+    (minutes != "00" && minutes != "0").then(|| Hit::one(pos..end + unit.len(), words))
+}
+
 fn hour_and_minute(written: &str, hour: u64, minute: u64) -> String {
     match (hour, minute) {
         (0 | 24, 0) => "midnight".to_owned(),
         (1..=12, 0) => format!("{} o'clock", numbers::below_hundred(hour)),
         (_, 0) => format!("{} hundred", numbers::below_hundred(hour)),
         _ => {
-            let zero = if written == "00" || written == "0" { "zero".to_owned() } else { numbers::below_hundred(hour) };
+            let zero = if written == "00" || written == "0" {
+                "zero".to_owned()
+            } else {
+                numbers::below_hundred(hour)
+            };
             format!("{zero} {}", two_digits(minute))
         }
     }

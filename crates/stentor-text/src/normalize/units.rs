@@ -155,17 +155,43 @@ static UNITS: [Unit; 112] = [
 
 /// Things that a price or a rate can be "per", as they are written behind a slash.
 const PER: [(&str, &str); 30] = [
-    ("month", "month"), ("mo", "month"), ("year", "year"), ("yr", "year"), ("annum", "annum"), ("day", "day"),
-    ("d", "day"), ("week", "week"), ("wk", "week"), ("hour", "hour"), ("hr", "hour"), ("h", "hour"),
-    ("minute", "minute"), ("min", "minute"), ("second", "second"), ("sec", "second"), ("s", "second"),
-    ("night", "night"), ("person", "person"), ("user", "user"), ("seat", "seat"), ("kg", "kilogram"), ("g", "gram"),
-    ("lb", "pound"), ("oz", "ounce"), ("mile", "mile"), ("mi", "mile"), ("km", "kilometer"), ("gallon", "gallon"),
+    ("month", "month"),
+    ("mo", "month"),
+    ("year", "year"),
+    ("yr", "year"),
+    ("annum", "annum"),
+    ("day", "day"),
+    ("d", "day"),
+    ("week", "week"),
+    ("wk", "week"),
+    ("hour", "hour"),
+    ("hr", "hour"),
+    ("h", "hour"),
+    ("minute", "minute"),
+    ("min", "minute"),
+    ("second", "second"),
+    ("sec", "second"),
+    ("s", "second"),
+    ("night", "night"),
+    ("person", "person"),
+    ("user", "user"),
+    ("seat", "seat"),
+    ("kg", "kilogram"),
+    ("g", "gram"),
+    ("lb", "pound"),
+    ("oz", "ounce"),
+    ("mile", "mile"),
+    ("mi", "mile"),
+    ("km", "kilometer"),
+    ("gallon", "gallon"),
     ("gal", "gallon"),
 ];
 
 /// The unit written at `pos`: the longest entry that ends there.
 pub(super) fn unit_at(context: &Context, pos: usize, is_glued: bool) -> Option<Found> {
     let first = context.byte(pos)?;
+    // "10 in. tall" are inches, "10 in all" are not.
+    let is_glued = is_glued || (context.is(pos, "in.") && stop_goes(context, pos + 2));
     let fits = |unit: &&Unit| {
         unit.written.as_bytes()[0] == first
             && (is_glued || unit.gap == Gap::Any)
@@ -178,12 +204,18 @@ pub(super) fn unit_at(context: &Context, pos: usize, is_glued: bool) -> Option<F
         return None; // "90s's" and "I'm"
     }
     let abbreviated = entry.written.ends_with(|c: char| c.is_ascii_lowercase());
-    let stop = if abbreviated && context.is(end, ". ") && context.char(end + 2).is_some_and(char::is_lowercase) {
-        end + 1
-    } else {
-        end
-    };
+    let stop = if abbreviated && stop_goes(context, end) { end + 1 } else { end };
     Some(Found { entry, end, stop })
+}
+
+/// The stop at `dot` belongs to an abbreviation: the sentence goes on behind it.
+fn stop_goes(context: &Context, dot: usize) -> bool {
+    let goes_on = |c: char| c.is_lowercase() || c.is_ascii_digit();
+    context.is(dot, ".")
+        && match context.char(dot + 1) {
+            Some(' ') => context.char(dot + 2).is_some_and(goes_on),
+            next => matches!(next, Some(',' | ';' | ':' | ')')),
+        }
 }
 
 /// The unit's name, with "metre" and "litre" where Britain writes them.

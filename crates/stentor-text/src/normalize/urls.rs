@@ -5,10 +5,11 @@ use super::numbers;
 
 /// Endings that make "name.ending" an address or a file rather than two sentences without a space.
 const ENDINGS: [&str; 63] = [
-    "com", "org", "net", "edu", "gov", "io", "dev", "ai", "co", "uk", "de", "fr", "app", "info", "biz", "us", "ca", "eu",
-    "ly", "tv", "gg", "xyz", "ch", "nl", "es", "jp", "cn", "au", "in", "rs", "py", "js", "ts", "md", "txt", "json", "toml",
-    "yaml", "yml", "html", "css", "pdf", "png", "jpg", "jpeg", "gif", "mp3", "wav", "mp4", "zip", "gz", "tar", "exe", "sh",
-    "csv", "xml", "doc", "docx", "xlsx", "cpp", "lock", "conf", "log",
+    "com", "org", "net", "edu", "gov", "io", "dev", "ai", "co", "uk", "de", "fr", "app", "info", "biz", "us",
+    "ca", "eu", "ly", "tv", "gg", "xyz", "ch", "nl", "es", "jp", "cn", "au", "in", "rs", "py", "js", "ts",
+    "md", "txt", "json", "toml", "yaml", "yml", "html", "css", "pdf", "png", "jpg", "jpeg", "gif", "mp3",
+    "wav", "mp4", "zip", "gz", "tar", "exe", "sh", "csv", "xml", "doc", "docx", "xlsx", "cpp", "lock",
+    "conf", "log",
 ];
 
 /// What closes a sentence around a token and is no part of it.
@@ -39,7 +40,11 @@ pub(super) fn address(context: &Context, pos: usize, token: &str) -> Option<Hit>
 
 fn is_mail(body: &str) -> bool {
     body.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.contains('@') && host.contains('.') && !host.ends_with('.') && !host.contains("..")
+        !user.is_empty()
+            && !host.contains('@')
+            && host.contains('.')
+            && !host.ends_with('.')
+            && !host.contains("..")
     })
 }
 
@@ -48,7 +53,11 @@ fn is_host(body: &str) -> bool {
     let Some((name, ending)) = host.rsplit_once('.') else { return false };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let lettered = name.bytes().any(|b| b.is_ascii_alphabetic());
-    !name.is_empty() && host.bytes().all(plain) && lettered && !host.contains("..") && ENDINGS.contains(&ending)
+    !name.is_empty()
+        && host.bytes().all(plain)
+        && lettered
+        && !host.contains("..")
+        && ENDINGS.contains(&ending)
 }
 
 /// Reads an address: its signs by name, digits as numbers, words as they are.
@@ -62,7 +71,11 @@ pub(super) fn spell(text: &str, british: bool) -> String {
             words.push(camel(&rest[..letters]));
             letters
         } else if digits > 0 {
-            words.push(if digits < 4 { numbers::whole(&rest[..digits], british) } else { numbers::label(&rest[..digits], british) });
+            words.push(if digits < 4 {
+                numbers::whole(&rest[..digits], british)
+            } else {
+                numbers::label(&rest[..digits], british)
+            });
             digits
         } else {
             words.extend(sign(c).map(str::to_owned));
