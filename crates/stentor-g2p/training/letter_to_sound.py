@@ -6,12 +6,13 @@ Words whose hash falls into the held-out class (see `held_out`; the crate's accu
 are never trained on.
 
     python -m venv v && . v/bin/activate && pip install torch numpy
-    pip download --no-deps misaki==0.9.4 && unzip -j misaki-*.whl 'misaki/data/*.json' -d dictionaries
-    python letter_to_sound.py train dictionaries model.pt --epochs 5
+    cargo vendor vendored            # its misaki-rs/data holds {us,gb}_{gold,silver}.json
+    python letter_to_sound.py train vendored/misaki-rs/data model.pt
     python letter_to_sound.py export model.pt ../src/letter_to_sound.bin
 
-The committed table was trained on the dictionaries in the `data` folder of the crate misaki-rs 0.8.0, which are
-the same ones with corrections. Training takes about an hour on two CPU cores.
+The committed table was trained so on the dictionaries of the crate misaki-rs 0.8.0 (misaki's, with corrections), which
+took a quarter of an hour on one CPU core. Its last epoch's phoneme error rate on held-out words was, for American gold
+and silver and British gold and silver, 6.4, 3.9, 6.6 and 3.1 % (stress aside).
 """
 
 import argparse
@@ -226,7 +227,7 @@ def main():
     sub.add_argument("model")
     sub.add_argument("--epochs", type=int, default=5)
     sub.add_argument("--batch", type=int, default=256)
-    sub.add_argument("--rate", type=float, default=4e-3)
+    sub.add_argument("--rate", type=float, default=3e-3)
     sub.add_argument("--threads", type=int, default=1)
     sub.set_defaults(run=train)
     sub = commands.add_parser("export")

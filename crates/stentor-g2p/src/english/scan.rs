@@ -253,14 +253,55 @@ impl Scanner<'_> {
             return self.spoken(at..number, one);
         }
         let end = self.word(number, number);
-        if let Some(Unit { range, kind: Kind::Spoken(words) }) = self.units.last_mut() {
-            range.start = at;
-            words.push(if words[..] == ["one"] { one } else { many }.to_owned());
-        } else {
-            self.spoken(end..end, many);
+        let scale = self.scale(end);
+        let Some(unit) = self.units.last_mut() else { return end };
+        let text = &self.text[number..unit.range.end];
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let plain = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b',' | b'.'));
+        let magnitude = magnitude(&text[digits.len()..].to_ascii_lowercase()).filter(|_| plain);
+        let name = if text == "1" && scale.is_none() { one } else { many }.to_owned();
+        match (&mut unit.kind, magnitude) {
+            (Kind::Spoken(words), _) => {
+                words.extend(scale.map(|(word, _)| word.to_owned()).into_iter().chain([name]));
+            }
+            (kind, Some(magnitude)) => {
+                let mut words = numbers::words(digits);
+                words.extend([magnitude.to_owned(), name]);
+                *kind = Kind::Spoken(words);
+            }
+            // "$5x": the symbol is read where it stands.
+            _ => {
+                let at = self.units.len() - 1;
+                self.units.insert(
+                    at,
+                    Unit { range: number - symbol.len_utf8()..number, kind: Kind::Spoken(vec![name]) },
+                );
+                return end;
+            }
         }
-        end
+        unit.range = at..scale.filter(|_| magnitude.is_none()).map_or(end, |(_, end)| end);
+        unit.range.end
     }
+
+    /// The "million" that follows a sum of money, and where it ends.
+    fn scale(&self, at: usize) -> Option<(&'static str, usize)> {
+        let rest = self.text[at..self.end].strip_prefix(' ')?;
+        ["thousand", "million", "billion", "trillion"].into_iter().find_map(|word| {
+            let after = rest.strip_prefix(word)?;
+            (!after.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some((word, at + 1 + word.len()))
+        })
+    }
+}
+
+/// "£3m", "$20k"
+fn magnitude(suffix: &str) -> Option<&'static str> {
+    Some(match suffix {
+        "k" => "thousand",
+        "m" | "mn" => "million",
+        "b" | "bn" => "billion",
+        "tn" => "trillion",
+        _ => return None,
+    })
 }
 
 fn opens_after(before: u8) -> bool {

@@ -19,6 +19,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("shh", "ʃʃ", "ʃʃ"),
     ("shhh", "ʃʃ", "ʃʃ"),
     ("siobhan", "ʃɪvˈɔn", "ʃɪvˈɔːn"),
+    ("st", "sˈAnt", "sənt"),
     ("wifi", "wˈIfˌI", "wˈIfˌI"),
     ("xi", "ʃˈi", "ʃˈiː"),
     ("xiaomi", "ʃWmˈi", "ʃWmˈiː"),

@@ -1,11 +1,26 @@
 //! The real program is not needed: shell scripts behave as it does, and as it should not.
 
 use super::*;
-use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt, sync::MutexGuard, time::Instant};
 use tempfile::TempDir;
 
+/// A script that one test still holds open for writing must not be started while another test forks.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+struct Folder {
+    folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// A program in a folder of its own, whose `--version` works and whose conversation is `body`.
-fn fake(body: &str) -> (TempDir, Espeak) {
+fn fake(body: &str) -> (Folder, Espeak) {
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("espeak");
     let script =
@@ -13,7 +28,7 @@ fn fake(body: &str) -> (TempDir, Espeak) {
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     let espeak = Espeak::with_limit(EspeakMode::Program(path), Duration::from_millis(1500));
-    (folder, espeak)
+    (Folder { folder, _turn: turn }, espeak)
 }
 
 /// Answers each word with itself and "e^ɪ", an empty line with an empty line, as espeak-ng does.
@@ -24,7 +39,7 @@ fn spanish() -> Language {
     "es".parse().unwrap()
 }
 
-fn starts(folder: &TempDir) -> usize {
+fn starts(folder: &Folder) -> usize {
     fs::read_to_string(folder.path().join("starts")).unwrap().lines().count()
 }
 

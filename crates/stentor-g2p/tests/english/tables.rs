@@ -148,6 +148,20 @@ pub(crate) const AMERICAN: &[(&str, &str)] = &[
     ("better", "bˈɛTəɹ"),
     ("nurse", "nˈɜɹs"),
     ("near", "nˌɪɹ"),
+    ("$2.5 million", "tˈu pˈYnt fˈIv mˈɪljᵊn dˈɑləɹz"),
+    ("£3m", "θɹˈi mˈɪljᵊn pˈWndz"),
+    ("$5x", "dˈɑləɹz fˈIv ˈɛks"),
+    ("a £", "ɐ pˈWnd"),
+    ("-5", "mˈInəs fˈIv"),
+    ("He said 'no' and left.", "hˌi sˈɛd “nˈO” ænd lˈɛft."),
+    ("The '60s", "ðə sˈɪkstiz"),
+    ("www.example.com", "dˌʌbᵊljudˌʌbᵊljudˈʌbᵊlju dˈɑt ɪɡzˈæmpəl dˈɑt kˈɑm"),
+    ("in the U.S.", "ɪn ðə jˌuˈɛs."),
+    ("What?! No... way!!!", "wˌʌt?! nˈO… wˈA!"),
+    ("snake_case camelCase", "snˈAk kˈAs kˈæmᵊlkˌAs"),
+    ("20°C", "twˈɛnti dəɡɹˈiz sˈi"),
+    ("Αθήνα", "əθˈinə"),
+    ("St. John", "sˈAnt ʤˈɑn"),
 ];
 
 /// Where British differs.
