@@ -138,6 +138,19 @@ def sines_in_f64(self, f0_values: torch.Tensor) -> torch.Tensor:
     return torch.sin(cycles.transpose(1, 2) % 1 * (2 * torch.pi)).float()
 
 
+def real_first_frame(self, signal: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`TorchSTFT.transform` with a real spectrum for the first frame.
+
+    By reflection that frame mirrors itself, so its spectrum is real; whether what rounding leaves of the imaginary parts makes a
+    phase pi or -pi is the FFT's own affair. All later frames are as the reference has them.
+    """
+    spectrum = torch.stft(
+        signal, self.filter_length, self.hop_length, self.win_length, window=self.window, return_complex=True
+    )
+    spectrum[..., 0] = spectrum[..., 0].real.to(spectrum.dtype)
+    return spectrum.abs(), spectrum.angle()
+
+
 class Recorder:
     """Keeps a copy of each named module's output (the first element of a tuple)."""
 
@@ -248,6 +261,16 @@ def dump_tiny(kmodel, istftnet, published: dict, folder: Path) -> None:
     save(folder / "tiny.safetensors", tiny.PHONEMES, {"ids": ids, "durations": durations, "audio": audio})
 
 
+def dump_unpatched(model, config: dict, folder: Path) -> None:
+    """The reference's own phase in f32: its excitation, and the audio made with that."""
+    layers = {"source": "decoder.generator.m_source", "f0": "predictor.F0_proj", "n": "predictor.N_proj"}
+    recorder = Recorder(model, list(layers.values()))
+    ids, _, audio = run(model, config, SHORT, 1.0)
+    recorder.close()
+    outputs = {name: recorder.outputs[layer].flatten().numpy() for name, layer in layers.items()}
+    save(folder / "unpatched.safetensors", SHORT, {"ids": ids, "audio": audio, **outputs})
+
+
 def dump_hash_rows(shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
     """Samples of every kind of hash value, by which the Rust twin proves itself: kind, name, shape, index, value's bits."""
     rows = []
@@ -277,9 +300,9 @@ def main(folder: Path) -> None:
     dump_hash_rows(shapes, folder)
 
     share_noise()
-    audio = run(model, config, LONG, 1.0)[2]
-    save(folder / "unpatched.safetensors", LONG, {"audio": audio.astype(np.float16)})
+    dump_unpatched(model, config, folder)
     istftnet.SineGen._f02sine = sines_in_f64
+    istftnet.TorchSTFT.transform = real_first_frame
     for case in CASES:
         dump_case(model, config, case, folder)
     dump_ties(model, config, folder)

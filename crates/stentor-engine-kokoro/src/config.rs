@@ -132,13 +132,18 @@ impl Config {
                 "plbert.hidden_size must be a multiple of num_attention_heads",
             ),
             (self.plbert.max_position_embeddings > 2, "plbert.max_position_embeddings must exceed 2"),
-            (stages > 0 && stages == ist.upsample_kernel_sizes.len(), "upsample rates and kernels must pair up"),
             (
-                pairs().all(|(&rate, &kernel)| rate > 0 && kernel >= rate && (kernel - rate).is_multiple_of(2)),
+                stages > 0 && stages == ist.upsample_kernel_sizes.len(),
+                "upsample rates and kernels must pair up",
+            ),
+            (
+                pairs()
+                    .all(|(&rate, &kernel)| rate > 0 && kernel >= rate && (kernel - rate).is_multiple_of(2)),
                 "upsample kernels must exceed their rates by an even number",
             ),
             (
-                ist.upsample_initial_channel > 0 && ist.upsample_initial_channel.is_multiple_of(1 << stages.min(32)),
+                ist.upsample_initial_channel > 0
+                    && ist.upsample_initial_channel.is_multiple_of(1 << stages.min(32)),
                 "upsample_initial_channel must halve with each stage",
             ),
             (

@@ -63,7 +63,8 @@ impl KokoroEngine {
     /// Speaks phonemes with a voice that [`WholeChunk::load_voice`] gave; everything else is as `request` says.
     pub fn speak(&self, phonemes: &Phonemes, request: &ChunkRequest) -> Result<ChunkOutput, SpeakError> {
         let voice = self.voices.get(&request.voice);
-        let voice = voice.ok_or_else(|| EngineError::Failed(format!("voice slot {} is empty", request.voice.0)))?;
+        let voice =
+            voice.ok_or_else(|| EngineError::Failed(format!("voice slot {} is empty", request.voice.0)))?;
         let tokens = self.vocabulary.tokens(&phonemes.text);
         self.check_length(&tokens, request)?;
         let watch = RequestWatch(request);
@@ -75,10 +76,14 @@ impl KokoroEngine {
             if frames > max_frames {
                 return Err(too_long(request, max_frames, frames).into());
             }
-            let mut samples = self.model.render(&plan, &style, Excitation::Seeded(request.seed), &watch)?;
+            let curves = self.model.curves(&plan, &style, &watch)?;
+            let mut samples =
+                self.model.render(&plan, &curves, &style, Excitation::Seeded(request.seed), &watch)?;
             samples.iter_mut().for_each(|sample| *sample *= self.config.output_gain);
             if !samples.iter().all(|sample| sample.is_finite()) {
-                return Err(EngineError::Failed("the model gave samples that are not finite".to_owned()).into());
+                return Err(
+                    EngineError::Failed("the model gave samples that are not finite".to_owned()).into()
+                );
             }
             let words = tokens.timings(phonemes, &plan.durations, self.config.samples_per_frame());
             Ok(ChunkOutput { samples, words, units: tokens.known() as u64 })
@@ -101,18 +106,22 @@ impl KokoroEngine {
 
     fn voice(&self, source: &VoiceSource, depth: usize) -> Result<Voice, EngineError> {
         match source {
-            VoiceSource::Preset { name } => self.presets.get(name).cloned().ok_or_else(|| {
-                EngineError::Rejected(format!("the model has no voice `{name}`"))
-            }),
+            VoiceSource::Preset { name } => self
+                .presets
+                .get(name)
+                .cloned()
+                .ok_or_else(|| EngineError::Rejected(format!("the model has no voice `{name}`"))),
             VoiceSource::Embedding { path } => Voice::open(path, &self.config),
             VoiceSource::Blend { parts } if depth < MAX_BLEND_DEPTH => {
                 let read = |(part, weight): &(VoiceSource, f32)| Ok((self.voice(part, depth + 1)?, *weight));
                 Voice::blend(&parts.iter().map(read).collect::<Result<Vec<_>, EngineError>>()?)
             }
-            VoiceSource::Blend { .. } => Err(EngineError::Rejected("the blend of voices is nested too deeply".to_owned())),
-            VoiceSource::Reference { .. } => {
-                Err(EngineError::Rejected("this model cannot imitate a recording; use one of its own voices".to_owned()))
+            VoiceSource::Blend { .. } => {
+                Err(EngineError::Rejected("the blend of voices is nested too deeply".to_owned()))
             }
+            VoiceSource::Reference { .. } => Err(EngineError::Rejected(
+                "this model cannot imitate a recording; use one of its own voices".to_owned(),
+            )),
         }
     }
 
@@ -185,8 +194,14 @@ fn too_long(request: &ChunkRequest, allowed: usize, needed: usize) -> EngineErro
     EngineError::ChunkTooLong { limit: (characters * allowed * 9 / (needed * 10)).max(1) }
 }
 
-fn describe(config: &Config, model: &Kokoro, presets: &BTreeMap<String, Voice>, g2p: &G2p) -> EngineDescriptor {
-    let trained = |language: &Language| config.languages.as_ref().is_none_or(|known| known.contains(language));
+fn describe(
+    config: &Config,
+    model: &Kokoro,
+    presets: &BTreeMap<String, Voice>,
+    g2p: &G2p,
+) -> EngineDescriptor {
+    let trained =
+        |language: &Language| config.languages.as_ref().is_none_or(|known| known.contains(language));
     let mut voice_kinds = vec![VoiceKind::Embedding, VoiceKind::Blend];
     if !presets.is_empty() {
         voice_kinds.push(VoiceKind::Preset);

@@ -52,7 +52,9 @@ fn open_device(spec: DeviceSpec) -> Result<Device, String> {
         DeviceSpec::Cuda(_) if !candle_core::utils::cuda_is_available() => {
             Err("this program was built without CUDA; use the device `cpu`".to_owned())
         }
-        DeviceSpec::Cuda(index) => Device::new_cuda(index).map_err(|error| format!("cannot open cuda:{index}: {error}")),
+        DeviceSpec::Cuda(index) => {
+            Device::new_cuda(index).map_err(|error| format!("cannot open cuda:{index}: {error}"))
+        }
     }
 }
 
@@ -68,17 +70,20 @@ fn open(spec: &LoadSpec, device: &Device) -> Result<Parts, String> {
         spec.files.get(role).ok_or_else(|| format!("no file was given for the role `{role}`"))
     };
     let path = file("config")?;
-    let json = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let json =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let config = Config::parse(&json).map_err(|error| format!("{}: {error}", path.display()))?;
     let weights = Weights::open(file("weights")?, device).map_err(text)?;
-    let voices = spec.files.get("voices").map(|path| Weights::open(path, &Device::Cpu)).transpose().map_err(text)?;
+    let voices =
+        spec.files.get("voices").map(|path| Weights::open(path, &Device::Cpu)).transpose().map_err(text)?;
     Ok(Parts { config, weights, voices })
 }
 
 fn presets(voices: Option<&Weights>, config: &Config) -> Result<BTreeMap<String, Voice>, String> {
     let Some(voices) = voices else { return Ok(BTreeMap::new()) };
     let read = |name: &str| {
-        let voice = Voice::from_tensor(voices, name, config).map_err(|error| format!("voice `{name}`: {error}"))?;
+        let voice =
+            Voice::from_tensor(voices, name, config).map_err(|error| format!("voice `{name}`: {error}"))?;
         Ok((name.to_owned(), voice))
     };
     voices.names().map(read).collect()

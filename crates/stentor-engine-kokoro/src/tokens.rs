@@ -57,7 +57,12 @@ impl Tokens {
     }
 
     /// When the words are heard, given the frames that each token lasts. A word without a known phoneme is not heard.
-    pub(crate) fn timings(&self, phonemes: &Phonemes, durations: &[usize], samples_per_frame: usize) -> Vec<WordTiming> {
+    pub(crate) fn timings(
+        &self,
+        phonemes: &Phonemes,
+        durations: &[usize],
+        samples_per_frame: usize,
+    ) -> Vec<WordTiming> {
         let mut starts = Vec::with_capacity(durations.len() + 1);
         starts.push(0);
         for frames in durations {
@@ -90,10 +95,8 @@ mod tests {
         let words = vec![word(0..3, 0..3), word(4..6, 4..6), word(7..8, 7..8)];
         let phonemes = Phonemes { text: "a?b ?? b".to_owned(), words, ..Phonemes::default() };
         let timings = tokens.timings(&phonemes, &[5, 2, 3, 1, 1, 4, 6], 600);
-        let expected = [
-            WordTiming { text: 0..3, samples: 3000..6000 },
-            WordTiming { text: 7..8, samples: 7200..9600 },
-        ];
+        let expected =
+            [WordTiming { text: 0..3, samples: 3000..6000 }, WordTiming { text: 7..8, samples: 7200..9600 }];
         assert_eq!(timings, expected);
     }
 

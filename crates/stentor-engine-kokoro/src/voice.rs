@@ -25,7 +25,8 @@ impl Voice {
         if path.extension().is_some_and(|extension| extension == "bin") {
             return Self::from_raw(path, config).map_err(reject);
         }
-        let weights = Weights::open(path, &Device::Cpu).map_err(|error| EngineError::Rejected(error.to_string()))?;
+        let weights =
+            Weights::open(path, &Device::Cpu).map_err(|error| EngineError::Rejected(error.to_string()))?;
         let mut names = weights.names();
         let (Some(name), None) = (names.next(), names.next()) else {
             return Err(reject("it must hold exactly one tensor".to_owned()));
@@ -40,7 +41,8 @@ impl Voice {
             [rows, 1, width] | [rows, width] => (rows, width),
             _ => (0, 0),
         };
-        check_size(rows, width, config).map_err(|needed| format!("its tensor has shape {shape:?}, {needed}"))?;
+        check_size(rows, width, config)
+            .map_err(|needed| format!("its tensor has shape {shape:?}, {needed}"))?;
         let rows = weights.root().values(name, &shape).map_err(|error| error.to_string())?;
         Self::checked(rows, width)
     }
@@ -73,8 +75,11 @@ impl Voice {
     pub fn blend(parts: &[(Self, f32)]) -> Result<Self, EngineError> {
         let total: f64 = parts.iter().map(|(_, weight)| f64::from(*weight)).sum();
         let usable = |weight: &f32| *weight > 0.0 && weight.is_finite();
-        let Some((first, _)) = parts.first().filter(|_| parts.iter().all(|(_, weight)| usable(weight))) else {
-            return Err(EngineError::Rejected("the weights of a blend of voices must be positive".to_owned()));
+        let Some((first, _)) = parts.first().filter(|_| parts.iter().all(|(_, weight)| usable(weight)))
+        else {
+            return Err(EngineError::Rejected(
+                "the weights of a blend of voices must be positive".to_owned(),
+            ));
         };
         let width = first.width;
         let count = parts.iter().map(|(voice, _)| voice.rows.len() / width).max().unwrap_or(0);

@@ -9,7 +9,10 @@ pub fn keep_big_blocks() {
     {
         const KEEP: libc::c_int = libc::c_int::MAX;
         const TOP_PAD: libc::c_int = 64 << 20;
-        #[expect(unsafe_code, reason = "mallopt only stores three integers and is safe to call from any thread")]
+        #[expect(
+            unsafe_code,
+            reason = "mallopt only stores three integers and is safe to call from any thread"
+        )]
         // SAFETY: mallopt has no preconditions; unknown parameters are refused by return value.
         unsafe {
             libc::mallopt(libc::M_MMAP_MAX, 0);

@@ -144,8 +144,11 @@ impl Operands<'_> {
                 continue;
             }
             let first = cols.start * stride + tap * dilation - padding;
-            let lhs =
-                Mat { data: &self.weight[(tap * output + rows.start) * input..], row_stride: input, col_stride: 1 };
+            let lhs = Mat {
+                data: &self.weight[(tap * output + rows.start) * input..],
+                row_stride: input,
+                col_stride: 1,
+            };
             let rhs = Mat { data: &self.x[first..], row_stride: self.len, col_stride: stride };
             tile.add_product(cols, input, lhs, rhs);
         }

@@ -43,7 +43,8 @@ impl ConvTranspose1d {
         let taps = {
             let (values, weight) = (view(x)?, view(&self.weight)?);
             for_tiles(output * kernel, len, TILE, watch, |tile| {
-                let lhs = Mat { data: &weight[tile.rows.start..], row_stride: 1, col_stride: output * kernel };
+                let lhs =
+                    Mat { data: &weight[tile.rows.start..], row_stride: 1, col_stride: output * kernel };
                 let rhs = Mat { data: &values[tile.cols.start..], row_stride: len, col_stride: 1 };
                 tile.add_product(tile.cols.clone(), input, lhs, rhs);
             })?

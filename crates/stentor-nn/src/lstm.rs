@@ -60,7 +60,13 @@ impl BiLstm {
         let [forward, backward] = &self.directions;
         let (forward, backward) = rayon::join(
             || forward.run(values.chunks_exact(8 * hidden).map(|row| &row[..4 * hidden]), hidden, watch),
-            || backward.run(values.chunks_exact(8 * hidden).rev().map(|row| &row[4 * hidden..]), hidden, watch),
+            || {
+                backward.run(
+                    values.chunks_exact(8 * hidden).rev().map(|row| &row[4 * hidden..]),
+                    hidden,
+                    watch,
+                )
+            },
         );
         let (forward, backward) = (forward?, backward?);
         let mut out = Vec::with_capacity(len * 2 * hidden);
@@ -82,7 +88,8 @@ impl BiLstm {
             let mut outputs = Vec::with_capacity(len);
             for step in 0..len {
                 let row = if direction == 0 { step } else { len - 1 - step };
-                let all = (gates.narrow(0, row, 1)?.narrow(1, direction * 4 * hidden, 4 * hidden)? + h.matmul(&weight)?)?;
+                let all = (gates.narrow(0, row, 1)?.narrow(1, direction * 4 * hidden, 4 * hidden)?
+                    + h.matmul(&weight)?)?;
                 let gate = |index: usize| all.narrow(1, index * hidden, hidden);
                 let sigmoid = |x: Tensor| (x.neg()?.exp()? + 1.0)?.recip();
                 c = ((sigmoid(gate(1)?)? * c)? + (sigmoid(gate(0)?)? * gate(2)?.tanh()?)?)?;

@@ -34,10 +34,15 @@ impl Pickle {
         let file = File::open(path).map_err(|source| NnError::Io { path: path.to_owned(), source })?;
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| format(error.to_string()))?;
         let index = (0..archive.len())
-            .find(|&index| archive.name_for_index(index).is_some_and(|name| name.is_ok_and(|name| name.ends_with("/data.pkl"))))
+            .find(|&index| {
+                archive
+                    .name_for_index(index)
+                    .is_some_and(|name| name.is_ok_and(|name| name.ends_with("/data.pkl")))
+            })
             .ok_or_else(|| format("no data.pkl inside".to_owned()))?;
         let mut entry = archive.by_index(index).map_err(|error| format(error.to_string()))?;
-        let directory = entry.name().map_err(|error| format(error.to_string()))?.trim_end_matches(".pkl").to_owned();
+        let directory =
+            entry.name().map_err(|error| format(error.to_string()))?.trim_end_matches(".pkl").to_owned();
         let mut program = Vec::new();
         entry.read_to_end(&mut program).map_err(|error| format(error.to_string()))?;
         drop(entry);
@@ -65,15 +70,23 @@ impl Pickle {
             return Err(format(format!("tensor `{name}` is not stored contiguously")));
         }
         let mut archive = self.archive.borrow_mut();
-        let mut entry = archive.by_name(&info.path).map_err(|error| format(format!("{}: {error}", info.path)))?;
+        let mut entry =
+            archive.by_name(&info.path).map_err(|error| format(format!("{}: {error}", info.path)))?;
         // candle gives the offset into the storage in bytes.
         let start = info.layout.start_offset();
         let len = info.layout.shape().elem_count() * info.dtype.size_in_bytes();
         if start + len > entry.size() as usize {
-            return Err(format(format!("tensor `{name}` reaches beyond its storage of {} bytes", entry.size())));
+            return Err(format(format!(
+                "tensor `{name}` reaches beyond its storage of {} bytes",
+                entry.size()
+            )));
         }
         let mut bytes = Vec::with_capacity(start + len);
-        entry.by_ref().take((start + len) as u64).read_to_end(&mut bytes).map_err(|error| format(error.to_string()))?;
+        entry
+            .by_ref()
+            .take((start + len) as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|error| format(error.to_string()))?;
         if bytes.len() != start + len {
             return Err(format(format!("the storage of tensor `{name}` is cut short")));
         }

@@ -18,8 +18,9 @@ const FRAMES_PER_TILE: usize = 1024;
 pub struct Stft {
     size: usize,
     hop: usize,
-    /// Windowed cosines then windowed negative sines: `[2 * bins][size]`, in double precision.
-    analysis: Vec<f64>,
+    /// Windowed cosines and sines of the first half of a frame and its centre, `[bins][size / 2 + 1]`.
+    cosines: Vec<f64>,
+    sines: Vec<f64>,
     /// Windowed inverse basis, `[size][2 * bins]`: real parts first, then imaginary parts.
     synthesis: Vec<f32>,
     window: Vec<f64>,
@@ -31,20 +32,24 @@ impl Stft {
         let bins = size / 2 + 1;
         let window: Vec<f64> = (0..size).map(|n| 0.5 - 0.5 * (TAU * n as f64 / size as f64).cos()).collect();
         let angle = |bin: usize, n: usize| TAU * (bin * n % size) as f64 / size as f64;
-        let mut analysis = Vec::with_capacity(2 * bins * size);
-        analysis.extend((0..bins * size).map(|i| window[i % size] * angle(i / size, i % size).cos()));
-        analysis.extend((0..bins * size).map(|i| -window[i % size] * angle(i / size, i % size).sin()));
+        // Inner bins stand for their mirror images too; the two outer ones are real.
+        let inner = |bin: usize| bin != 0 && bin != bins - 1;
+        let table = |part: fn(f64) -> f64| {
+            (0..bins * bins).map(|i| window[i % bins] * part(angle(i / bins, i % bins))).collect::<Vec<_>>()
+        };
+        let (cosines, mut sines) = (table(f64::cos), table(f64::sin));
+        sines[..bins].fill(0.0);
+        sines[(bins - 1) * bins..].fill(0.0);
         let mut synthesis = Vec::with_capacity(2 * bins * size);
         for (n, window) in window.iter().enumerate() {
-            // Inner bins stand for their mirror images too; the imaginary parts of the two outer ones do not count.
-            let inner = |bin: usize| bin != 0 && bin != bins - 1;
             let scale = |bin: usize| window / size as f64 * if inner(bin) { 2.0 } else { 1.0 };
             synthesis.extend((0..bins).map(|bin| (scale(bin) * angle(bin, n).cos()) as f32));
             synthesis.extend(
-                (0..bins).map(|bin| if inner(bin) { (-scale(bin) * angle(bin, n).sin()) as f32 } else { 0.0 }),
+                (0..bins)
+                    .map(|bin| if inner(bin) { (-scale(bin) * angle(bin, n).sin()) as f32 } else { 0.0 }),
             );
         }
-        Self { size, hop, analysis, synthesis, window }
+        Self { size, hop, cosines, sines, synthesis, window }
     }
 
     /// Frequency bins of a frame.
@@ -52,12 +57,15 @@ impl Stft {
         self.size / 2 + 1
     }
 
-    /// Magnitudes, then phases in radians: `(2 * bins, 1 + len / hop)`, on the CPU. The phases of the first and the last bin
-    /// are 0 or pi exactly, for those bins are real: rounding must not turn pi into -pi from frame to frame.
+    /// Magnitudes, then phases in radians: `(2 * bins, 1 + len / hop)`, on the CPU. What is real
+    /// has a phase of 0 or pi exactly, never -pi by rounding: the first and the last bin always, and all of the first frame,
+    /// which mirrors itself. To that end each frame is folded at its centre into its even and odd parts.
     pub fn transform(&self, signal: &[f32], watch: &dyn Watch) -> Result<Tensor> {
         let (bins, half) = (self.bins(), self.size / 2);
         if signal.len() <= half {
-            return Err(NnError::Tensor(candle_core::Error::Msg("signal is shorter than half a frame".to_owned())));
+            return Err(NnError::Tensor(candle_core::Error::Msg(
+                "signal is shorter than half a frame".to_owned(),
+            )));
         }
         let reflected = |i: usize| {
             let i = i as isize - half as isize;
@@ -69,12 +77,15 @@ impl Stft {
         let frames = 1 + signal.len() / self.hop;
         let pairs = for_rows(frames, 2 * bins, watch, |frame, out| {
             let samples = &padded[frame * self.hop..][..self.size];
+            // The window is zero at a frame's first sample, which has no mirror image.
+            let mirrored = |n: usize| samples[(self.size - n) % self.size];
+            let mut even: Vec<f64> = (0..bins).map(|n| samples[n] + mirrored(n)).collect();
+            let odd: Vec<f64> = (0..bins).map(|n| samples[n] - mirrored(n)).collect();
+            even[half] = samples[half];
             let (magnitudes, phases) = out.split_at_mut(bins);
             for bin in 0..bins {
-                let real = dot(samples, &self.analysis[bin * self.size..][..self.size]);
-                let outer = bin == 0 || bin == bins - 1;
-                let imaginary =
-                    if outer { 0.0 } else { dot(samples, &self.analysis[(bins + bin) * self.size..][..self.size]) };
+                let real = dot(&even, &self.cosines[bin * bins..][..bins]);
+                let imaginary = 0.0 - dot(&odd, &self.sines[bin * bins..][..bins]);
                 magnitudes[bin] = real.hypot(imaginary) as f32;
                 phases[bin] = (imaginary as f32).atan2(real as f32);
             }
@@ -84,7 +95,11 @@ impl Stft {
 
     /// The signal of (frames - 1) * hop samples whose spectrum has magnitudes e^m and phases sin(p), given the rows
     /// `(2 * bins, frames)`: first every m, then every p.
-    pub fn inverse_of_log_magnitude_and_sine(&self, spectrum: &Tensor, watch: &dyn Watch) -> Result<Vec<f32>> {
+    pub fn inverse_of_log_magnitude_and_sine(
+        &self,
+        spectrum: &Tensor,
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>> {
         let (bins, frames) = (self.bins(), spectrum.dims2()?.1);
         let spectrum = spectrum.to_device(&Device::Cpu)?.contiguous()?;
         let values = view(&spectrum)?;
@@ -104,7 +119,8 @@ impl Stft {
         let depth = 2 * self.bins();
         let tile_size = TileSize { rows: self.size, cols: FRAMES_PER_TILE };
         let samples = for_tiles(self.size, frames, tile_size, watch, |tile| {
-            let lhs = Mat { data: &self.synthesis[tile.rows.start * depth..], row_stride: depth, col_stride: 1 };
+            let lhs =
+                Mat { data: &self.synthesis[tile.rows.start * depth..], row_stride: depth, col_stride: 1 };
             let rhs = Mat { data: &parts[tile.cols.start..], row_stride: frames, col_stride: 1 };
             tile.add_product(tile.cols.clone(), depth, lhs, rhs);
         })?;
@@ -163,12 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn outer_bins_have_phase_zero_or_pi() {
+    fn what_is_real_has_phase_zero_or_pi() {
         let stft = Stft::new(20, 5);
         let rows = stft.transform(&signal(2000), &Unwatched).unwrap().to_vec2::<f32>().unwrap();
         let (mut zeros, mut pis) = (0, 0);
-        for row in [&rows[11], &rows[21]] {
-            for &phase in row {
+        for (bin, row) in rows[stft.bins()..].iter().enumerate() {
+            let real = if bin == 0 || bin == 10 { &row[..] } else { &row[..1] };
+            for &phase in real {
                 assert!(phase == 0.0 || phase == std::f32::consts::PI, "{phase}");
                 if phase == 0.0 { zeros += 1 } else { pis += 1 }
             }

@@ -100,7 +100,8 @@ impl Weights {
     /// Fails if a tensor was neither read nor is `known` to be of no use.
     pub fn expect_all_used(&self, known: impl Fn(&str) -> bool) -> Result<()> {
         let used = self.used.borrow();
-        let names: Vec<String> = self.names().filter(|name| !used.contains(*name) && !known(name)).map(str::to_owned).collect();
+        let names: Vec<String> =
+            self.names().filter(|name| !used.contains(*name) && !known(name)).map(str::to_owned).collect();
         if names.is_empty() { Ok(()) } else { Err(NnError::Unused { origin: self.origin.clone(), names }) }
     }
 
@@ -115,8 +116,9 @@ impl Weights {
     fn values(&self, name: &str) -> Result<Vec<f32>> {
         let stored = self.names.get(name).ok_or_else(|| self.missing(name))?;
         self.used.borrow_mut().insert(name.to_owned());
-        let unsupported =
-            |kind: &dyn Display| self.format(format!("tensor `{name}` holds {kind}, not floating-point numbers"));
+        let unsupported = |kind: &dyn Display| {
+            self.format(format!("tensor `{name}` holds {kind}, not floating-point numbers"))
+        };
         match &self.source {
             Source::Safetensors { bytes, metadata, data_start } => {
                 let info = metadata.info(stored).ok_or_else(|| self.missing(name))?;
@@ -181,7 +183,8 @@ impl Scope<'_> {
     /// The part of this scope under `name`.
     #[must_use]
     pub fn at(&self, name: impl Display) -> Self {
-        let prefix = if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
+        let prefix =
+            if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
         Self { weights: self.weights, prefix }
     }
 

@@ -25,7 +25,8 @@ impl StyledBlock {
     /// `widths` are those of input and output.
     pub(super) fn load(scope: &Scope<'_>, widths: [usize; 2], style: usize, upsample: bool) -> Result<Self> {
         let [input, output] = widths;
-        let shortcut = || Conv1d::load_without_bias(&scope.at("conv1x1"), ConvShape::same(input, output, 1, 1));
+        let shortcut =
+            || Conv1d::load_without_bias(&scope.at("conv1x1"), ConvShape::same(input, output, 1, 1));
         let pool = || DepthwiseUpsample::load(&scope.at("pool"), input);
         Ok(Self {
             norm1: AdaIn::load(&scope.at("norm1"), style, input)?,

@@ -39,8 +39,14 @@ impl Generator {
         let stft = Stft::new(ist.gen_istft_n_fft, ist.gen_istft_hop_size);
         let spectrum = 2 * stft.bins();
         Ok(Self {
-            source: Source::load(&scope.at("m_source"), config.sample_rate, config.samples_per_pitch_frame())?,
-            stages: (0..stages).map(|index| Stage::load(scope, config, spectrum, index)).collect::<Result<_>>()?,
+            source: Source::load(
+                &scope.at("m_source"),
+                config.sample_rate,
+                config.samples_per_pitch_frame(),
+            )?,
+            stages: (0..stages)
+                .map(|index| Stage::load(scope, config, spectrum, index))
+                .collect::<Result<_>>()?,
             post: Conv1d::load(&scope.at("conv_post"), ConvShape::same(channels, spectrum, 7, 1))?,
             stft,
         })

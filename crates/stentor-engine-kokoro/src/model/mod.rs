@@ -58,13 +58,25 @@ pub struct Plan {
     pub durations: Vec<usize>,
 }
 
+/// Two values for each frame of a planned utterance, as `(1, 2 * frames)`.
+#[derive(Debug, Clone)]
+pub struct Curves {
+    /// In hertz; at or below ten is unvoiced.
+    pub pitch: Tensor,
+    pub energy: Tensor,
+}
+
 impl Kokoro {
     pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
         let root = weights.root();
         let decoder = root.at("decoder");
         let model = Self {
             bert: Albert::load(&root.at("bert"), config)?,
-            bert_encoder: Linear::load(&root.at("bert_encoder"), config.plbert.hidden_size, config.hidden_dim)?,
+            bert_encoder: Linear::load(
+                &root.at("bert_encoder"),
+                config.plbert.hidden_size,
+                config.hidden_dim,
+            )?,
             predictor: Predictor::load(&root.at("predictor"), config)?,
             text_encoder: TextEncoder::load(&root.at("text_encoder"), config)?,
             decoder: Decoder::load(&decoder, config)?,
@@ -95,14 +107,26 @@ impl Kokoro {
         Ok(Plan { ids, encoded, durations })
     }
 
-    /// The samples of a planned utterance.
-    pub fn render(&self, plan: &Plan, style: &Style, excitation: Excitation<'_>, watch: &dyn Watch) -> Result<Vec<f32>> {
+    /// Pitch and energy of a planned utterance.
+    pub fn curves(&self, plan: &Plan, style: &Style, watch: &dyn Watch) -> Result<Curves> {
         let stretched = repeat_interleave(&plan.encoded, &plan.durations)?;
         let (pitch, energy) = self.predictor.curves(&stretched, &style.prosody, watch)?;
+        Ok(Curves { pitch, energy })
+    }
+
+    /// The samples of a planned utterance with the given curves.
+    pub fn render(
+        &self,
+        plan: &Plan,
+        Curves { pitch, energy }: &Curves,
+        style: &Style,
+        excitation: Excitation<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>> {
         let text = self.text_encoder.forward(&plan.ids, watch)?;
         let text = repeat_interleave(&text, &plan.durations)?.t()?.contiguous()?;
-        let features = self.decoder.forward(&text, &pitch, &energy, &style.decoder, watch)?;
-        self.generator.forward(&features, &pitch, &style.decoder, excitation, watch)
+        let features = self.decoder.forward(&text, pitch, energy, &style.decoder, watch)?;
+        self.generator.forward(&features, pitch, &style.decoder, excitation, watch)
     }
 }
 
@@ -115,7 +139,8 @@ fn check_unused(weights: &Weights) -> Result<()> {
         let expected = if name.ends_with("weight") { 1.0 } else { 0.0 };
         let shape = weights.root().shape(name).unwrap_or_default();
         if weights.root().values(name, &shape)?.iter().any(|&value| value != expected) {
-            let message = format!("tensor `{name}` is not all {expected}, but instance norm has no weights here");
+            let message =
+                format!("tensor `{name}` is not all {expected}, but instance norm has no weights here");
             return Err(NnError::Format { origin: "instance norm".to_owned(), message });
         }
     }

@@ -60,7 +60,12 @@ impl Predictor {
     }
 
     /// Pitch in hertz and energy, each `(1, 2 * frames)`, from the encoding stretched to `(frames, hidden + style)`.
-    pub(super) fn curves(&self, stretched: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+    pub(super) fn curves(
+        &self,
+        stretched: &Tensor,
+        style: &Tensor,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
         let x = self.shared.forward(stretched, watch)?;
         watch.layer("predictor.shared", &x);
         let x = x.t()?.contiguous()?;

@@ -64,18 +64,25 @@ impl Source {
     pub(super) fn load(scope: &Scope<'_>, sample_rate: u32, samples_per_value: usize) -> Result<Self> {
         const USUAL_HARMONICS: usize = 9;
         let linear = scope.at("l_linear");
-        let harmonics = linear.shape("weight").and_then(|shape| shape.last().copied()).unwrap_or(USUAL_HARMONICS);
+        let harmonics =
+            linear.shape("weight").and_then(|shape| shape.last().copied()).unwrap_or(USUAL_HARMONICS);
         let weights = linear.values("weight", &[1, harmonics])?;
         let bias = linear.values("bias", &[1])?[0];
         Ok(Self { weights, bias, sample_rate: f64::from(sample_rate), samples_per_value })
     }
 
     /// `samples_per_value` samples for each value of the pitch curve, which is in hertz.
-    pub(super) fn forward(&self, pitch: &[f32], excitation: Excitation<'_>, watch: &dyn Watch) -> Result<Vec<f32>> {
+    pub(super) fn forward(
+        &self,
+        pitch: &[f32],
+        excitation: Excitation<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>> {
         if let Excitation::Signal(signal) = excitation {
             return Ok(signal.to_vec());
         }
-        let phases: Vec<Vec<f64>> = (1..=self.weights.len()).map(|harmonic| self.phase(pitch, harmonic)).collect();
+        let phases: Vec<Vec<f64>> =
+            (1..=self.weights.len()).map(|harmonic| self.phase(pitch, harmonic)).collect();
         let mut out = vec![0.0; pitch.len() * self.samples_per_value];
         let stretch = self.samples_per_value * FRAMES_PER_TICK;
         let run = |(index, out): (usize, &mut [f32])| {
@@ -101,7 +108,14 @@ impl Source {
     }
 
     /// The samples of value `index` of the curve. Phase is linear between the centres of neighbouring values.
-    fn fill(&self, index: usize, pitch: &[f32], phases: &[Vec<f64>], excitation: Excitation<'_>, out: &mut [f32]) {
+    fn fill(
+        &self,
+        index: usize,
+        pitch: &[f32],
+        phases: &[Vec<f64>],
+        excitation: Excitation<'_>,
+        out: &mut [f32],
+    ) {
         let voiced = pitch[index] > VOICED_ABOVE;
         let noise_level = if voiced { NOISE_DEVIATION } else { SINE_AMPLITUDE / 3.0 };
         let count = self.samples_per_value as f64;
@@ -167,7 +181,11 @@ mod tests {
     #[test]
     fn negative_pitch_is_unvoiced_and_does_not_disturb_what_follows() {
         let silence = vec![0.0; 6 * 300];
-        let out = fundamental().forward(&[-5.0, -3.0, 0.0, 100.0, 100.0, 100.0], Excitation::Noise(&silence), &Unwatched);
+        let out = fundamental().forward(
+            &[-5.0, -3.0, 0.0, 100.0, 100.0, 100.0],
+            Excitation::Noise(&silence),
+            &Unwatched,
+        );
         let out = out.unwrap();
         assert!(out[..900].iter().all(|&x| x == 0.0));
         assert!(out[900..].iter().any(|&x| x > 0.09) && out.iter().all(|x| x.abs() <= 0.1));

@@ -2,7 +2,9 @@
 
 use crate::config::Config;
 use candle_core::Tensor;
-use stentor_nn::{Activation, BiLstm, Conv1d, ConvShape, Embedding, LayerNorm, Result, Scope, Watch, activate};
+use stentor_nn::{
+    Activation, BiLstm, Conv1d, ConvShape, Embedding, LayerNorm, Result, Scope, Watch, activate,
+};
 
 const EPS: f32 = 1e-5;
 

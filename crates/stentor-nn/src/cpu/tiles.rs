@@ -63,8 +63,14 @@ impl<'a> Tile<'a> {
             return;
         }
         assert!(cols.start >= self.cols.start && cols.end <= self.cols.end, "columns outside of the tile");
-        assert!((m - 1) * lhs.row_stride + (depth - 1) * lhs.col_stride < lhs.data.len(), "left operand too short");
-        assert!((depth - 1) * rhs.row_stride + (n - 1) * rhs.col_stride < rhs.data.len(), "right operand too short");
+        assert!(
+            (m - 1) * lhs.row_stride + (depth - 1) * lhs.col_stride < lhs.data.len(),
+            "left operand too short"
+        );
+        assert!(
+            (depth - 1) * rhs.row_stride + (n - 1) * rhs.col_stride < rhs.data.len(),
+            "right operand too short"
+        );
         #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
         // SAFETY: the output lies inside this exclusively borrowed, initialised tile; both operands were checked to
         // reach as far as the strides ask, and cannot overlap the output, which is borrowed exclusively.

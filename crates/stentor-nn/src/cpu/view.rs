@@ -33,7 +33,8 @@ pub(crate) fn view(tensor: &Tensor) -> Result<View<'_>> {
     let span = layout.contiguous_offsets();
     match (&*storage, span) {
         (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(View { storage, start, end }),
-        _ => Err(candle_core::Error::Msg("a kernel needs a contiguous f32 tensor in host memory".to_owned()).into()),
+        _ => Err(candle_core::Error::Msg("a kernel needs a contiguous f32 tensor in host memory".to_owned())
+            .into()),
     }
 }
 
