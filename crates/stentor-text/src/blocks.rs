@@ -53,6 +53,12 @@ impl Blocks {
         Self { pos: 0, markup, mid_line: false }
     }
 
+    /// Bytes of the text that have been given out as blocks or passed over.
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> usize {
+        self.pos
+    }
+
     /// The next block of `text`, which must be the same at every call.
     pub(crate) fn next(&mut self, text: &str) -> Option<Block> {
         let mut start: Option<usize> = None;
@@ -291,6 +297,20 @@ mod tests {
             at = block.range.end;
         }
         assert_eq!(at, text.len());
+    }
+
+    #[test]
+    fn blocks_of_any_text_are_neither_long_nor_many() {
+        for piece in
+            ["7", "(", "[", "word ", "A b. ", "漢", "e\u{301}", "[a](/b/) ", "[pause:1s]", "\u{200b}"]
+        {
+            let text = piece.repeat(200_000 / piece.len());
+            let mut blocks = Blocks::new(true);
+            let lengths: Vec<_> = std::iter::from_fn(|| blocks.next(&text)).map(|b| b.range.len()).collect();
+            assert_eq!(lengths.iter().sum::<usize>(), text.len(), "{piece:?}");
+            assert!(lengths.iter().all(|&n| n <= WINDOW), "{piece:?}");
+            assert!(lengths.len() <= text.len() / (WINDOW / 3) + 1, "{piece:?}: {} blocks", lengths.len());
+        }
     }
 
     #[test]

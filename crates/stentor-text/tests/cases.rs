@@ -35,12 +35,12 @@ fn unescape(text: &str) -> String {
 fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut files: Vec<_> =
-        fs::read_dir(folder).expect("folder of cases").map(|f| f.unwrap().path()).collect();
+        fs::read_dir(folder).expect("folder of cases").map(|f| f.expect("a file").path()).collect();
     files.sort();
     let mut cases = Vec::new();
     for file in files {
-        let rule = file.file_stem().unwrap().to_string_lossy().into_owned();
-        let table = fs::read_to_string(&file).unwrap();
+        let rule = file.file_stem().expect("a file name").to_string_lossy().into_owned();
+        let table = fs::read_to_string(&file).expect("a readable table");
         for (line, row) in
             table.lines().enumerate().filter(|(_, row)| !row.is_empty() && !row.starts_with("# "))
         {

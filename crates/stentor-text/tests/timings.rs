@@ -90,7 +90,9 @@ fn chunks_point_into_the_whole_text() {
 #[test]
 fn timings_that_make_no_sense_do_no_harm() {
     let spoken = normalize("one two", &options());
-    let words = [WordTiming { text: 5..3, samples: 9..2 }, WordTiming { text: 0..999, samples: 0..5 }];
+    let (late, early) = (9, 2);
+    let words =
+        [WordTiming { text: 5..early, samples: late as u64..2 }, WordTiming { text: 0..999, samples: 0..5 }];
     let timings = source_timings("one two", &spoken, &words, SampleRate(1000), 0.0);
     assert!(timings.len() <= 2);
     assert!(source_timings("", &spoken, &words, SampleRate(1000), 0.0).is_empty());

@@ -155,3 +155,48 @@ pub fn split(chunk: Chunk, limit: usize) -> Vec<Chunk> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::WINDOW;
+    use stentor_types::Language;
+
+    fn start(text: &str) -> Chunks {
+        let options = TextOptions { language: Language::en_us(), normalize: true };
+        chunks(Arc::from(text), &options, ChunkBudget { first: 80, max: 250 })
+    }
+
+    #[test]
+    fn a_text_is_read_no_further_than_its_chunks_need() {
+        for text in ["One more sentence of it. ".repeat(80_000), "A line of text.\n\n".repeat(80_000)] {
+            let mut chunks = start(&text);
+            let mut spoken = 0;
+            for chunk in chunks.by_ref().take(500) {
+                spoken = chunk.spoken.spans.last().map_or(spoken, |span| span.source.end);
+            }
+            assert!(chunks.blocks.position() <= spoken + 2 * WINDOW);
+            assert!(chunks.ready.len() <= WINDOW);
+        }
+    }
+
+    #[test]
+    fn hostile_text_gives_as_many_chunks_as_its_length_warrants() {
+        let pieces = [
+            "7", "(", "*", "$1,1,1", "x", "a.", "[a", "<a ", "&", "1/", "x ", "漢", "\"", "e\u{301}",
+            "\u{301}", "!", "Hi! ",
+        ];
+        for piece in pieces {
+            let text = piece.repeat(200_000 / piece.len());
+            let (mut count, mut characters) = (0, 0);
+            for chunk in start(&text) {
+                let length = chunk.spoken.text.chars().count();
+                assert!(length <= 250, "{piece:?}: {length}");
+                (count, characters) = (count + 1, characters + length);
+            }
+            // Chunks are half full on average at least, block ends apart.
+            assert!(count <= characters / 60 + 2, "{piece:?}: {count} chunks for {characters} characters");
+            assert!(characters <= text.len() * 7, "{piece:?}: {characters} characters");
+        }
+    }
+}

@@ -21,7 +21,7 @@ enum When {
 
 use When::{AfterName, Always, Bare, BareBeforeName, BeforeName, BeforeNumber};
 
-static TABLE: [(&str, &str, When); 89] = [
+static TABLE: [(&str, &str, When); 95] = [
     ("Dr", "Doctor", BareBeforeName),
     ("Mr", "Mister", BareBeforeName),
     ("Mrs", "Missus", BareBeforeName),
@@ -54,7 +54,7 @@ static TABLE: [(&str, &str, When); 89] = [
     ("Blvd", "Boulevard", AfterName),
     ("Rd", "Road", AfterName),
     ("Ln", "Lane", AfterName),
-    ("Hwy", "Highway", Always),
+    ("Hwy", "Highway", Bare),
     ("Pkwy", "Parkway", AfterName),
     ("Sq", "Square", AfterName),
     ("Apt", "Apartment", Always),
@@ -105,6 +105,12 @@ static TABLE: [(&str, &str, When); 89] = [
     ("Temp", "Temperature", Always),
     ("max", "maximum", Always),
     ("min", "minimum", Always),
+    ("pts", "points", Always),
+    ("pkg", "package", Always),
+    ("ext", "extension", BeforeNumber),
+    ("Wed", "Wednesday", Always),
+    ("Sat", "Saturday", BeforeNumber),
+    ("Sun", "Sunday", BeforeNumber),
     ("Mon", "Monday", BeforeNumber),
     ("Tue", "Tuesday", Always),
     ("Tues", "Tuesday", Always),
@@ -202,7 +208,10 @@ fn before_name(context: &Context, pos: usize) -> bool {
 
 fn before_number(context: &Context, pos: usize) -> bool {
     let at = context.skip_space(pos);
-    context.digit(at) || (context.is(at, "#") && context.digit(at + 1))
+    let letters = context.letters(at);
+    let roman = !letters.is_empty() && letters.bytes().all(|b| b"IVXL".contains(&b)) && letters != "I";
+    let weekdays = (context.is(pos, "-") || context.is(pos, "–")) && context.char(pos + 1).is_some();
+    context.digit(at) || roman || weekdays || (context.is(at, "#") && context.digit(at + 1))
 }
 
 fn after_name(context: &Context, pos: usize) -> bool {

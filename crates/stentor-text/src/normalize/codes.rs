@@ -49,6 +49,13 @@ fn code(context: &Context, pos: usize) -> Option<Hit> {
         if !letters.is_empty() {
             at += letters.len();
             let joined = context.digit(at) || glued;
+            if letters == "s"
+                && glued
+                && let Some(last) = words.last_mut().filter(|_| context.ends(at))
+            {
+                *last = numbers::plural(last); // "B-52s"
+                break;
+            }
             words.push(spell(letters, joined, words.is_empty()));
         } else if !digits.is_empty() {
             let (word, end) = digit_run(context, at, start == pos || !glued);

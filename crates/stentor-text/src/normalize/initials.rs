@@ -92,8 +92,8 @@ fn is_initial(context: &Context, pos: usize, end: usize) -> bool {
         next.chars().count() > 1 && next.starts_with(char::is_uppercase) && !context.sentence_over(end);
     let before = context.previous_word(pos);
     let led = [
-        "Plan", "Vitamin", "Class", "Grade", "Type", "Group", "Section", "Part", "Option", "Appendix", "and",
-        "I",
+        "Plan", "Vitamin", "Class", "Grade", "Type", "Group", "Section", "Part", "Option", "Appendix", "Act",
+        "Chapter", "Book", "War", "Volume", "Scene", "and", "I",
     ];
     name && !led.contains(&before) && context.char(pos).is_some_and(char::is_uppercase)
 }

@@ -35,8 +35,9 @@ pub(super) fn sign(context: &Context, pos: usize) -> Option<(&'static str, usize
     let len = c.len_utf8();
     let number =
         context.digit(pos + len) || (context.byte(pos + len) == Some(b'.') && context.digit(pos + len + 1));
-    let free =
-        context.before(pos).is_none_or(|b| !b.is_alphanumeric() && !matches!(b, '-' | '+' | ')' | '\''));
+    let free = context
+        .before(pos)
+        .is_none_or(|b| !b.is_alphanumeric() && !matches!(b, '-' | '+' | ')' | '\'' | '.'));
     let before = context.previous_word(pos);
     let word = match c {
         '~' if matches!(before, "about" | "around" | "approximately") => "",
@@ -59,6 +60,10 @@ pub(super) fn number(context: &Context, pos: usize) -> Option<Hit> {
     let mut end = number.end;
     end += scale(context, end, &mut spoken);
     end += compound(context, end, &mut spoken);
+    if context.is(end, ".x") && context.ends(end + 2) {
+        spoken.push_str(" point X");
+        end += 2;
+    }
     if context.is(end, "+") && !context.is(end + 1, "+") && !context.digit(end + 1) {
         spoken.push_str(" plus");
         end += 1;
@@ -113,9 +118,13 @@ pub(super) fn decade(context: &Context, pos: usize) -> Option<Hit> {
     let tail = ["'s", "s"].into_iter().find(|t| context.is(end, t) && context.ends(end + t.len()));
     let before = context.previous_word(from).to_ascii_lowercase();
     let people = ["the", "in", "his", "her", "my", "our", "your", "their", "early", "mid", "late", "and"];
+    let style =
+        ["music", "style", "fashion", "rock", "pop", "hits", "party", "movie", "movies", "film", "films"];
+    let styled = tail.is_some_and(|tail| style.contains(&context.next_word(end + tail.len())));
+    let led = from > pos || styled || people.contains(&before.as_str());
     let fits = match digits.len() {
         // "30s" alone is rather thirty seconds.
-        2 => value >= 10 && value.is_multiple_of(10) && (from > pos || people.contains(&before.as_str())),
+        2 => value >= 10 && value.is_multiple_of(10) && led,
         4 => (1000..2200).contains(&value) && value.is_multiple_of(10),
         _ => false,
     };

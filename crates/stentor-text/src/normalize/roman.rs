@@ -68,7 +68,7 @@ const REGNAL: [&str; 60] = [
 ];
 
 /// Words that number what they name.
-const NUMBERED: [&str; 32] = [
+const NUMBERED: [&str; 35] = [
     "chapter",
     "part",
     "act",
@@ -101,6 +101,9 @@ const NUMBERED: [&str; 32] = [
     "schedule",
     "factor",
     "amendment",
+    "vol",
+    "ch",
+    "bk",
 ];
 
 /// Capitals that are rather a size, a title or a word than a number.
@@ -114,7 +117,8 @@ pub(super) fn numeral(context: &Context, pos: usize) -> Option<Hit> {
         return None;
     }
     let before = context.previous_word(pos);
-    if before.is_empty() || context.text[..pos].ends_with(". ") {
+    let shortened = ["vol", "Vol", "ch", "Ch", "bk"].contains(&before);
+    if before.is_empty() || (context.text[..pos].ends_with(". ") && !shortened) {
         return None;
     }
     if REGNAL.contains(&before) && value < 40 && (word.len() > 1 || crowned(context, pos, before, word)) {

@@ -18,7 +18,7 @@ pub(super) fn letter_signs(context: &Context, pos: usize) -> Option<Hit> {
 
 /// A sign in front of a word, or alone between spaces.
 pub(super) fn symbol(context: &Context, c: char, pos: usize) -> Option<Hit> {
-    if let Some(hit) = pair(context, pos) {
+    if let Some(hit) = pair(context, pos).or_else(|| joining_dash(context, c, pos)) {
         return Some(hit);
     }
     let end = pos + c.len_utf8();
@@ -71,6 +71,18 @@ fn pair(context: &Context, pos: usize) -> Option<Hit> {
     (follows && after_word).then(|| Hit::one(pos..end, *word))
 }
 
+/// "1994–present", "8 a.m.–5 p.m.", "Mon.-Fri.": a dash without spaces joins two ends.
+fn joining_dash(context: &Context, c: char, pos: usize) -> Option<Hit> {
+    let end = pos + c.len_utf8();
+    let next = context.char(end).is_some_and(char::is_alphanumeric);
+    let joins = match (c, context.before(pos)?) {
+        ('–', before) => before.is_alphanumeric() || before == '.',
+        ('-', before) => before == '.' && !context.text[..pos].ends_with(".."),
+        _ => false,
+    };
+    (joins && next).then(|| Hit::one(pos..end, "to"))
+}
+
 /// Signs with something to join on both sides.
 fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'static str> {
     let left = context.text[..pos].trim_end().chars().next_back();
@@ -92,7 +104,7 @@ fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'stati
         '+' => "plus",
         '=' => "equals",
         '×' | '·' if right.is_some_and(|c| c.is_ascii_digit() || c == '(') => "times",
-        '*' => "times",
+        '*' if digits || left.is_some_and(|c| c.is_ascii_digit()) => "times",
         '÷' => "divided by",
         '≠' => "is not equal to",
         '≈' => "is approximately",
@@ -132,6 +144,7 @@ pub(super) fn inner(context: &Context, c: char, pos: usize) -> Option<Hit> {
             let digits = context.digits(pos);
             Some(Hit::one(pos..pos + digits.len(), numbers::label(digits, context.british)))
         }
+        '–' => joining_dash(context, c, pos),
         '%' => Some(Hit::one(here, "percent")),
         '°' => Some(Hit::one(here, if before.is_ascii_digit() { "degrees" } else { "degree" })),
         '²' => Some(Hit::one(here, "squared")),

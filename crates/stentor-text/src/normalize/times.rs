@@ -19,7 +19,7 @@ pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
     }
     end += 1 + minutes.len();
     let minute: u64 = minutes.parse().ok()?;
-    if hours.len() > 2 || minutes.len() != 2 || minute > 59 || hour > 24 {
+    if hours.len() > 2 || minutes.len() != 2 || minute > 59 || hour > 59 {
         let ratio = hours.len() <= 4 && minutes.len() <= 4 && !context.is(end, ":") && context.ends(end);
         let words = format!(
             "{} to {}",
@@ -79,7 +79,8 @@ fn hour_and_minute(written: &str, hour: u64, minute: u64) -> String {
     match (hour, minute) {
         (0 | 24, 0) => "midnight".to_owned(),
         (1..=12, 0) => format!("{} o'clock", numbers::below_hundred(hour)),
-        (_, 0) => format!("{} hundred", numbers::below_hundred(hour)),
+        (13..=23, 0) => format!("{} hundred", numbers::below_hundred(hour)),
+        (_, 0) => format!("{} minutes", numbers::below_hundred(hour)),
         _ => {
             let zero = if written == "00" || written == "0" {
                 "zero".to_owned()

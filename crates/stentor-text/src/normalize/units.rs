@@ -38,7 +38,7 @@ const fn glued(written: &'static str, one: &'static str, many: &'static str) -> 
     Unit { written, one, many, gap: Gap::Glued }
 }
 
-static UNITS: [Unit; 112] = [
+static UNITS: [Unit; 113] = [
     any("%", "percent", "percent"),
     any("‰", "per mille", "per mille"),
     any("°C", "degree Celsius", "degrees Celsius"),
@@ -77,6 +77,7 @@ static UNITS: [Unit; 112] = [
     any("yds", "yard", "yards"),
     any("kg", "kilogram", "kilograms"),
     any("mg", "milligram", "milligrams"),
+    any("mcg", "microgram", "micrograms"),
     any("µg", "microgram", "micrograms"),
     any("μg", "microgram", "micrograms"),
     any("g", "gram", "grams"),
@@ -150,11 +151,11 @@ static UNITS: [Unit; 112] = [
     any("rpm", "revolution per minute", "revolutions per minute"),
     any("ppm", "part per million", "parts per million"),
     any("fps", "frame per second", "frames per second"),
-    any("bps", "bit per second", "bits per second"),
+    any("bps", "basis point", "basis points"),
 ];
 
 /// Things that a price or a rate can be "per", as they are written behind a slash.
-const PER: [(&str, &str); 30] = [
+const PER: [(&str, &str); 31] = [
     ("month", "month"),
     ("mo", "month"),
     ("year", "year"),
@@ -185,6 +186,7 @@ const PER: [(&str, &str); 30] = [
     ("km", "kilometer"),
     ("gallon", "gallon"),
     ("gal", "gallon"),
+    ("bbl", "barrel"),
 ];
 
 /// The unit written at `pos`: the longest entry that ends there.
@@ -247,6 +249,8 @@ pub(super) fn quantity(context: &Context, pos: usize) -> Option<Hit> {
             name = format!("{name} {per}");
             (end, end)
         }
+        // "the 10-yr. Treasury"
+        None if gap == Some('-') && context.is(unit.end, ". ") => (unit.end, unit.end + 1),
         None => (unit.end, unit.stop),
     };
     if gap == Some(' ') {
