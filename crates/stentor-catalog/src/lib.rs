@@ -25,5 +25,5 @@ pub use lock::{LOCK_FILE, LockedFile, LockedModel, ModelsLock};
 pub use manifest::{FileSpec, HubSource, Manifest, OPENAI_VOICES, PublishedKind, PublishedVoices};
 pub use model::Model;
 pub use names::VOICE_EXTENSIONS;
-pub use pull::{PullEvent, PullProgress, Pulled, pull};
+pub use pull::{PullEvent, PullProgress, Pulled, pull, pull_voices};
 pub use resolve::ResolvedVoice;

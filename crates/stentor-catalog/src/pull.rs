@@ -60,11 +60,36 @@ pub struct Pulled {
     pub bytes: u64,
 }
 
-/// Fetches what is missing of `model`: its files and its published voices, or only `voices` of these.
+impl Pulled {
+    /// How many files the model has now by this pull, fetched or present.
+    pub fn files(&self) -> usize {
+        self.fetched.len() + self.present.len()
+    }
+}
+
+/// Fetches what is missing of `model`: its files and all its published voices.
 ///
 /// A file counts as present when its size and hash are those in `models.lock`; if all are, the network is not
 /// touched. Reload the catalog afterwards.
 pub async fn pull(
+    config: &CatalogConfig,
+    model: &Model,
+    progress: &dyn PullProgress,
+) -> Result<Pulled, CatalogError> {
+    pull_files(config, model, None, progress).await
+}
+
+/// As [`pull()`], but of the published voices only `voices`.
+pub async fn pull_voices(
+    config: &CatalogConfig,
+    model: &Model,
+    voices: &[String],
+    progress: &dyn PullProgress,
+) -> Result<Pulled, CatalogError> {
+    pull_files(config, model, Some(voices), progress).await
+}
+
+async fn pull_files(
     config: &CatalogConfig,
     model: &Model,
     voices: Option<&[String]>,

@@ -8,6 +8,7 @@ use hub::{COMMIT, FakeHub, noise, sha256};
 use std::{fs, path::PathBuf, sync::Mutex};
 use stentor_catalog::{
     Catalog, CatalogConfig, CatalogError, HubOptions, ModelsLock, PullEvent, PullProgress, Pulled, pull,
+    pull_voices,
 };
 use stentor_types::{DeviceSpec, ModelId, VoiceSource};
 use tempfile::TempDir;
@@ -147,7 +148,7 @@ en-us = ["ann", "bob"]
 
     async fn pull_with(&self, config: CatalogConfig, log: &Log) -> Result<Pulled, CatalogError> {
         let catalog = Catalog::open(config.clone()).unwrap();
-        pull(&config, catalog.model(&ModelId::from("tiny")).unwrap(), None, log).await
+        pull(&config, catalog.model(&ModelId::from("tiny")).unwrap(), log).await
     }
 
     async fn pull(&self) -> Result<Pulled, CatalogError> {
@@ -162,6 +163,7 @@ async fn a_whole_model_is_fetched_recorded_and_found_again_offline() {
     let pulled = site.pull_with(site.config(), &log).await.unwrap();
     assert_eq!(pulled.revision, COMMIT);
     assert_eq!(pulled.fetched, ["config.json", "model.bin", "voices/ann.pt", "voices/bob.pt"]);
+    assert_eq!(pulled.files(), 4);
     assert_eq!(log.advanced(), pulled.bytes);
     assert_eq!(log.count(|event| matches!(event, PullEvent::Done { fetched: true, .. })), 4);
 
@@ -333,9 +335,9 @@ async fn only_the_voices_asked_for_are_fetched() {
     let site = Site::new().await;
     let (catalog, config) = (site.catalog(), site.config());
     let model = catalog.model(&ModelId::from("tiny")).unwrap();
-    let error = pull(&config, model, Some(&["anne".to_owned()]), &()).await.unwrap_err();
+    let error = pull_voices(&config, model, &["anne".to_owned()], &()).await.unwrap_err();
     assert!(matches!(error, CatalogError::VoiceNotFound { nearest, .. } if nearest[0] == "ann"));
-    let pulled = pull(&config, model, Some(&["bob".to_owned()]), &()).await.unwrap();
+    let pulled = pull_voices(&config, model, &["bob".to_owned()], &()).await.unwrap();
     assert_eq!(pulled.fetched, ["config.json", "model.bin", "voices/bob.pt"]);
 
     let catalog = site.catalog();
@@ -368,7 +370,7 @@ async fn a_pull_that_is_dropped_frees_the_way() {
     let model = catalog.model(&ModelId::from("tiny")).unwrap();
     let stop = StopAt(Notify::new());
     tokio::select! {
-        result = pull(&config, model, None, &stop) => panic!("it was not dropped: {result:?}"),
+        result = pull(&config, model, &stop) => panic!("it was not dropped: {result:?}"),
         () = stop.0.notified() => {}
     }
     site.pull().await.unwrap();
@@ -394,7 +396,7 @@ async fn two_models_keep_their_own_records() {
     site.publish("other", noise(100_000, 9));
     let (config, catalog) = (site.config(), site.catalog());
     for id in ["tiny", "other"] {
-        pull(&config, catalog.model(&ModelId::from(id)).unwrap(), None, &()).await.unwrap();
+        pull(&config, catalog.model(&ModelId::from(id)).unwrap(), &()).await.unwrap();
     }
     let lock = site.lock();
     assert_eq!(lock.models["tiny"].files["model.bin"].sha256, sha256(&site.weights));
@@ -410,7 +412,7 @@ async fn the_embedded_model_has_nothing_to_pull() {
     let site = Site::new().await;
     let catalog = site.catalog();
     let builtin = catalog.model(&ModelId::from("builtin")).unwrap();
-    let error = pull(&site.config(), builtin, None, &()).await.unwrap_err();
+    let error = pull(&site.config(), builtin, &()).await.unwrap_err();
     assert!(matches!(error, CatalogError::NothingToPull { .. }));
     assert_eq!(site.hub.requests(), 0);
 }
