@@ -1,6 +1,6 @@
 //! Cuts the client's text into blocks: paragraphs, headings, list items, table rows.
 //!
-//! A block is what the later stages hold in memory at once, so it never exceeds [`WINDOW`] bytes: a longer paragraph
+//! A block is what the later stages hold in memory at once, so it never exceeds `WINDOW` bytes: a longer paragraph
 //! is cut after a sentence, or between words, or, when it has neither, between characters.
 
 use std::ops::Range;

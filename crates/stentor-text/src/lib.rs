@@ -1,8 +1,8 @@
 //! Pure text work: normalise, segment sentences, pack chunks, map words back to the original text.
 //!
-//! The client's text goes through four small stages, one paragraph at a time: [`blocks`] cuts it into
-//! paragraphs, headings and list items, [`clean`] drops markup and odd characters, [`normalize`] writes numbers,
-//! dates and abbreviations out as words, [`chunk`] packs the result for the engine. Every stage costs linear time
+//! The client's text goes through four small stages, one paragraph at a time: `blocks` cuts it into
+//! paragraphs, headings and list items, `clean` drops markup and odd characters, `normalize` writes numbers,
+//! dates and abbreviations out as words, `chunk` packs the result for the engine. Every stage costs linear time
 //! and every word remembers the bytes of the client's text that it came from.
 
 mod blocks;

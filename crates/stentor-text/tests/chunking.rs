@@ -66,6 +66,7 @@ fn stops_that_end_no_sentence_do_not_cut() {
         ("He said \"it is over.\" She left then.", "He said \"it is over.\""),
         ("(It was late by then.) We slept on.", "(It was late by then.)"),
         ("You did what?! I can't believe it.", "You did what?!"),
+        ("It rained for a whole day. 20 of us left.", "It rained for a whole day."),
         ("Use version 2.0.1 of it. It works.", "Use version two point zero point one of it."),
     ] {
         let got = texts(text, first.chars().count() + 3);

@@ -1,6 +1,6 @@
 //! Writes out what a dictionary cannot pronounce: numbers, dates, money, units, abbreviations, addresses, symbols.
 //!
-//! [`scan`] walks over cleaned text. At the start of every word it asks the rules of that kind of character, in order
+//! `scan` walks over cleaned text. At the start of every word it asks the rules of that kind of character, in order
 //! of how much they read; the first that answers has read the text up to its end. Rules are hand-written scanners
 //! that look at a bounded stretch, so one pass is linear whatever the input.
 

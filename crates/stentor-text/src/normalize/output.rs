@@ -98,6 +98,11 @@ impl Spoken {
         }
     }
 
+    /// A sentence has just ended.
+    pub(crate) fn after_stop(&self) -> bool {
+        self.segment().trim_end_matches([' ', '"', ')', '(']).ends_with(['.', '!', '?'])
+    }
+
     fn ends_twice(&self) -> bool {
         self.segment().trim_end().chars().rev().take(2).filter(|&c| is_stop(c)).count() == 2
     }

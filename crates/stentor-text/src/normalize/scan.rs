@@ -123,6 +123,11 @@ impl Walk<'_> {
                 part.range.end += 2;
                 end += 2;
             }
+            // "It rained. 20 left." has two sentences in words too.
+            let sign = self.context.char(part.range.start).is_some_and(|c| !c.is_alphabetic());
+            if sign && self.out.after_stop() {
+                part.spoken = capitalised(&part.spoken);
+            }
             self.out.word(&part.spoken, self.clean.source(&part.range), true);
         }
         self.apart = true;
@@ -181,6 +186,11 @@ impl Walk<'_> {
         self.out.word(&self.clean.text[range], source, apart || self.apart);
         self.apart = false;
     }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn is_mark(c: char) -> bool {
