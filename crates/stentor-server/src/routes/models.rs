@@ -1,7 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
 use crate::{
-    ApiError, AppState,
+    ApiError, AppState, ErrorCode,
     api::models::{ModelDetail, ModelList, ModelObject},
 };
 use axum::{
