@@ -9,7 +9,7 @@ mod join;
 mod quantize;
 mod resample;
 
-pub use encode::{Encoder, delay_in_samples, encoder};
+pub use encode::{Encoder, delay_in_samples, encoder, wav_header};
 pub use error::AudioError;
 pub use join::{JoinOptions, Joiner, Placement};
 pub use quantize::to_s16;

@@ -46,6 +46,10 @@ impl EncodedSynthesis {
         None
     }
 
+    pub fn rate(&self) -> SampleRate {
+        self.synthesis.rate
+    }
+
     /// Words spoken since this was last asked, with their times.
     pub fn take_words(&mut self) -> Vec<SourceTiming> {
         std::mem::take(&mut self.words)

@@ -86,4 +86,7 @@ pub(crate) struct Pull {
     /// A model's id; see `stentor models`.
     #[arg(value_name = "MODEL")]
     pub(crate) id: String,
+    /// Only these of the published voices, separated by commas [default: all].
+    #[arg(long = "only-voices", value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) voices: Vec<String>,
 }

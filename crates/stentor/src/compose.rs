@@ -12,7 +12,7 @@ pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
     let mut catalog = Catalog::open(config.catalog.clone())?;
     if let Some(name) = &config.model {
         let id = catalog.resolve_model(Some(name))?.id.clone();
-        catalog.set_default(id);
+        catalog.set_default(id)?;
     }
     Ok(catalog)
 }

@@ -11,6 +11,8 @@ mod mp3;
 mod opus;
 mod wav;
 
+pub use wav::wav_header;
+
 use crate::AudioError;
 use stentor_types::{AudioFormat, SampleRate};
 

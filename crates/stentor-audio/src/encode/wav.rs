@@ -45,7 +45,7 @@ impl Wav {
 
     fn write_header_once(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.header_written, true) {
-            out.extend_from_slice(&header(self.rate, self.announced));
+            out.extend_from_slice(&wav_header(self.rate, self.announced));
         }
     }
 }
@@ -64,8 +64,9 @@ impl Encoder for Wav {
     }
 }
 
-/// The canonical header: RIFF, `fmt ` (PCM, mono, 16-bit), `data`.
-fn header(rate: SampleRate, samples: Option<u64>) -> [u8; 44] {
+/// The header in front of `samples` mono 16-bit samples: RIFF, `fmt `, `data`. Without a count both sizes say "unknown".
+/// A file that was streamed gets its true sizes by writing this over its first 44 bytes.
+pub fn wav_header(rate: SampleRate, samples: Option<u64>) -> [u8; 44] {
     let data = samples.and_then(|n| n.checked_mul(BYTES_PER_SAMPLE));
     // Both fields are true or neither is: a reader that trusts one of them must not be misled by the other.
     let fits = data.filter(|bytes| bytes + HEADER_AFTER_SIZE < u64::from(UNKNOWN));
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     fn sizes(samples: Option<u64>) -> (u32, u32) {
-        let header = header(SampleRate::HZ_24000, samples);
+        let header = wav_header(SampleRate::HZ_24000, samples);
         let at = |offset: usize| u32::from_le_bytes(header[offset..offset + 4].try_into().unwrap());
         (at(4), at(40))
     }

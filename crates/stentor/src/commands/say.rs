@@ -1,11 +1,11 @@
 //! `stentor say`: the server's own path from text to bytes, without HTTP.
 
-use super::print;
+use super::{print, pull};
 use crate::{cli::Say, compose, config::Config};
 use anyhow::{Context as _, Result, anyhow};
 use std::{
     fs,
-    io::{self, Read as _, Write},
+    io::{self, Read as _, Seek as _, Write},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 
 pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
     let request = request(config, &say)?;
+    pull::configured_model(config).await?;
     let app = compose::app(config)?;
     let result = speak(&app, &request, &say).await;
     app.supervisor.shutdown(Duration::ZERO).await;
@@ -89,12 +90,16 @@ async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
 
 /// The file appears under its name only when it is complete.
 async fn write_file(encoded: &mut EncodedSynthesis, format: AudioFormat, path: &Path) -> Result<()> {
+    const WAV_HEADER: u64 = 44;
+    let rate = encoded.rate();
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(directory)
         .with_context(|| format!("creating a file in {}", directory.display()))?;
     let bytes = write_all(encoded, &mut file).await?;
     if format == AudioFormat::Wav {
-        stentor_audio::patch_wav_sizes(file.as_file_mut(), bytes)?;
+        let samples = bytes.saturating_sub(WAV_HEADER) / 2;
+        file.as_file_mut().rewind()?;
+        file.write_all(&stentor_audio::wav_header(rate, Some(samples)))?;
     }
     file.as_file().sync_all()?;
     let file = file.persist(path).with_context(|| format!("writing {}", path.display()))?;

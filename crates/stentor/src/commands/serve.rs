@@ -1,6 +1,6 @@
 //! `stentor serve`: binds, waits until the default model has spoken, answers, and drains when told to stop.
 
-use super::print;
+use super::{print, pull};
 use crate::{
     compose,
     config::{Config, ListenWhen},
@@ -19,13 +19,21 @@ use tokio::{
 /// Connections that the kernel holds for us while the accept loop is busy.
 const BACKLOG: u32 = 1024;
 
+/// Between attempts to get a model that can't be had.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
+    // Bound before anything is loaded, so that a port in use is told at once; listening comes later.
+    let socket = bind(config)?;
+    tokio::select! {
+        () = fetch(config) => {}
+        () = stop_signal() => return Ok(ExitCode::SUCCESS),
+    }
     let app = compose::app(config)?;
     for warning in app.catalog.warnings() {
         tracing::warn!("{warning}");
     }
-    // Bound before the model loads, so that a port in use is told at once; listening comes later.
-    let socket = bind(config)?;
     let canary = tokio::spawn(wait_until_it_speaks(app.clone()));
     if config.listen_when == ListenWhen::Ready {
         tokio::select! {
@@ -95,16 +103,26 @@ async fn stop_signal() {
     }
 }
 
+/// Fetches the configured model when it is missing, trying again with growing pauses. One log line per failure.
+async fn fetch(config: &Config) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = pull::configured_model(config).await {
+        tracing::error!("the model can't be fetched: {error:#}");
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Speaks a word, again and again with growing pauses until it succeeds. One log line per failure.
 async fn wait_until_it_speaks(app: AppState) {
-    let mut pause = Duration::from_secs(1);
+    let mut pause = FIRST_PAUSE;
     loop {
         match canary(&app).await {
             Ok(()) => break,
             Err(error) => tracing::error!(model = %app.default_model, "not ready: {error:#}"),
         }
         sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(30));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     app.readiness.pass_canary();
     tracing::info!(model = %app.default_model, "ready");
