@@ -268,7 +268,7 @@ def dump_unpatched(model, config: dict, folder: Path) -> None:
     ids, _, audio = run(model, config, SHORT, 1.0)
     recorder.close()
     outputs = {name: recorder.outputs[layer].flatten().numpy() for name, layer in layers.items()}
-    save(folder / "unpatched.safetensors", SHORT, {"ids": ids, "audio": audio, **outputs})
+    save(folder / "unpatched.safetensors", SHORT, {"ids": ids, "audio": audio.astype(np.float16), **outputs})
 
 
 def dump_hash_rows(shapes: dict[str, tuple[int, ...]], folder: Path) -> None:
