@@ -366,3 +366,6 @@ fn speech_error(error: EngineError) -> SpeechError {
         other => SpeechError::Failed(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

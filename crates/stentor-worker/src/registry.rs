@@ -38,5 +38,25 @@ impl Registry {
 
 /// The engines of the product, one line each.
 pub fn default_registry() -> Registry {
-    Registry::empty()
+    Registry::empty().with("kokoro", stentor_engine_kokoro::load)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stentor_types::{DeviceSpec, ModelId};
+
+    #[test]
+    fn an_unknown_engine_is_an_error_that_names_the_known_ones() {
+        let spec = LoadSpec {
+            model: ModelId::from("m"),
+            engine: "cocoro".to_owned(),
+            files: BTreeMap::new(),
+            device: DeviceSpec::Cpu,
+            threads: 1,
+            cache_dir: None,
+        };
+        let Err(LoadError(why)) = default_registry().load(&spec) else { panic!("loaded") };
+        assert!(why.contains("`cocoro`") && why.contains("kokoro"), "{why}");
+    }
 }
