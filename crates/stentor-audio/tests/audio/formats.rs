@@ -141,6 +141,19 @@ fn known_totals_are_in_the_headers() {
     }
 }
 
+/// Players seek by these numbers.
+#[test]
+fn flac_frames_are_numbered_from_zero() {
+    let mut encoder = encoder(AudioFormat::Flac, RATE, None).unwrap();
+    encoder.encode(&[], &mut Vec::new()).unwrap();
+    for number in 0..100 {
+        let mut frame = Vec::new();
+        encoder.encode(&sampled(speech_like, RATE.0, 2048), &mut frame).unwrap();
+        // Sync code with fixed blocking, three fields, then the number (one byte below 128).
+        assert_eq!((&frame[..2], frame[4]), (&[0xff, 0xf8][..], number));
+    }
+}
+
 #[test]
 fn lossless_formats_hold_exactly_the_rounded_samples() {
     let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
