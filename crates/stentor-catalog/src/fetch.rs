@@ -171,8 +171,6 @@ impl Fetch {
         let mut fetched = false;
         loop {
             if !path.is_file() {
-                // A link to a blob that is gone would stand in the way of the new one.
-                remove_if_there(&path).map_err(CatalogError::io(&path))?;
                 let reporter = Reporter::new(notes.clone(), (index, self.files));
                 let download = api.repo(self.repo(&commit)).download_with_progress(file, reporter).await;
                 download.map_err(|error| self.failure(file, error))?;
@@ -293,18 +291,12 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Removes a file of a snapshot and the blob behind it.
 fn remove_with_blob(path: &Path) -> io::Result<()> {
     let blob = fs::canonicalize(path)?;
     fs::remove_file(path)?;
-    remove_if_there(&blob)
+    // Where links are not to be had, the file itself was the blob.
+    if blob.exists() { fs::remove_file(blob) } else { Ok(()) }
 }
 
 /// Lower-case hex.

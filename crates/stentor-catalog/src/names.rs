@@ -31,7 +31,7 @@ pub(crate) fn nfc(name: &str) -> String {
 
 /// The form in which names that differ in case or Unicode composition are equal.
 pub(crate) fn fold(name: &str) -> String {
-    name.nfc().flat_map(char::to_lowercase).nfc().collect()
+    name.chars().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// A client's name as an error may repeat it: at most 64 characters, no control characters.

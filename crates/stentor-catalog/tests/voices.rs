@@ -148,6 +148,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("studio", "Case", "Case"),
     ("studio", "case", "case"),
     ("studio", "CASE", "Case"),
+    ("studio", "slot", "slot"),
+    ("studio", "Slot", "SLOT"),
     // A folder is the voice of its name; its file has none of its own.
     ("studio", "Ada", "Ada"),
     ("studio", "ada.wav", "Ada"),
@@ -219,6 +221,7 @@ fn a_voice_is_found_under_every_name_people_write() {
         "twin.mp3",
         "Case.wav",
         "case.mp3",
+        "SLOT.wav",
         "echo.wav",
         "soft.pt",
         "warm+dry.wav",
