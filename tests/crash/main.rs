@@ -64,7 +64,7 @@ async fn a_stop_signal_lets_a_running_request_finish() {
 #[tokio::test]
 async fn a_text_that_always_kills_its_worker_is_given_up_and_others_are_served() {
     let app = Setup::new(PROGRAM).with_fake_model().start().await;
-    let (status, error) = app.error(&json!({"input": "Now [fake:abort] dies."})).await;
+    let (status, error) = app.error(&json!({"input": "Now {abort} dies.", "normalize": false})).await;
     assert_eq!((status, error["code"].as_str()), (500, Some("chunk_quarantined")), "{error}");
     app.audio(&json!({"input": "Hello."})).await;
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 #[tokio::test]
 async fn fields_without_effect_are_named_in_a_header() {
     let app = fake().await;
-    let body = json!({"input": "Hi.", "model": "tts-1", "voice": "alloy", "instructions": "None", "colour": 3});
+    let body =
+        json!({"input": "Hi.", "model": "tts-1", "voice": "alloy", "instructions": "None", "colour": 3});
     let response = app.speech(&body).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-ignored-params"], "colour, instructions");
@@ -68,7 +69,8 @@ async fn the_same_request_gives_the_same_bytes_unless_a_random_seed_is_asked_for
 async fn speed_changes_how_long_it_takes() {
     let app = builtin().await;
     let length = async |speed: f64| {
-        let body = json!({"input": "One two three four five six seven.", "response_format": "pcm", "speed": speed});
+        let body =
+            json!({"input": "One two three four five six seven.", "response_format": "pcm", "speed": speed});
         app.audio(&body).await.len() as f64
     };
     let (slow, normal, fast) = (length(0.5).await, length(1.0).await, length(2.0).await);

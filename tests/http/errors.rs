@@ -1,6 +1,6 @@
 //! Bad input of every kind gets a clear error of OpenAI's shape, and the server goes on.
 
-use super::{fake, say};
+use super::{fake, say, slow};
 use serde_json::json;
 use stentor_tests::app::error_of;
 
@@ -23,7 +23,11 @@ async fn bad_requests_name_the_field_at_fault() {
     ];
     for (body, status, code, param) in rows {
         let (got, error) = app.error(&body).await;
-        assert_eq!((got, &error["code"], &error["param"]), (status, &json!(code), &json!(param)), "{body}: {error}");
+        assert_eq!(
+            (got, &error["code"], &error["param"]),
+            (status, &json!(code), &json!(param)),
+            "{body}: {error}"
+        );
     }
     app.audio(&say("Still here.")).await;
 }
@@ -80,7 +84,7 @@ async fn a_full_queue_is_429_with_retry_after_and_readiness_stays() {
         .arg("--max-waiting", "1")
         .start()
         .await;
-    let slow = app.speech(&say(&"A slow sentence. [fake:slow] ".repeat(40))).await;
+    let slow = app.speech(&slow(40)).await;
     assert_eq!(slow.status(), 200);
     let refused = app.speech(&say("Hello.")).await;
     let wait: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();

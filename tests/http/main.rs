@@ -22,6 +22,15 @@ async fn fake() -> TestApp {
     Setup::new(PROGRAM).with_fake_model().start().await
 }
 
+/// Each sentence keeps the fake engine busy for half a second, in ten steps.
+fn slow(sentences: usize) -> Value {
+    json!({
+        "input": "A slow sentence {slow n=50}.\n\n".repeat(sentences),
+        "response_format": "wav",
+        "normalize": false,
+    })
+}
+
 fn say(text: &str) -> Value {
     json!({ "input": text, "response_format": "wav" })
 }

@@ -6,8 +6,12 @@ use stentor_tests::app::Setup;
 
 fn a_recording() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 24_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 24_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
     for i in 0..24_000_i32 {
         writer.write_sample((i % 200) as i16).unwrap();

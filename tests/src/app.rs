@@ -13,6 +13,20 @@ use tokio::{
 /// Loading a model on a busy machine takes a while; a server that hangs must still end the test.
 const START: Duration = Duration::from_secs(90);
 
+/// The fake engine as a model. Its faults are asked for in the text, in braces; see `stentor_testkit`.
+const FAKE_MANIFEST: &str = r#"
+engine = "fake"
+title = "An engine without a model"
+licence = "MIT"
+languages = ["en-us"]
+rank = -1
+voice_kinds = ["preset", "reference"]
+[voices]
+default = "one"
+[voices.names]
+en-us = ["one", "two"]
+"#;
+
 pub struct TestApp {
     child: Child,
     pub base: String,
@@ -56,7 +70,7 @@ impl Setup {
     /// Makes the fake engine known as model `fake` and the default.
     #[must_use]
     pub fn with_fake_model(self) -> Self {
-        self.file("models/fake.toml", stentor_testkit::FAKE_MANIFEST.as_bytes()).arg("--model", "fake")
+        self.file("models/fake.toml", FAKE_MANIFEST.as_bytes()).arg("--model", "fake")
     }
 
     pub fn path(&self) -> &Path {
@@ -88,12 +102,18 @@ impl Setup {
 
     /// Starts `serve` and waits until the port is open.
     pub async fn start(self) -> TestApp {
-        let mut child = self.command().arg("serve").stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut child =
+            self.command().arg("serve").stdout(Stdio::piped()).spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let line = timeout(START, BufReader::new(stdout).lines().next_line()).await;
         let line = line.expect("the server is ready in time").expect("a line").expect("the server runs");
         let base = line.rsplit(' ').next().expect("an address").to_owned();
-        TestApp { child, base, client: Client::builder().no_proxy().build().expect("a client"), dir: self.dir }
+        TestApp {
+            child,
+            base,
+            client: Client::builder().no_proxy().build().expect("a client"),
+            dir: self.dir,
+        }
     }
 }
 

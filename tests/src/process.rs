@@ -4,10 +4,12 @@ use std::{fs, path::Path};
 
 /// Ids of the direct children of `parent` that are not zombies.
 pub fn children(parent: u32) -> Vec<u32> {
-    let ids = fs::read_dir("/proc").expect("a /proc").flatten().filter_map(|entry| {
-        entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
-    });
-    ids.filter(|&id| stat(id).is_some_and(|(state, its_parent)| its_parent == parent && state != 'Z')).collect()
+    let ids = fs::read_dir("/proc")
+        .expect("a /proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    ids.filter(|&id| stat(id).is_some_and(|(state, its_parent)| its_parent == parent && state != 'Z'))
+        .collect()
 }
 
 pub fn is_alive(id: u32) -> bool {

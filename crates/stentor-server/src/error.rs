@@ -170,7 +170,9 @@ impl From<CatalogError> for ApiError {
         let (code, param) = match &error {
             CatalogError::ModelNotFound { .. } => (ErrorCode::ModelNotFound, "model"),
             CatalogError::NotInstalled { .. } => (ErrorCode::ModelNotInstalled, "model"),
-            CatalogError::VoiceNotFound { .. } => (ErrorCode::VoiceNotFound, "voice"),
+            CatalogError::VoiceNotFound { .. }
+            | CatalogError::Blend { .. }
+            | CatalogError::NoVoices { .. } => (ErrorCode::VoiceNotFound, "voice"),
             CatalogError::VoiceNotSupported { .. } => (ErrorCode::VoiceNotSupported, "voice"),
             _ => return Self::internal(error.to_string()),
         };

@@ -1,5 +1,6 @@
-//! For tests only: a fake engine with injectable faults.
+//! For tests only: a fake engine with injectable faults, decoders, hash weights, a checkpoint writer.
 
+pub mod decode;
 mod fake;
 mod fault;
 pub mod hash_weights;

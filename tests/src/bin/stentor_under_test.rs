@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    stentor::main(stentor_testkit::with_fake_engine(stentor_worker::default_registry()))
+    stentor::main(stentor_worker::default_registry().with("fake", stentor_testkit::load))
 }

@@ -1,11 +1,9 @@
 //! Every format decoded back by another decoder: length, pitch, likeness, level, odd sizes.
 
-use crate::{
-    decode::{Decoded, decode, ogg_pages},
-    signals::{correlation, dominant_hz, gain_db, sampled, snr_db, speech_like},
-};
+use crate::signals::{correlation, dominant_hz, gain_db, sampled, snr_db, speech_like};
 use std::f64::consts::TAU;
 use stentor_audio::{AudioError, delay_in_samples, encoder, to_s16};
+use stentor_testkit::decode::{Decoded, decode, ogg_pages};
 use stentor_types::{AudioFormat, SampleRate};
 
 const RATE: SampleRate = SampleRate::HZ_24000;

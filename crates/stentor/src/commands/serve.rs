@@ -26,6 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     // Bound before anything is loaded, so that a port in use is told at once; listening comes later.
     let socket = bind(config)?;
+    // A mistake in a manifest or in the model's name is not cured by waiting.
+    compose::catalog(config)?;
     tokio::select! {
         () = fetch(config) => {}
         () = stop_signal() => return Ok(ExitCode::SUCCESS),

@@ -1,4 +1,4 @@
-//! Decoders that are not those of the encoders' crates: symphonia for all but Opus, and for Opus a page reader written
+//! Decoders for tests, that are not those of the encoders' crates: symphonia for all but Opus, and for Opus a page reader written
 //! here from RFC 3533 and RFC 7845 around the decoder of `opus-pure` (a port of libopus other than the encoder's).
 
 use opus_pure::OpusDecoder;
@@ -14,14 +14,14 @@ use symphonia::core::{
     probe::Hint,
 };
 
-pub(crate) struct Decoded {
+pub struct Decoded {
     pub samples: Vec<f32>,
     pub rate: u32,
     pub channels: usize,
 }
 
 /// Decodes a whole body. Encoder delay is left in, except where the container declares it.
-pub(crate) fn decode(format: AudioFormat, bytes: &[u8]) -> Decoded {
+pub fn decode(format: AudioFormat, bytes: &[u8]) -> Decoded {
     match format {
         AudioFormat::Pcm => decode_pcm(bytes),
         AudioFormat::Opus => decode_opus(bytes),
@@ -67,7 +67,7 @@ fn decode_with_symphonia(format: AudioFormat, bytes: &[u8]) -> Decoded {
 }
 
 /// One Ogg page, its checksum verified.
-pub(crate) struct Page {
+pub struct Page {
     pub flags: u8,
     pub granule: u64,
     pub sequence: u32,
@@ -76,7 +76,7 @@ pub(crate) struct Page {
 }
 
 /// Splits a stream of one serial number into pages; our packets never span pages.
-pub(crate) fn ogg_pages(mut bytes: &[u8]) -> Vec<Page> {
+pub fn ogg_pages(mut bytes: &[u8]) -> Vec<Page> {
     let mut pages = Vec::new();
     let serial = bytes[14..18].to_vec();
     while !bytes.is_empty() {
