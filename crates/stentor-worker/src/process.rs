@@ -9,8 +9,8 @@ use stentor_engine::LoadError;
 use stentor_types::{DeviceSpec, LoadSpec};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The nice value of a worker's compute threads on CPU: the server's threads go first.
-const CPU_NICE: i32 = 10;
+/// How much nicer than the server a worker's compute threads are on CPU; the lowest priority is 19.
+const CPU_NICER: i32 = 10;
 
 /// One line on stderr, which the server turns into a log line.
 pub(crate) fn complain(line: &str) {
@@ -51,10 +51,15 @@ pub(crate) fn outlive_signals() {
 /// its priority.
 pub(crate) fn prepared(spec: &LoadSpec) -> Result<(), LoadError> {
     if spec.device == DeviceSpec::Cpu
-        && let Err(error) = rustix::process::setpriority_process(None, CPU_NICE)
+        && let Err(error) = yield_to_the_server()
     {
         complain(&format!("the priority stays as it is: {error}"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(spec.threads).build_global();
     pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))
+}
+
+fn yield_to_the_server() -> rustix::io::Result<()> {
+    let nice = rustix::process::getpriority_process(None)?;
+    rustix::process::setpriority_process(None, (nice + CPU_NICER).min(19))
 }

@@ -40,7 +40,10 @@ async fn quarantine() -> Outcome {
     // How much of it left the worker before it died is a matter of luck.
     let spoken = heard.chunks.get(1).map_or(&[][..], |(_, samples)| samples);
     let expected = bench.expected("poison ");
-    ensure(spoken.len() <= 3 * 240 && expected.starts_with(spoken), "what came before the death is heard once")?;
+    ensure(
+        spoken.len() <= 3 * 240 && expected.starts_with(spoken),
+        "what came before the death is heard once",
+    )?;
     bench.hear_true(&["the next request"]).await?;
     let counters = bench.counters()?;
     ensure(counters.restarts == 2 && counters.chunks_failed == 1, format!("{counters:?}"))

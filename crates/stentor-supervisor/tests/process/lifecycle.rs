@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_dropped_supervisor_leaves_no_process", dropped),
         trial("a_worker_dies_with_its_server", parent_death),
         trial("a_worker_is_reaped_and_ignores_what_is_meant_for_the_server", signals),
+        trial("a_worker_started_by_hand_says_what_it_is", by_hand),
         trial("compute_threads_yield_and_the_answering_thread_does_not", priority),
     ]
 }
@@ -140,13 +141,25 @@ async fn priority() -> Outcome {
     let bench = Bench::new(FakeOptions::default())?;
     bench.hear_true(&["hello"]).await?;
     let pid = bench.pid()?;
-    let nice = |task: &str| -> Option<i64> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{task}/stat")).ok()?;
+    let nice = |stat: String| -> Option<i64> {
+        let stat = std::fs::read_to_string(stat).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok()
     };
-    ensure(nice(&pid.to_string()) == Some(0), "the thread that answers the server keeps its priority")?;
+    let own = nice("/proc/self/stat".to_owned()).ok_or("no /proc")?;
+    let of = |task: &str| nice(format!("/proc/{pid}/task/{task}/stat"));
+    ensure(of(&pid.to_string()) == Some(own), "the thread that answers the server keeps its priority")?;
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))?;
     let names = tasks.filter_map(|task| task.ok()?.file_name().into_string().ok());
-    let yielding = names.filter(|name| nice(name) == Some(10)).count();
+    let yielding = names.filter(|name| of(name) == Some((own + 10).min(19))).count();
     ensure(yielding >= 2, format!("{yielding} threads yield; the engine's and its pool's should"))
+}
+
+async fn by_hand() -> Outcome {
+    let output = tokio::process::Command::new(std::env::current_exe()?)
+        .arg(harness::WORKER)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure(!output.status.success() && said.contains("not the server's socket"), said)
 }
