@@ -51,7 +51,9 @@ fn main() -> Anything<()> {
         let audio = rate.seconds(output.samples.len() as u64);
         let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
         let (wall_share, cpu_share) = (wall / audio, cpu / audio);
-        println!("{audio:.2} s of audio: {wall:.3} s, {cpu:.2} CPU s; per second {wall_share:.3}, {cpu_share:.3} CPU");
+        println!(
+            "{audio:.2} s of audio: {wall:.3} s, {cpu:.2} CPU s; per second {wall_share:.3}, {cpu_share:.3} CPU"
+        );
     }
     println!("{} units of work", request.progress.get());
     for word in &output.words {
@@ -71,7 +73,14 @@ fn spec(folder: Option<&Path>, threads: usize) -> Anything<LoadSpec> {
         };
     }
     let model = ModelId::from("say");
-    Ok(LoadSpec { model, engine: "kokoro".to_owned(), files, device: DeviceSpec::Cpu, threads, cache_dir: None })
+    Ok(LoadSpec {
+        model,
+        engine: "kokoro".to_owned(),
+        files,
+        device: DeviceSpec::Cpu,
+        threads,
+        cache_dir: None,
+    })
 }
 
 fn speak(engine: &mut KokoroEngine, request: &ChunkRequest, phonemes: bool) -> Anything<ChunkOutput> {
@@ -91,8 +100,12 @@ fn cpu_seconds() -> Anything<f64> {
 }
 
 fn write(path: &str, samples: &[f32], sample_rate: u32) -> Anything<()> {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut writer = hound::WavWriter::create(path, spec)?;
     for sample in samples {
         writer.write_sample((sample.clamp(-1.0, 1.0) * 32767.0) as i16)?;

@@ -85,7 +85,12 @@ def spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """A whole weight tensor, f32."""
     center, scale = spread(name, shape)
-    return scaled(name, 0, int(np.prod(shape, dtype=np.int64)), center, scale).reshape(shape)
+    values = center + scale * uniform(name, 0, int(np.prod(shape, dtype=np.int64))).reshape(shape)
+    if ".noise_convs." in name and name.endswith(".weight"):
+        # The second half of the inputs are phases, which jump from pi to -pi at the smallest change: they are to be seen, but
+        # not to drown everything else.
+        values[:, shape[1] // 2 :] *= 2.0**-6
+    return values.astype(np.float32)
 
 
 def noise(count: int) -> np.ndarray:

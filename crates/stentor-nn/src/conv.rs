@@ -10,7 +10,10 @@ use crate::{
 use candle_core::Tensor;
 use std::ops::Range;
 
-const TILE: TileSize = TileSize { rows: 256, cols: 512 };
+/// Elements of the input that a tile is computed from, at most: they should stay in the second-level cache.
+const INPUT_PER_TILE: usize = 1 << 17;
+/// f32 in a cache line.
+const LINE: usize = 16;
 
 /// The geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +32,15 @@ impl ConvShape {
         Self { input, output, kernel, stride: 1, padding: dilation * (kernel - 1) / 2, dilation }
     }
 
+    /// Tiles depend on the shape alone, see [`for_tiles`].
+    fn tile(&self) -> TileSize {
+        TileSize { rows: 256, cols: (INPUT_PER_TILE / self.input).clamp(64, 512) / 64 * 64 }
+    }
+
     /// Output length for an input of `len`; zero when the kernel does not fit.
     fn output_len(&self, len: usize) -> usize {
         let span = self.dilation * (self.kernel - 1) + 1;
         (len + 2 * self.padding).checked_sub(span).map_or(0, |rest| rest / self.stride + 1)
-    }
-
-    /// Those of `cols` whose input under `tap` lies inside a signal of `len`.
-    fn covered(&self, tap: usize, len: usize, cols: &Range<usize>) -> Range<usize> {
-        let offset = tap * self.dilation;
-        let first = self.padding.saturating_sub(offset).div_ceil(self.stride);
-        let end = (len + self.padding).saturating_sub(offset).div_ceil(self.stride);
-        let start = cols.start.max(first);
-        start..cols.end.min(end).max(start)
     }
 }
 
@@ -96,7 +95,7 @@ impl Conv1d {
             bias: self.bias.as_ref().map(view).transpose()?,
             residual: residual.map(view).transpose()?,
         };
-        let out = for_tiles(rows, cols, TILE, watch, |tile| operands.fill(tile, cols))?;
+        let out = for_tiles(rows, cols, self.shape.tile(), watch, |tile| operands.fill(tile, cols))?;
         matrix(out, rows, cols)
     }
 
@@ -137,21 +136,34 @@ impl Operands<'_> {
                 out.iter_mut().for_each(|out| *out += bias[row]);
             }
         }
-        let ConvShape { input, output, kernel, stride, padding, dilation } = self.shape;
+        let ConvShape { input, output, kernel, stride, dilation, .. } = self.shape;
+        let (near, width) = self.near(&cols);
         for tap in 0..kernel {
-            let cols = self.shape.covered(tap, self.len, &cols);
-            if cols.is_empty() {
-                continue;
-            }
-            let first = cols.start * stride + tap * dilation - padding;
-            let lhs = Mat {
-                data: &self.weight[(tap * output + rows.start) * input..],
-                row_stride: input,
-                col_stride: 1,
-            };
-            let rhs = Mat { data: &self.x[first..], row_stride: self.len, col_stride: stride };
-            tile.add_product(cols, input, lhs, rhs);
+            let weight = &self.weight[(tap * output + rows.start) * input..];
+            let lhs = Mat { data: weight, row_stride: input, col_stride: 1 };
+            let rhs = Mat { data: &near[tap * dilation..], row_stride: width, col_stride: stride };
+            tile.add_product(cols.clone(), input, lhs, rhs);
         }
+    }
+
+    /// The part of the input that the columns `cols` see, with zeros beyond its ends, and the length of its rows.
+    ///
+    /// Rows of the input itself are so far apart that every step of a product would be in another page.
+    fn near(&self, cols: &Range<usize>) -> (Vec<f32>, usize) {
+        let ConvShape { input, kernel, stride, padding, dilation, .. } = self.shape;
+        let span = (cols.len() - 1) * stride + (kernel - 1) * dilation + 1;
+        let start = cols.start * stride;
+        let (from, to) = (start.max(padding), (start + span).min(self.len + padding).max(padding));
+        // An odd number of cache lines, so that rows spread over all of the cache's sets.
+        let width = (span.div_ceil(LINE) | 1) * LINE;
+        let mut near = Vec::with_capacity(input * width);
+        for row in self.x.chunks_exact(self.len).take(input) {
+            let end = near.len() + width;
+            near.resize(near.len() + from.saturating_sub(start), 0.0);
+            near.extend_from_slice(row.get(from - padding..to - padding).unwrap_or_default());
+            near.resize(end, 0.0);
+        }
+        (near, width)
     }
 }
 
