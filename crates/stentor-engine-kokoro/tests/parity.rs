@@ -15,16 +15,14 @@ const HARMONICS: usize = 9;
 /// Largest error of a layer, by the beginning of its name, as a share of its largest magnitude (of one, if that is less).
 /// The first that fits counts.
 const TOLERANCES: &[(&str, f32)] = &[
-    ("bert", 1e-4),
+    ("bert", 1e-5),
     ("predictor.text_encoder", 1e-5),
     ("predictor.lstm", 1e-5),
     ("predictor.duration_proj", 1e-5),
     ("duration", 1e-5),
-    ("predictor.F0_proj", 1e-4),
-    ("predictor", 1e-4),
+    ("predictor", 5e-5),
     ("text_encoder", 1e-5),
-    ("decoder.generator.conv_post", 1e-3),
-    ("decoder", 1e-4),
+    ("decoder", 2e-5),
 ];
 
 fn golden_path(file: &str) -> PathBuf {
@@ -81,8 +79,8 @@ struct Spoken {
 /// Runs the ids of a golden; the row of the hash voice is chosen by their number.
 ///
 /// Where the golden holds the curves, what follows them starts from those. Ours differ by roundings (which the layers'
-/// tolerances bound), but where a bin of the excitation's spectrum is nearly a negative real number, any rounding turns its
-/// phase from pi to -pi.
+/// tolerances bound), but the harmonics' phases sum those up, and where a bin of the excitation's spectrum is nearly a negative
+/// real number, any rounding turns its phase from pi to -pi. Without the curves it all runs on ours.
 fn speak(golden: &Tensors) -> Spoken {
     let (model, config) = model();
     let ids: Vec<u32> = integers(&golden["ids"]).into_iter().map(|id| id as u32).collect();
@@ -173,6 +171,7 @@ fn a_faster_reading_agrees_layer_by_layer() {
     check_case("fast.safetensors");
 }
 
+/// From the ids to the samples without anything of the reference's but its noise.
 #[test]
 fn the_reference_as_published_differs_only_by_the_drift_of_its_phase() {
     let golden = golden("unpatched.safetensors");
@@ -182,15 +181,6 @@ fn the_reference_as_published_differs_only_by_the_drift_of_its_phase() {
     let correlation = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
     println!("correlation {correlation}");
     assert!(correlation > 0.999, "{correlation}");
-}
-
-#[test]
-fn without_any_help_the_audio_stays_close() {
-    let mut case = golden("short.safetensors");
-    case.retain(|key, _| matches!(key.as_str(), "ids" | "speed" | "audio"));
-    let error = largest_difference(&speak(&case).audio, &floats(&case["audio"]));
-    println!("audio from our own curves {error:.2e}");
-    assert!(error < 1e-3, "audio is off by {error}");
 }
 
 #[test]

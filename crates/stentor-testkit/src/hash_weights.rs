@@ -90,8 +90,16 @@ pub fn spread(name: &str, shape: &[usize]) -> (f64, f64) {
 /// A whole weight tensor, row-major.
 pub fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
     let (center, scale) = spread(name, shape);
-    let (stream, count) = (Stream::new(name), shape.iter().product::<usize>() as u64);
-    (0..count).map(|index| (center + scale * stream.uniform(index)) as f32).collect()
+    let (stream, count) = (Stream::new(name), shape.iter().product::<usize>());
+    let value = |index: usize| center + scale * stream.uniform(index as u64);
+    if name.contains(".noise_convs.") && name.ends_with(".weight") {
+        // The second half of the inputs are phases, which jump from pi to -pi at the smallest change: they are to be seen, but
+        // not to drown everything else.
+        let is_phase = |index: usize| index / shape[2] % shape[1] >= shape[1] / 2;
+        let damped = |index| (if is_phase(index) { value(index) / 64.0 } else { value(index) }) as f32;
+        return (0..count).map(damped).collect();
+    }
+    (0..count).map(|index| value(index) as f32).collect()
 }
 
 /// The sine generator's noise: uniform with unit variance, row-major over (samples, harmonics).
