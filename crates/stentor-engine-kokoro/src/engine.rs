@@ -76,10 +76,11 @@ impl KokoroEngine {
             if frames > max_frames {
                 return Err(too_long(request, max_frames, frames).into());
             }
-            let curves = self.model.curves(&plan, &style, &watch)?;
-            let mut samples =
-                self.model.render(&plan, &curves, &style, Excitation::Seeded(request.seed), &watch)?;
-            samples.iter_mut().for_each(|sample| *sample *= self.config.output_gain);
+            let curves = self.model.curves(&plan, &watch)?;
+            let mut samples = self.model.render(&plan, &curves, Excitation::Seeded(request.seed), &watch)?;
+            for sample in &mut samples {
+                *sample *= self.config.output_gain;
+            }
             if !samples.iter().all(|sample| sample.is_finite()) {
                 return Err(
                     EngineError::Failed("the model gave samples that are not finite".to_owned()).into()

@@ -1,4 +1,5 @@
 //! The engine with the built-in model: determinism, cancelling, limits and timings.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use stentor_engine::{

@@ -133,7 +133,9 @@ impl Operands<'_> {
                 out.copy_from_slice(&residual[row * total..][cols.clone()]);
             }
             if let Some(bias) = &self.bias {
-                out.iter_mut().for_each(|out| *out += bias[row]);
+                for out in out {
+                    *out += bias[row];
+                }
             }
         }
         let ConvShape { input, output, kernel, stride, dilation, .. } = self.shape;

@@ -227,7 +227,9 @@ impl Scope<'_> {
         for (gain, row) in gains.iter().zip(values.chunks_exact_mut(row)) {
             let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
             let scale = f64::from(*gain) / norm;
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) * scale) as f32);
+            for v in row {
+                *v = (f64::from(*v) * scale) as f32;
+            }
         }
         self.upload(values, shape)
     }

@@ -1,6 +1,6 @@
 //! From stretched phonemes, pitch and energy to the generator's input, at two columns for each frame.
 
-use super::blocks::StyledBlock;
+use super::{Curves, blocks::StyledBlock};
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{Conv1d, ConvShape, Result, Scope, Watch};
@@ -33,16 +33,16 @@ impl Decoder {
         })
     }
 
-    /// Text `(hidden, frames)` and the two curves `(1, 2 * frames)` to `(channels, 2 * frames)`.
+    /// Text `(hidden, frames)` and the curves to `(channels, 2 * frames)`.
     pub(super) fn forward(
         &self,
         text: &Tensor,
-        pitch: &Tensor,
-        energy: &Tensor,
+        curves: &Curves,
         style: &Tensor,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let (pitch, energy) = (self.pitch.forward(pitch, watch)?, self.energy.forward(energy, watch)?);
+        let pitch = self.pitch.forward(&curves.pitch, watch)?;
+        let energy = self.energy.forward(&curves.energy, watch)?;
         watch.layer("decoder.F0_conv", &pitch);
         watch.layer("decoder.N_conv", &energy);
         let mut x = self.encode.forward(&Tensor::cat(&[text, &pitch, &energy], 0)?, style, watch)?;

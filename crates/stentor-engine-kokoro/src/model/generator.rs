@@ -25,6 +25,8 @@ pub(super) struct Generator {
 
 #[derive(Debug, Clone)]
 struct Stage {
+    index: usize,
+    last: bool,
     noise_conv: Conv1d,
     noise_block: SnakeBlock,
     up: ConvTranspose1d,
@@ -52,40 +54,34 @@ impl Generator {
         })
     }
 
-    /// Features `(channels, 2 * frames)` and pitch `(1, 2 * frames)` to samples.
+    /// The spectrum of the excitation for a pitch curve `(1, 2 * frames)`: magnitudes, then phases.
+    pub(super) fn excite(
+        &self,
+        pitch: &Tensor,
+        excitation: Excitation<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let values = pitch.flatten_all()?.to_vec1::<f32>()?;
+        let signal = self.source.forward(&values, excitation, watch)?;
+        Ok(self.stft.transform(&signal, watch)?.to_device(pitch.device())?)
+    }
+
+    /// Features `(channels, 2 * frames)` to samples, given what [`Generator::excite`] gave.
     pub(super) fn forward(
         &self,
         features: &Tensor,
-        pitch: &Tensor,
+        excitation: &Tensor,
         style: &Tensor,
-        excitation: Excitation<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        let pitch = pitch.flatten_all()?.to_vec1::<f32>()?;
-        let excitation = self.source.forward(&pitch, excitation, watch)?;
-        let excitation = self.stft.transform(&excitation, watch)?.to_device(features.device())?;
         let mut x = features.clone();
-        for (index, stage) in self.stages.iter().enumerate() {
-            let last = index + 1 == self.stages.len();
-            x = stage.forward(&x, &excitation, style, last, &Names { index, watch })?;
+        for stage in &self.stages {
+            x = stage.forward(&x, excitation, style, watch)?;
         }
-        drop(excitation);
         let x = activate(&x, Activation::LeakyRelu(0.01), watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("decoder.generator.conv_post", &x);
         self.stft.inverse_of_log_magnitude_and_sine(&x, watch)
-    }
-}
-
-/// Names the layers of one stage as the checkpoint does.
-struct Names<'a> {
-    index: usize,
-    watch: &'a dyn Watch,
-}
-
-impl Names<'_> {
-    fn layer(&self, part: &str, index: usize, x: &Tensor) {
-        self.watch.layer(&format!("decoder.generator.{part}.{index}"), x);
     }
 }
 
@@ -110,6 +106,8 @@ impl Stage {
         };
         let up = scope.at(format!("ups.{index}"));
         Ok(Self {
+            index,
+            last,
             noise_conv: Conv1d::load(
                 &scope.at(format!("noise_convs.{index}")),
                 noise_shape(&ist.upsample_rates[index + 1..], spectrum, channels),
@@ -120,22 +118,17 @@ impl Stage {
         })
     }
 
-    fn forward(
-        &self,
-        x: &Tensor,
-        excitation: &Tensor,
-        style: &Tensor,
-        last: bool,
-        names: &Names<'_>,
-    ) -> Result<Tensor> {
-        let watch = names.watch;
+    fn forward(&self, x: &Tensor, excitation: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let note = |part: &str, index: usize, x: &Tensor| {
+            watch.layer(&format!("decoder.generator.{part}.{index}"), x);
+        };
         let noise = self.noise_conv.forward(excitation, watch)?;
-        names.layer("noise_convs", names.index, &noise);
+        note("noise_convs", self.index, &noise);
         let noise = self.noise_block.forward(&noise, style, watch)?;
-        names.layer("noise_res", names.index, &noise);
+        note("noise_res", self.index, &noise);
         let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(0.1), watch)?, watch)?;
-        names.layer("ups", names.index, &x);
-        if last {
+        note("ups", self.index, &x);
+        if self.last {
             // The spectrum has one column more; reflected, the signal's second column comes to stand before its first.
             x = Tensor::cat(&[&x.narrow(1, 1, 1)?, &x], 1)?;
         }
@@ -143,7 +136,7 @@ impl Stage {
         let mut outputs = Vec::with_capacity(self.blocks.len());
         for (offset, block) in self.blocks.iter().enumerate() {
             let output = block.forward(&x, style, watch)?;
-            names.layer("resblocks", names.index * self.blocks.len() + offset, &output);
+            note("resblocks", self.index * self.blocks.len() + offset, &output);
             outputs.push(output);
         }
         mean_of(&outputs, watch)

@@ -49,10 +49,11 @@ impl Style {
     }
 }
 
-/// What is settled before any sound is made: the tokens and how long each lasts.
+/// What is settled before any sound is made: the tokens, their style, and how long each lasts.
 #[derive(Debug, Clone)]
 pub struct Plan {
     ids: Tensor,
+    style: Style,
     encoded: Tensor,
     /// Frames of each token, the boundary marks included.
     pub durations: Vec<usize>,
@@ -104,29 +105,28 @@ impl Kokoro {
         watch.layer("bert_encoder", &x);
         let encoded = self.predictor.encode(&x, &style.prosody, watch)?;
         let durations = self.predictor.durations(&encoded, speed, watch)?;
-        Ok(Plan { ids, encoded, durations })
+        Ok(Plan { ids, style: style.clone(), encoded, durations })
     }
 
     /// Pitch and energy of a planned utterance.
-    pub fn curves(&self, plan: &Plan, style: &Style, watch: &dyn Watch) -> Result<Curves> {
+    pub fn curves(&self, plan: &Plan, watch: &dyn Watch) -> Result<Curves> {
         let stretched = repeat_interleave(&plan.encoded, &plan.durations)?;
-        let (pitch, energy) = self.predictor.curves(&stretched, &style.prosody, watch)?;
-        Ok(Curves { pitch, energy })
+        self.predictor.curves(&stretched, &plan.style.prosody, watch)
     }
 
     /// The samples of a planned utterance with the given curves.
     pub fn render(
         &self,
         plan: &Plan,
-        Curves { pitch, energy }: &Curves,
-        style: &Style,
+        curves: &Curves,
         excitation: Excitation<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
         let text = self.text_encoder.forward(&plan.ids, watch)?;
         let text = repeat_interleave(&text, &plan.durations)?.t()?.contiguous()?;
-        let features = self.decoder.forward(&text, pitch, energy, &style.decoder, watch)?;
-        self.generator.forward(&features, pitch, &style.decoder, excitation, watch)
+        let features = self.decoder.forward(&text, curves, &plan.style.decoder, watch)?;
+        let excitation = self.generator.excite(&curves.pitch, excitation, watch)?;
+        self.generator.forward(&features, &excitation, &plan.style.decoder, watch)
     }
 }
 
@@ -138,7 +138,8 @@ fn check_unused(weights: &Weights) -> Result<()> {
     for name in weights.names().filter(|name| is_affine(name)) {
         let expected = if name.ends_with("weight") { 1.0 } else { 0.0 };
         let shape = weights.root().shape(name).unwrap_or_default();
-        if weights.root().values(name, &shape)?.iter().any(|&value| value != expected) {
+        if weights.root().values(name, &shape)?.iter().any(|value| value.to_bits() != f32::to_bits(expected))
+        {
             let message =
                 format!("tensor `{name}` is not all {expected}, but instance norm has no weights here");
             return Err(NnError::Format { origin: "instance norm".to_owned(), message });

@@ -1,6 +1,6 @@
 //! Prosody: how long each phoneme lasts, and the curves of pitch and energy.
 
-use super::blocks::StyledBlock;
+use super::{Curves, blocks::StyledBlock};
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{AdaLayerNorm, BiLstm, Conv1d, ConvShape, Linear, Result, Scope, Watch};
@@ -59,17 +59,15 @@ impl Predictor {
         Ok(logits.to_vec2::<f32>()?.iter().map(|row| frames(row, speed)).collect())
     }
 
-    /// Pitch in hertz and energy, each `(1, 2 * frames)`, from the encoding stretched to `(frames, hidden + style)`.
-    pub(super) fn curves(
-        &self,
-        stretched: &Tensor,
-        style: &Tensor,
-        watch: &dyn Watch,
-    ) -> Result<(Tensor, Tensor)> {
+    /// Pitch and energy, from the encoding stretched to `(frames, hidden + style)`.
+    pub(super) fn curves(&self, stretched: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Curves> {
         let x = self.shared.forward(stretched, watch)?;
         watch.layer("predictor.shared", &x);
         let x = x.t()?.contiguous()?;
-        Ok((self.pitch.forward(&x, style, watch)?, self.energy.forward(&x, style, watch)?))
+        Ok(Curves {
+            pitch: self.pitch.forward(&x, style, watch)?,
+            energy: self.energy.forward(&x, style, watch)?,
+        })
     }
 }
 

@@ -59,6 +59,14 @@ pub(super) struct Source {
     samples_per_value: usize,
 }
 
+/// A pitch curve, and what goes with it.
+struct Curve<'a> {
+    pitch: &'a [f32],
+    /// Of each harmonic.
+    phases: Vec<Vec<f64>>,
+    excitation: Excitation<'a>,
+}
+
 impl Source {
     /// Reads `l_linear`; the number of harmonics is its width.
     pub(super) fn load(scope: &Scope<'_>, sample_rate: u32, samples_per_value: usize) -> Result<Self> {
@@ -81,19 +89,21 @@ impl Source {
         if let Excitation::Signal(signal) = excitation {
             return Ok(signal.to_vec());
         }
-        let phases: Vec<Vec<f64>> =
-            (1..=self.weights.len()).map(|harmonic| self.phase(pitch, harmonic)).collect();
+        let phases = (1..=self.weights.len()).map(|harmonic| self.phase(pitch, harmonic)).collect();
+        let curve = Curve { pitch, phases, excitation };
         let mut out = vec![0.0; pitch.len() * self.samples_per_value];
         let stretch = self.samples_per_value * FRAMES_PER_TICK;
         let run = |(index, out): (usize, &mut [f32])| {
             for (offset, out) in out.chunks_mut(self.samples_per_value).enumerate() {
-                self.fill(index * FRAMES_PER_TICK + offset, pitch, &phases, excitation, out);
+                self.fill(index * FRAMES_PER_TICK + offset, &curve, out);
             }
             if watch.tick() { Ok(()) } else { Err(NnError::Stopped) }
         };
         out.par_chunks_mut(stretch).enumerate().try_for_each(run)?;
         watch.layer("decoder.generator.m_source.l_linear", &Tensor::new(out.as_slice(), &Device::Cpu)?);
-        out.iter_mut().for_each(|x| *x = x.tanh());
+        for x in &mut out {
+            *x = x.tanh();
+        }
         Ok(out)
     }
 
@@ -108,14 +118,8 @@ impl Source {
     }
 
     /// The samples of value `index` of the curve. Phase is linear between the centres of neighbouring values.
-    fn fill(
-        &self,
-        index: usize,
-        pitch: &[f32],
-        phases: &[Vec<f64>],
-        excitation: Excitation<'_>,
-        out: &mut [f32],
-    ) {
+    fn fill(&self, index: usize, curve: &Curve<'_>, out: &mut [f32]) {
+        let Curve { pitch, phases, excitation } = curve;
         let voiced = pitch[index] > VOICED_ABOVE;
         let noise_level = if voiced { NOISE_DEVIATION } else { SINE_AMPLITUDE / 3.0 };
         let count = self.samples_per_value as f64;
@@ -150,7 +154,8 @@ mod tests {
     #[test]
     fn a_steady_pitch_stays_in_phase_for_a_minute() {
         let silence = vec![0.0; 80 * 60 * 300];
-        let out = fundamental().forward(&[220.0; 80 * 60], Excitation::Noise(&silence), &Unwatched).unwrap();
+        let out =
+            fundamental().forward(&vec![220.0; 80 * 60], Excitation::Noise(&silence), &Unwatched).unwrap();
         let cycles_per_sample = 220.0 / 24_000.0;
         for sample in (1000..out.len() - 1000).step_by(977) {
             // The centre of the first value is sample 149.5, where its phase is one whole value's worth.

@@ -3,6 +3,8 @@
 //! Each is branch-free; errors are measured in the tests below. `mul_add` is one instruction wherever the `simd!` macro
 //! picks FMA.
 
+#![expect(clippy::inline_always, reason = "out of line they would be compiled for the build's target only")]
+
 use std::f32::consts::{FRAC_1_PI, LOG2_E};
 
 /// e^x; relative error below 2e-7, saturating outside -87..=88.
