@@ -59,3 +59,17 @@ fn stock(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, scale: f32) -> Result
     let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
     Ok(weights.matmul(&split(v)?)?.transpose(0, 1)?.reshape((len, hidden))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let [q, k, v] = [(); 3].map(|()| Tensor::randn(0f32, 1.0, (70, 24), &Device::Cpu).unwrap());
+        let ours = self_attention(&q, &k, &v, 3, &Unwatched).unwrap();
+        assert_same(&ours, &stock(&q, &k, &v, 3, 1.0 / 8f32.sqrt()).unwrap());
+    }
+}

@@ -191,3 +191,20 @@ pub fn repeat_interleave(x: &Tensor, counts: &[usize]) -> Result<Tensor> {
     let index = Tensor::new(index, x.device())?;
     Ok(x.index_select(&index, 0)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let shape = ConvShape { input: 5, output: 7, kernel: 6, stride: 3, padding: 2, dilation: 1 };
+        let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap();
+        let conv = Conv1d::new(&random(&[7, 5, 6]), Some(random(&[7])), shape).unwrap();
+        let (x, residual) = (random(&[5, 100]), random(&[7, 33]));
+        let ours = conv.forward_add(&x, &residual, &Unwatched).unwrap();
+        assert_same(&ours, &conv.stock(&x, Some(&residual)).unwrap());
+    }
+}

@@ -129,3 +129,20 @@ impl DepthwiseUpsample {
         Ok(both.broadcast_add(&self.bias.unsqueeze(1)?)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap();
+        let conv = ConvTranspose1d::new(random(&[4, 3, 7]), random(&[3]), 3, 2);
+        let x = random(&[4, 20]);
+        assert_same(&conv.forward(&x, &Unwatched).unwrap(), &conv.stock(&x, 60).unwrap());
+        let upsample = DepthwiseUpsample::new(random(&[4, 1, 3]), random(&[4]));
+        assert_same(&upsample.forward(&x, &Unwatched).unwrap(), &upsample.stock(&x).unwrap());
+    }
+}

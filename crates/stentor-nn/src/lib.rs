@@ -33,5 +33,19 @@ pub use stft::Stft;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 
+#[cfg(test)]
+mod stock_test {
+    //! What is composed of candle's ops must agree with our kernels, though no test here has another device.
+
+    use candle_core::Tensor;
+
+    #[track_caller]
+    pub(crate) fn assert_same(ours: &Tensor, stock: &Tensor) {
+        assert_eq!(ours.dims(), stock.dims());
+        let error = (ours - stock).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        assert!(error.to_scalar::<f32>().unwrap() < 2e-5, "{error}");
+    }
+}
+
 /// Results of this crate.
 pub type Result<T> = std::result::Result<T, NnError>;

@@ -166,3 +166,22 @@ simd! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let random = |dims: &[usize]| Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap();
+        let (input, hidden) = (3, 5);
+        let directions = [(); 2].map(|()| Recurrence::new(random(&[4 * hidden, hidden])).unwrap());
+        let linear = Linear::new(random(&[8 * hidden, input]), random(&[8 * hidden]));
+        let lstm = BiLstm { input: linear, directions, hidden };
+        let x = random(&[30, input]);
+        let gates = lstm.input.forward(&x, &Unwatched).unwrap();
+        assert_same(&lstm.forward(&x, &Unwatched).unwrap(), &lstm.stock(&gates).unwrap());
+    }
+}

@@ -179,6 +179,21 @@ impl AdaIn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Unwatched, activate, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap();
+        let (x, gain, shift) = (random(&[4, 50]), random(&[50]), random(&[50]));
+        let ours = layer_norm(&x, &gain, &shift, 1e-5, &Unwatched).unwrap();
+        let stock = stock_normalize(&x, 1e-5).unwrap();
+        assert_same(&ours, &stock.broadcast_mul(&gain).unwrap().broadcast_add(&shift).unwrap());
+        let alpha = (random(&[4]).abs().unwrap() + 0.5).unwrap();
+        for activation in [Activation::LeakyRelu(0.1), Activation::Snake(&alpha), Activation::GeluTanh] {
+            assert_same(&activate(&x, activation, &Unwatched).unwrap(), &activation.stock(&x).unwrap());
+        }
+    }
 
     #[test]
     fn moments_survive_a_long_row_far_from_zero() {

@@ -169,6 +169,9 @@ fn bidirectional_lstm_agrees_with_its_definition_in_both_directions() {
     }
 }
 
+/// A function of a value and its channel.
+type OfChannel<'a> = &'a dyn Fn(f64, usize) -> f64;
+
 #[test]
 fn adaptive_instance_norm_agrees_with_its_definition_under_each_activation() {
     let (channels, len, width) = (5, 77, 3);
@@ -182,7 +185,7 @@ fn adaptive_instance_norm_agrees_with_its_definition_under_each_activation() {
         AdaIn::load(&weights(&[("fc.weight", &weight), ("fc.bias", &bias)]).root(), width, channels).unwrap();
     let h = flat(&(weight.matmul(&style.unsqueeze(1).unwrap()).unwrap().squeeze(1).unwrap() + bias).unwrap());
     let alphas = flat(&alpha);
-    let activations: [(Activation<'_>, &dyn Fn(f64, usize) -> f64); 3] = [
+    let activations: [(Activation<'_>, OfChannel<'_>); 3] = [
         (Activation::Identity, &|y, _| y),
         (Activation::LeakyRelu(0.2), &|y, _| if y > 0.0 { y } else { 0.2 * y }),
         (Activation::Snake(&alpha), &|y, c| {
