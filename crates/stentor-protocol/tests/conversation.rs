@@ -1,5 +1,7 @@
 //! The whole conversation between server and worker, held in memory over a pair of pipes.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are part of the tests")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
