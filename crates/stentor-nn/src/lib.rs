@@ -33,6 +33,9 @@ pub use stft::Stft;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, NnError>;
+
 #[cfg(test)]
 mod stock_test {
     //! What is composed of candle's ops must agree with our kernels, though no test here has another device.
@@ -46,6 +49,3 @@ mod stock_test {
         assert!(error.to_scalar::<f32>().unwrap() < 2e-5, "{error}");
     }
 }
-
-/// Results of this crate.
-pub type Result<T> = std::result::Result<T, NnError>;
