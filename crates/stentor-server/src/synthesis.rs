@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
-use stentor_supervisor::{Session, SessionEvent, SessionRequest, SpeechError};
+use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
 use stentor_text::TextOptions;
 use stentor_types::{
     Chunk, Language, ModelId, SampleRate, Seed, SourceTiming, SpeechRequest, WordTiming, content_hash,
@@ -50,22 +50,25 @@ pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
     Ok(Arc::from(text))
 }
 
-/// Resolves the names of a request and learns what the model's engine can do, starting it when it is not running.
+/// Resolves the names of a request, admits it and learns what the model's engine can do, starting it when it is not running.
 pub async fn resolve(app: &App, request: &SpeechRequest) -> Result<Resolved, ApiError> {
     let model = app.catalog.resolve_model(request.model.as_deref())?;
     let voice = app.catalog.resolve_voice(model, request.voice.as_deref())?;
     model.load_spec(app.device, app.threads)?;
+    // Admitted before it waits for a model to load, so that waiting is bounded too.
+    let permit = app.supervisor.admit(&model.id)?;
     let descriptor = app.supervisor.ready(&model.id).await?;
     let language = language_of(request, &voice, model, &descriptor)?;
-    Ok(Resolved { model: model.id.clone(), voice, language, descriptor })
+    Ok(Resolved { model: model.id.clone(), voice, language, descriptor, permit })
 }
 
-/// The names of a request, looked up.
+/// The names of a request, looked up, and its place among the model's sessions.
 pub struct Resolved {
     pub model: ModelId,
     pub voice: ResolvedVoice,
     pub language: Language,
     pub descriptor: Arc<EngineDescriptor>,
+    permit: Permit,
 }
 
 fn language_of(
@@ -91,9 +94,9 @@ fn language_of(
     Err(ApiError::field(ErrorCode::LanguageNotSupported, "language", message))
 }
 
-/// Admits the request and opens its session.
+/// Cuts the text and opens the session.
 pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Synthesis, ApiError> {
-    let Resolved { model, voice, language, descriptor } = resolved;
+    let Resolved { model, voice, language, descriptor, permit } = resolved;
     let options = TextOptions { language: language.clone(), normalize: request.normalize };
     let mut chunks = stentor_text::chunks(Arc::clone(&request.input), &options, descriptor.chunk_budget);
     let Some(first) = chunks.next() else {
@@ -102,7 +105,6 @@ pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Sy
     };
     let second = chunks.next();
     let single_chunk = second.is_none();
-    let permit = app.supervisor.admit(&model)?;
     let session = SessionRequest {
         voice: voice.source,
         language,

@@ -149,7 +149,7 @@ impl FakeEngine {
             name: "fake".to_owned(),
             sample_rate: SampleRate::HZ_24000,
             languages: vec![Language::en_us()],
-            voice_kinds: vec![VoiceKind::Preset, VoiceKind::Blend],
+            voice_kinds: vec![VoiceKind::Preset, VoiceKind::Reference, VoiceKind::Blend],
             presets: vec!["one".to_owned(), "two".to_owned()],
             chunk_budget: ChunkBudget { first: 60.min(options.limit), max: 200.min(options.limit) },
             max_slots: options.slots,
@@ -184,6 +184,7 @@ impl FakeEngine {
         match source {
             VoiceSource::Preset { name } if ["one", "two"].contains(&name.as_str()) => Ok(name.clone()),
             VoiceSource::Preset { name } if name.starts_with("voice-") => Ok(name.clone()),
+            VoiceSource::Reference { path, .. } => Ok(path.to_string_lossy().into_owned()),
             VoiceSource::Blend { parts } => {
                 let names: Result<Vec<_>, _> = parts
                     .iter()
