@@ -1,5 +1,5 @@
 //! OpenAI's wire types. They never leave this module: handlers get validated values.
 
-pub mod models;
-pub mod speech;
-pub mod voices;
+pub(crate) mod models;
+pub(crate) mod speech;
+pub(crate) mod voices;

@@ -6,7 +6,7 @@ use stentor_supervisor::{Counters, ModelState, ModelStatus, WorkerProgress};
 use stentor_types::Language;
 
 #[derive(Debug, Serialize)]
-pub struct ModelObject<'a> {
+pub(crate) struct ModelObject<'a> {
     pub id: &'a str,
     pub object: &'static str,
     /// OpenAI's clients want a Unix time; a model of ours has no meaningful one.
@@ -35,16 +35,16 @@ impl<'a> From<&'a Model> for ModelObject<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct ModelList<'a> {
+pub(crate) struct ModelList<'a> {
     pub object: &'static str,
     pub data: Vec<ModelObject<'a>>,
 }
 
 /// One model with its life and its work.
 #[derive(Debug, Serialize)]
-pub struct ModelDetail<'a> {
+pub(crate) struct ModelDetail<'a> {
     #[serde(flatten)]
-    pub model: ModelObject<'a>,
+    pub(crate) model: ModelObject<'a>,
     /// `unloaded`, `starting`, `ready`, `draining`, `backoff`, `failed`; `null` when not installed.
     pub state: Option<&'static str>,
     pub reason: Option<String>,
@@ -60,7 +60,7 @@ pub struct ModelDetail<'a> {
 }
 
 impl<'a> ModelDetail<'a> {
-    pub fn new(
+    pub(crate) fn new(
         model: &'a Model,
         status: Option<ModelStatus>,
         counters: Counters,
@@ -81,7 +81,7 @@ impl<'a> ModelDetail<'a> {
     }
 }
 
-pub fn state_name(state: ModelState) -> &'static str {
+pub(crate) fn state_name(state: ModelState) -> &'static str {
     match state {
         ModelState::Unloaded => "unloaded",
         ModelState::Starting => "starting",

@@ -4,19 +4,20 @@
 
 use crate::{ApiError, ErrorCode, Limits, synthesis::check_input};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use stentor_types::{
     AudioFormat, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
 };
 
 /// A request and the names of the fields that had no effect on it.
 #[derive(Debug)]
-pub struct Parsed {
+pub(crate) struct Parsed {
     pub request: SpeechRequest,
     pub ignored: Vec<String>,
 }
 
 /// Reads the body. Engine parameters are left in `rest`, because only the resolved model knows them.
-pub fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
+pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {e}")))?;
     let Value::Object(mut fields) = value else {
@@ -41,14 +42,14 @@ pub fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
 
 /// A request whose remaining keys wait for the model to be known.
 #[derive(Debug)]
-pub struct Unresolved {
+pub(crate) struct Unresolved {
     pub request: SpeechRequest,
     rest: Map<String, Value>,
 }
 
 impl Unresolved {
     /// Takes the parameters that `specs` declares and names the others as ignored.
-    pub fn resolve(self, specs: &[ParamSpec]) -> Result<Parsed, ApiError> {
+    pub(crate) fn resolve(self, specs: &[ParamSpec]) -> Result<Parsed, ApiError> {
         let Self { mut request, rest } = self;
         let mut ignored = Vec::new();
         for (key, value) in rest {

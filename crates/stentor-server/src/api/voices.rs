@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use stentor_catalog::VoiceEntry;
 
 #[derive(Debug, Clone, Serialize)]
-pub struct VoiceObject<'a> {
+pub(crate) struct VoiceObject<'a> {
     pub id: &'a str,
     pub object: &'static str,
     pub name: &'a str,
@@ -24,20 +24,20 @@ impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
 
 /// The query string of the listing.
 #[derive(Debug, Deserialize)]
-pub struct VoiceFilter {
-    pub model: Option<String>,
+pub(crate) struct VoiceFilter {
+    pub(crate) model: Option<String>,
 }
 
 /// `voices` for the community's clients, `data` for OpenAI-style ones.
 #[derive(Debug, Serialize)]
-pub struct VoiceList<'a> {
+pub(crate) struct VoiceList<'a> {
     pub object: &'static str,
     pub voices: Vec<VoiceObject<'a>>,
     pub data: Vec<VoiceObject<'a>>,
 }
 
 impl<'a> VoiceList<'a> {
-    pub fn new(voices: Vec<VoiceObject<'a>>) -> Self {
+    pub(crate) fn new(voices: Vec<VoiceObject<'a>>) -> Self {
         Self { object: "list", data: voices.clone(), voices }
     }
 }
