@@ -1,10 +1,16 @@
 //! The project's chores: `cargo xtask <chore>`. `just` lists them; the logic is here.
 
+mod goldens;
+mod mutants;
+mod mutate;
 mod tidy;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use std::{io::Write as _, path::Path};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "xtask")]
@@ -17,12 +23,29 @@ struct Cli {
 enum Chore {
     /// Check the house rules on dependencies and source.
     Tidy,
+    /// Rebuild the parity goldens from the reference implementation.
+    Goldens {
+        /// A Python interpreter that has the reference's packages; without it an environment is made under target/.
+        #[arg(long)]
+        python: Option<PathBuf>,
+    },
+    /// Break the Kokoro port in each known way and see a golden turn red.
+    MutateParity {
+        /// Only mutants whose names contain this.
+        #[arg(default_value = "")]
+        filter: String,
+        /// Run every golden on every mutant, not only up to the first red one.
+        #[arg(long)]
+        thorough: bool,
+    },
 }
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's root")?;
     match Cli::parse().chore {
         Chore::Tidy => tidy::run(root),
+        Chore::Goldens { python } => goldens::run(root, python),
+        Chore::MutateParity { filter, thorough } => mutate::run(root, &filter, thorough),
     }
 }
 

@@ -59,7 +59,7 @@ fn a_checkpoint_of_torch_save_speaks_as_the_reference_does() {
     let noise = |samples| Excitation::Noise(hash_weights::noise(samples * HARMONICS).leak());
     let (durations, audio) = speak(&ids, voice.row(PHONEMES.chars().count()), noise);
     let durations: Vec<u32> = durations.into_iter().map(|frames| frames as u32).collect();
-    assert_eq!(durations, integers(&expected["durations"]));
+    assert_eq!(durations, integers(&expected["durations"]), "durations of tiny");
     let expected = expected["audio"].to_vec1::<f32>().unwrap();
     assert_eq!(audio.len(), expected.len());
     let error = audio.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
