@@ -29,7 +29,7 @@ async fn kokoro_at_full_size_is_served_and_cancelled_in_time() {
     let ids: Vec<_> = listed["voices"].as_array().unwrap().iter().map(|voice| voice["id"].clone()).collect();
     assert_eq!(
         ids,
-        ["af_bella", "af_heart", "am_michael"],
+        ["af_heart", "af_bella", "am_michael"],
         "it is the default, with the voices that are here"
     );
 

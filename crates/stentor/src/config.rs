@@ -49,7 +49,7 @@ pub struct RawConfig {
     /// Bytes of text that one request may hold [default: 1048576].
     #[arg(long, global = true, env = "STENTOR_MAX_INPUT_BYTES", value_name = "N")]
     pub max_input_bytes: Option<usize>,
-    /// Requests that a model takes on at once; more are answered 429 [default: 64].
+    /// Requests that may wait for a model beyond those it speaks; more are answered 429 [default: 64].
     #[arg(long, global = true, env = "STENTOR_MAX_WAITING", value_name = "N")]
     pub max_waiting: Option<usize>,
     /// Seconds between a stop signal and the end of accepting [default: 5].
