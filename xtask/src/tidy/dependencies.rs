@@ -26,16 +26,8 @@ const TENSOR_FREE: [&str; 12] = [
 ];
 
 /// What an engine never reaches (never 2): async, HTTP, the protocol, the catalog.
-const NOT_IN_ENGINES: [&str; 8] = [
-    "axum",
-    "tokio",
-    "hyper",
-    "reqwest",
-    "hf-hub",
-    "stentor-protocol",
-    "stentor-catalog",
-    "stentor-server",
-];
+const NOT_IN_ENGINES: [&str; 8] =
+    ["axum", "tokio", "hyper", "reqwest", "hf-hub", "stentor-protocol", "stentor-catalog", "stentor-server"];
 
 /// What a worker never reaches (never 4): it downloads nothing and reads no manifest.
 const NOT_IN_WORKERS: [&str; 5] = ["stentor-catalog", "stentor-server", "hf-hub", "reqwest", "axum"];

@@ -16,8 +16,19 @@ struct WordRule {
 }
 
 const IO_AND_CLOCK: &[&str] = &[
-    "std::fs", "std::io", "std::net", "std::process", "std::time", "std::env", "std::thread", "tokio", "async fn",
-    "async move", ".await", "rand::", "getrandom",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::time",
+    "std::env",
+    "std::thread",
+    "tokio",
+    "async fn",
+    "async move",
+    ".await",
+    "rand::",
+    "getrandom",
 ];
 
 const RULES: &[WordRule] = &[
@@ -47,7 +58,14 @@ const RULES: &[WordRule] = &[
     },
     WordRule {
         rule: "never 6",
-        words: &["SystemTime::now", "std::time::Instant", "getrandom", "rand::rng", "thread_rng", "RandomState"],
+        words: &[
+            "SystemTime::now",
+            "std::time::Instant",
+            "getrandom",
+            "rand::rng",
+            "thread_rng",
+            "RandomState",
+        ],
         why: "clock and randomness are passed in; elapsed time comes from tokio's clock, which tests can stop",
         applies: |path| {
             is_product(path) && path != "crates/stentor/src/compose.rs" && !in_crate(path, "stentor-testkit")
@@ -131,7 +149,11 @@ fn check_file(name: &str, text: &str) -> Vec<Finding> {
             find(index + 1, "never 11", format!("`{word}`: a test skips nothing and needs nothing outside"));
         }
         if parity && let Some(word) = PARITY_WORDS.iter().find(|word| has_word(code, word)) {
-            find(index + 1, "never 11", format!("`{word}`: a parity test neither returns early nor asks whether"));
+            find(
+                index + 1,
+                "never 11",
+                format!("`{word}`: a parity test neither returns early nor asks whether"),
+            );
         }
         if code.contains("unsafe {") && !(before.contains("SAFETY") || line.contains("SAFETY")) {
             find(index + 1, "never 7", "an `unsafe` block without its argument (`// SAFETY: …`)".to_owned());
@@ -158,7 +180,11 @@ fn check_manifests(root: &Path) -> Result<Vec<Finding>> {
         let place = format!("crates/{name}/Cargo.toml");
         let text = fs::read_to_string(root.join(&place)).with_context(|| place.clone())?;
         if !text.contains("[lints") {
-            findings.push(Finding { place, rule: "habits", text: "the workspace's lints are not taken".into() });
+            findings.push(Finding {
+                place,
+                rule: "habits",
+                text: "the workspace's lints are not taken".into(),
+            });
         }
     }
     Ok(findings)
@@ -189,7 +215,8 @@ fn crate_names(root: &Path) -> Result<Vec<String>> {
 
 fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "benches"].map(|name| root.join(name)).into();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "xtask", "tests", "benches"].map(|name| root.join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
             let path = entry?.path();
@@ -209,7 +236,9 @@ fn relative(root: &Path, path: &Path) -> String {
 }
 
 fn in_crate(path: &str, name: &str) -> bool {
-    path.strip_prefix("crates/").and_then(|rest| rest.strip_prefix(name)).is_some_and(|r| r.starts_with("/src/"))
+    path.strip_prefix("crates/")
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|r| r.starts_with("/src/"))
 }
 
 fn is_engine(path: &str) -> bool {
