@@ -6,7 +6,6 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware::from_fn_with_state,
     routing::{get, post},
@@ -25,7 +24,6 @@ pub fn router(state: AppState) -> Router {
         .route("/health", get(health::ready))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(state.limits.max_body_bytes()))
         .layer(from_fn_with_state(state.clone(), middleware::request_context))
         .with_state(state)
 }

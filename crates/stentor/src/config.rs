@@ -223,7 +223,9 @@ fn validate(raw: RawConfig, environment: Environment) -> Result<Config, Mistakes
 
 /// The directory of the working directory, when it exists, and the one that was given.
 fn with_here(name: &str, given: Option<PathBuf>) -> Vec<PathBuf> {
-    let here = Some(PathBuf::from(name)).filter(|path| path.is_dir() && Some(path) != given.as_ref());
+    let real = |path: &PathBuf| fs::canonicalize(path).ok();
+    let here =
+        Some(PathBuf::from(name)).filter(|path| path.is_dir() && real(path) != given.as_ref().and_then(real));
     here.into_iter().chain(given).collect()
 }
 

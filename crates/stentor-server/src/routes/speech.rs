@@ -8,20 +8,19 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use std::io;
 use stentor_types::{AudioFormat, SpeechRequest};
 
-pub(crate) async fn create(
-    State(app): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let unresolved = parse(&read(body)?, &app.limits)?;
+const DISCARD_UP_TO: usize = 64 * 1024 * 1024;
+
+pub(crate) async fn create(State(app): State<AppState>, body: Body) -> Result<Response, ApiError> {
+    let body = read(body, app.limits.max_body_bytes()).await?;
+    let unresolved = parse(&body, &app.limits)?;
     let resolved = synthesis::resolve(&app, &unresolved.request).await?;
     let Parsed { request, ignored } = unresolved.resolve(&resolved.descriptor.params)?;
     let synthesis = synthesis::open(&app, &request, resolved)?;
@@ -33,14 +32,27 @@ pub(crate) async fn create(
     Ok((headers, streamed(synthesis, request.format).await?).into_response())
 }
 
-fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
-    body.map_err(|rejection| {
-        let code = match rejection.status().as_u16() {
-            413 => ErrorCode::BodyTooLarge,
-            _ => ErrorCode::InvalidJson,
-        };
-        ApiError::new(code, rejection.body_text())
-    })
+/// Reads at most `limit` bytes. What a client sends beyond that is read and thrown away up to a bound, because a client
+/// that is cut off while it writes reports a broken connection instead of our answer.
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(piece) = stream.next().await {
+        let piece =
+            piece.map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("reading the body: {e}")))?;
+        total += piece.len();
+        if total > DISCARD_UP_TO {
+            break;
+        }
+        if total <= limit {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    if total > limit {
+        let message = format!("the body is larger than {limit} bytes");
+        return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 fn goes_out_whole(app: &App, request: &SpeechRequest, synthesis: &Synthesis) -> Result<bool, ApiError> {
