@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod source;
+mod test_code;
 
 use anyhow::{Result, bail};
 use std::{fmt, path::Path};

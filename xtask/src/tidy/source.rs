@@ -1,8 +1,12 @@
 //! Rules on what may stand in the source.
 
-use super::Finding;
+use super::{
+    Finding,
+    test_code::{TestCode, test_files},
+};
 use anyhow::{Context as _, Result};
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -31,6 +35,17 @@ const IO_AND_CLOCK: &[&str] = &[
     "getrandom",
 ];
 
+const CLOCK_RULE: &str =
+    "clock and randomness are passed in; elapsed time comes from tokio's clock, which tests can stop";
+
+/// Who may read the clock all the same.
+const CLOCK_READERS: [&str; 2] = [
+    // Where clock and randomness are passed in from.
+    "crates/stentor/src/compose.rs",
+    // Timeouts of an external process, waited for on a plain thread: tokio's clock does not reach there.
+    "crates/stentor-g2p/src/espeak/process.rs",
+];
+
 const RULES: &[WordRule] = &[
     WordRule {
         rule: "never 3",
@@ -52,24 +67,15 @@ const RULES: &[WordRule] = &[
     },
     WordRule {
         rule: "never 6",
-        words: &["env::var", "env::vars", "var_os("],
+        words: &["env::var", "env::vars", "var_os(", "try_from_default_env", "from_default_env"],
         why: "the environment is read in crates/stentor/src/config.rs only",
         applies: |path| is_product(path) && path != "crates/stentor/src/config.rs",
     },
     WordRule {
         rule: "never 6",
-        words: &[
-            "SystemTime::now",
-            "std::time::Instant",
-            "getrandom",
-            "rand::rng",
-            "thread_rng",
-            "RandomState",
-        ],
-        why: "clock and randomness are passed in; elapsed time comes from tokio's clock, which tests can stop",
-        applies: |path| {
-            is_product(path) && path != "crates/stentor/src/compose.rs" && !in_crate(path, "stentor-testkit")
-        },
+        words: &["SystemTime::now", "getrandom", "rand::rng", "thread_rng", "RandomState"],
+        why: CLOCK_RULE,
+        applies: reads_no_clock,
     },
     WordRule {
         rule: "never 7",
@@ -87,9 +93,7 @@ const RULES: &[WordRule] = &[
         rule: "never 10",
         words: &["\"kokoro\"", "\"chatterbox"],
         why: "no model-specific code outside that model's folder; the registry and the manifests name models",
-        applies: |path| {
-            is_product(path) && !is_engine(path) && path != "crates/stentor-worker/src/registry.rs"
-        },
+        applies: |path| is_product(path) && !is_engine(path) && !MODEL_LISTS.contains(&path),
     },
     WordRule {
         rule: "habits",
@@ -98,6 +102,10 @@ const RULES: &[WordRule] = &[
         applies: |_| true,
     },
 ];
+
+/// The worker's registry and the list of manifests inside the program: models are named there by nature.
+const MODEL_LISTS: [&str; 2] =
+    ["crates/stentor-worker/src/registry.rs", "crates/stentor-catalog/src/embedded.rs"];
 
 /// What a test never does: look away.
 const TEST_WORDS: &[&str] = &["#[ignore", "../shared"];
@@ -108,17 +116,23 @@ const MAX_LINES: usize = 600;
 
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let mut files = Vec::new();
     for path in rust_files(root)? {
         let name = relative(root, &path);
         let text = fs::read_to_string(&path).with_context(|| name.clone())?;
-        findings.extend(check_file(&name, &text));
+        files.push((name, text));
+    }
+    let tests: HashSet<String> = files.iter().flat_map(|(name, text)| test_files(name, text)).collect();
+    for (name, text) in &files {
+        findings.extend(check_file(name, text, is_test(name) || tests.contains(name)));
     }
     findings.extend(check_manifests(root)?);
     findings.extend(check_architecture(root)?);
     Ok(findings)
 }
 
-fn check_file(name: &str, text: &str) -> Vec<Finding> {
+/// `tests`: the whole file is test code.
+fn check_file(name: &str, text: &str, tests: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |line: usize, rule, text: String| {
         findings.push(Finding { place: format!("{name}:{line}"), rule, text });
@@ -135,11 +149,15 @@ fn check_file(name: &str, text: &str) -> Vec<Finding> {
         return findings;
     }
     let parity = name.contains("/tests/") && (name.contains("parity") || name.contains("golden"));
-    let mut in_tests = name.contains("/tests/") || name.starts_with("tests/") || name.starts_with("benches/");
+    let mut test_code = TestCode::default();
+    let mut clocks = ClockFinder::default();
     let mut before = "";
     for (index, line) in text.lines().enumerate() {
-        in_tests |= line.trim_start().starts_with("#[cfg(test)]");
         let code = line.split("//").next().unwrap_or_default();
+        let in_tests = test_code.take(code) || tests;
+        if clocks.take(code) && !in_tests && reads_no_clock(name) {
+            find(index + 1, "never 6", format!("a clock from `std::time`: {CLOCK_RULE}"));
+        }
         for rule in RULES.iter().filter(|rule| !in_tests && (rule.applies)(name)) {
             if let Some(word) = rule.words.iter().find(|word| code.contains(**word)) {
                 find(index + 1, rule.rule, format!("`{word}`: {}", rule.why));
@@ -163,6 +181,35 @@ fn check_file(name: &str, text: &str) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Finds clocks of `std::time`, also in a `use std::{ .. };` of several lines.
+#[derive(Default)]
+struct ClockFinder {
+    /// What there is so far of a `use` that has not ended.
+    unfinished: String,
+}
+
+impl ClockFinder {
+    /// Takes the next line, without its comment; whether a clock is named by it or by the `use` it ends.
+    fn take(&mut self, code: &str) -> bool {
+        let text = code.trim();
+        if self.unfinished.is_empty() && !text.starts_with("use std::") {
+            return names_clock(text, "std::time::");
+        }
+        self.unfinished.push_str(text);
+        text.ends_with(';') && names_clock(&std::mem::take(&mut self.unfinished), "time::")
+    }
+}
+
+/// Whether a clock follows `path`, directly or in a group.
+fn names_clock(text: &str, path: &str) -> bool {
+    text.match_indices(path).any(|(at, _)| {
+        let rest = &text[at + path.len()..];
+        let end = if rest.starts_with('{') { rest.find('}') } else { rest.find([',', '}', ';', ':']) };
+        let named = &rest[..end.unwrap_or(rest.len())];
+        has_word(named, "Instant") || has_word(named, "SystemTime")
+    })
 }
 
 /// `return` as a word, not as a part of one.
@@ -245,6 +292,14 @@ fn is_engine(path: &str) -> bool {
     path.starts_with("crates/stentor-engine-")
 }
 
+fn reads_no_clock(path: &str) -> bool {
+    is_product(path) && !CLOCK_READERS.contains(&path) && !in_crate(path, "stentor-testkit")
+}
+
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.starts_with("tests/") || path.starts_with("benches/")
+}
+
 fn is_product(path: &str) -> bool {
     path.starts_with("crates/") && path.contains("/src/")
 }
@@ -254,7 +309,7 @@ mod tests {
     use super::*;
 
     fn rules_broken(name: &str, text: &str) -> Vec<String> {
-        check_file(name, text).into_iter().map(|f| format!("{} {}", f.place, f.rule)).collect()
+        check_file(name, text, is_test(name)).into_iter().map(|f| format!("{} {}", f.place, f.rule)).collect()
     }
 
     #[test]
@@ -265,6 +320,15 @@ mod tests {
             ("crates/stentor-server/src/api/a.rs", "//! A.\nstruct Phonemes;\n", "never 5"),
             ("crates/stentor-server/src/a.rs", "//! A.\nlet x = std::env::var(\"X\");\n", "never 6"),
             ("crates/stentor-g2p/src/a.rs", "//! A.\nlet t = SystemTime::now();\n", "never 6"),
+            ("crates/stentor-g2p/src/a.rs", "//! A.\nuse std::time::Instant;\n", "never 6"),
+            ("crates/stentor-g2p/src/a.rs", "//! A.\nuse std::time::{Duration, Instant};\n", "never 6"),
+            (
+                "crates/stentor-g2p/src/a.rs",
+                "//! A.\nuse std::{fs, time::{Duration, SystemTime}};\n",
+                "never 6",
+            ),
+            ("crates/stentor/src/logging.rs", "//! A.\nEnvFilter::from_default_env();\n", "never 6"),
+            ("crates/stentor/src/logging.rs", "//! A.\nEnvFilter::try_from_default_env();\n", "never 6"),
             ("crates/stentor-g2p/src/a.rs", "//! A.\nlet x = unsafe { 1 }; // SAFETY: no\n", "never 7"),
             ("crates/stentor-nn/src/a.rs", "//! A.\nlet x = unsafe { 1 };\n", "never 7"),
             ("crates/stentor-server/src/a.rs", "//! A.\nlet c = mpsc::unbounded_channel();\n", "never 8"),
@@ -283,5 +347,32 @@ mod tests {
         let text = "//! A.\n// std::fs is not used\n#[cfg(test)]\nmod tests { use std::fs; }\n";
         assert!(rules_broken("crates/stentor-text/src/a.rs", text).is_empty());
         assert!(rules_broken("crates/stentor-catalog/src/a.rs", "//! A.\nuse std::fs;\n").is_empty());
+    }
+
+    #[test]
+    fn code_after_a_test_item_is_checked() {
+        let text = "//! A.\n#[cfg(test)]\nuse std::fs;\n#[cfg(test)]\nmod tests {\n    use std::io;\n}\nuse std::net;\n";
+        assert_eq!(
+            rules_broken("crates/stentor-text/src/a.rs", text),
+            ["crates/stentor-text/src/a.rs:8 never 3"]
+        );
+    }
+
+    #[test]
+    fn clocks_are_found_in_groups_of_several_lines_and_tokios_is_free() {
+        let name = "crates/stentor-server/src/a.rs";
+        let text = "//! A.\nuse std::{\n    fs,\n    time::{Duration, Instant},\n};\n";
+        assert_eq!(rules_broken(name, text), [format!("{name}:5 never 6")]);
+        let text = "//! A.\nuse std::{\n    time::Duration,\n};\nuse tokio::time::{Instant, sleep};\nlet t: Instant;\n";
+        assert!(rules_broken(name, text).is_empty());
+        let text = "//! A.\nuse std::time::{Duration, Instant};\n";
+        assert!(rules_broken("crates/stentor-g2p/src/espeak/process.rs", text).is_empty());
+    }
+
+    #[test]
+    fn lists_of_models_name_models_and_the_catalog_does_not() {
+        let text = "//! A.\n(\"kokoro\", 1)\n";
+        assert!(rules_broken("crates/stentor-catalog/src/embedded.rs", text).is_empty());
+        assert_eq!(rules_broken("crates/stentor-catalog/src/catalog.rs", text).len(), 1);
     }
 }
