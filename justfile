@@ -34,7 +34,8 @@ mutate-parity *ARGS:
 
 # Start the server, speak in each format, decode, measure.
 smoke:
-    bash tests/smoke.sh
+    cargo build --package stentor
+    cargo run --package stentor-tests --bin stentor-smoke -- target/debug/stentor
 
 # Word accuracy of the built-in voice through HTTP (Python, downloads packages).
 asr:

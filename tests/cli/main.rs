@@ -130,3 +130,44 @@ async fn healthcheck_follows_the_server() {
     drop(app);
     assert!(!check(&address).await);
 }
+
+#[tokio::test]
+async fn say_writes_into_a_pipe_and_never_replaces_a_device() {
+    let setup = Setup::new(PROGRAM);
+    let output = setup.run(&["say", "-o", "/dev/stdout", "--format", "pcm", "Hello."]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stdout.len() > 24_000, "{} bytes", output.stdout.len());
+    let output = setup.run(&["say", "-o", "-", "--format", "pcm", "--seed", "-1", "-5 degrees."]).await;
+    assert!(output.status.success() && output.stdout.len() > 24_000, "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn say_keeps_the_permissions_of_a_file_that_it_replaces_and_follows_links() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let setup = Setup::new(PROGRAM).file("private.wav", b"old");
+    let private = setup.path().join("private.wav");
+    std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("private.wav", setup.path().join("out.wav")).unwrap();
+    let output = setup.run(&["say", "-o", "out.wav", "Hello."]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(std::fs::symlink_metadata(setup.path().join("out.wav")).unwrap().is_symlink());
+    assert!(std::fs::metadata(&private).unwrap().len() > 1000);
+    assert_eq!(std::fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn pull_without_a_network_fails_soon_and_says_why() {
+    let setup = Setup::new(PROGRAM);
+    for args in [&["pull", "kokoro"][..], &["pull", "kokoro", "--only-voices", "af_heart,af_bella"]] {
+        let output = setup.run_with(args, &[("HF_HUB_OFFLINE", "1")]).await;
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains("HF_HUB_OFFLINE"), "{}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_variable_equals_an_absent_one() {
+    let output =
+        Setup::new(PROGRAM).run_with(&["models"], &[("STENTOR_MODEL", ""), ("STENTOR_DEVICE", "")]).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

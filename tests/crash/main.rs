@@ -18,13 +18,13 @@ async fn start() -> TestApp {
 #[tokio::test]
 async fn a_killed_worker_costs_nothing_but_time() {
     let app = start().await;
-    let text = "This is a sentence of some length, to be spoken while things go wrong. ".repeat(12);
+    let text = "This is a sentence of some length, to be spoken while things go wrong. ".repeat(60);
     let body = json!({"input": text, "response_format": "wav"});
     let undisturbed = app.audio(&body).await;
 
     let worker = app.workers()[0];
     let (disturbed, ()) = tokio::join!(app.audio(&body), async {
-        sleep(Duration::from_millis(300)).await;
+        app.wait_until("builtin", |model| model["chunks_active"] != 0).await;
         kill(worker, "-KILL");
         assert_eq!(app.get("/livez").await.status(), 200);
     });

@@ -95,3 +95,36 @@ async fn a_full_queue_is_429_with_retry_after_and_readiness_stays() {
     assert_eq!((status, error["type"].as_str()), (429, Some("rate_limit_error")));
     assert_eq!(app.get("/readyz").await.status(), 200);
 }
+
+#[tokio::test]
+async fn one_paragraph_in_unreadable_signs_does_not_end_the_story() {
+    let app = super::builtin().await;
+    let seconds = async |input: &str| {
+        let body = json!({"input": input, "response_format": "pcm"});
+        app.audio(&body).await.len() as f64 / 48_000.0
+    };
+    let plain = seconds("Hello there, first.\n\nAnd the end.").await;
+    let mixed = seconds("Hello there, first.\n\n⠓⠑⠇⠇⠕\n\nAnd the end.").await;
+    assert!(mixed > plain - 0.1, "{mixed} s with the signs, {plain} s without");
+}
+
+#[tokio::test]
+async fn many_unknown_fields_leave_a_header_that_clients_can_read() {
+    let app = fake().await;
+    let mut body = say("Hi.");
+    for i in 0..5000 {
+        body[format!("fünf{i}")] = json!(i);
+    }
+    let response = app.speech(&body).await;
+    assert_eq!(response.status(), 200);
+    let header = response.headers()["x-ignored-params"].to_str().unwrap().to_owned();
+    assert!(header.len() < 2000 && header.contains("more"), "{header}");
+}
+
+#[tokio::test]
+async fn pauses_cannot_fill_the_memory_of_a_whole_file() {
+    let app = fake().await;
+    let body = json!({"input": "Hi. [pause:10s] ".repeat(400), "stream": false});
+    let (status, error) = app.error(&body).await;
+    assert_eq!((status, error["param"].as_str()), (413, Some("stream")), "{error}");
+}

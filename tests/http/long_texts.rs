@@ -37,6 +37,7 @@ async fn a_client_that_leaves_frees_the_engine_within_250_ms() {
     for _ in 0..3 {
         let response = app.speech(&slow(100)).await;
         assert_eq!(response.status(), 200);
+        app.wait_until("fake", |model| model["chunks_active"] != 0).await;
         drop(response);
         let left = Instant::now();
         while counter(&app, "fake", "chunks_active").await > 0 {

@@ -97,7 +97,12 @@ impl Setup {
 
     /// Runs another command than `serve` to its end.
     pub async fn run(&self, args: &[&str]) -> std::process::Output {
-        self.command().args(args).output().await.expect("the program runs")
+        self.run_with(args, &[]).await
+    }
+
+    /// As [`Setup::run`], with variables of the environment.
+    pub async fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> std::process::Output {
+        self.command().args(args).envs(variables.iter().copied()).output().await.expect("the program runs")
     }
 
     /// Starts `serve` and waits until the port is open.
@@ -147,6 +152,17 @@ impl TestApp {
         let bytes = response.bytes().await.expect("a complete body");
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&bytes));
         bytes
+    }
+
+    /// Waits until the server's own account of a model is as `is` wants it.
+    pub async fn wait_until(&self, model: &str, is: impl Fn(&Value) -> bool) {
+        let path = format!("/v1/models/{model}");
+        let waiting = async {
+            while !is(&self.get_json(&path).await) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(START, waiting).await.expect("the model comes to that state");
     }
 
     /// Status and error object of a request that must fail.

@@ -66,6 +66,10 @@ impl KokoroEngine {
         let voice =
             voice.ok_or_else(|| EngineError::Failed(format!("voice slot {} is empty", request.voice.0)))?;
         let tokens = self.vocabulary.tokens(&phonemes.text);
+        // One paragraph in signs that nobody can read must not end the story; the server knows when all is silent.
+        if tokens.known() == 0 {
+            return Ok(ChunkOutput::default());
+        }
         self.check_length(&tokens, request)?;
         let watch = RequestWatch(request);
         self.pool.install(|| {
@@ -92,13 +96,6 @@ impl KokoroEngine {
     }
 
     fn check_length(&self, tokens: &Tokens, request: &ChunkRequest) -> Result<(), EngineError> {
-        if tokens.known() == 0 {
-            let message = match tokens.dropped() {
-                0 => "the text holds nothing that can be spoken".to_owned(),
-                dropped => format!("none of the text's {dropped} phonemes is known to the model"),
-            };
-            return Err(EngineError::Rejected(message));
-        }
         if tokens.known() > self.config.max_phonemes() {
             return Err(too_long(request, self.config.max_phonemes(), tokens.known()));
         }

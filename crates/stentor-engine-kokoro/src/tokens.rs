@@ -51,11 +51,6 @@ impl Tokens {
         self.ids.len() - 2
     }
 
-    /// Phonemes that the model does not know.
-    pub(crate) fn dropped(&self) -> usize {
-        self.characters - self.known()
-    }
-
     /// When the words are heard, given the frames that each token lasts. A word without a known phoneme is not heard.
     pub(crate) fn timings(
         &self,
@@ -91,7 +86,7 @@ mod tests {
         let vocabulary = Vocabulary(HashMap::from([('a', 1), ('b', 2), (' ', 3)]));
         let tokens = vocabulary.tokens("a?b ?? b");
         assert_eq!(tokens.ids, [0, 1, 2, 3, 3, 2, 0]);
-        assert_eq!((tokens.characters, tokens.known(), tokens.dropped()), (8, 5, 3));
+        assert_eq!((tokens.characters, tokens.known()), (8, 5));
         let words = vec![word(0..3, 0..3), word(4..6, 4..6), word(7..8, 7..8)];
         let phonemes = Phonemes { text: "a?b ?? b".to_owned(), words, ..Phonemes::default() };
         let timings = tokens.timings(&phonemes, &[5, 2, 3, 1, 1, 4, 6], 600);

@@ -3,10 +3,9 @@
 //! Encoding a long chunk takes tens of milliseconds, so it runs on the blocking pool and never holds up the
 //! threads that answer probes.
 
-use crate::synthesis::Synthesis;
+use crate::{ApiError, ErrorCode, synthesis::Synthesis};
 use bytes::Bytes;
 use stentor_audio::{AudioError, Encoder, encoder};
-use stentor_supervisor::SpeechError;
 use stentor_types::{AudioFormat, SampleRate, SourceTiming};
 
 /// The encoded form of a request's audio.
@@ -19,13 +18,13 @@ pub struct EncodedSynthesis {
 
 impl EncodedSynthesis {
     /// Streams: sizes in headers stay open.
-    pub fn new(synthesis: Synthesis, format: AudioFormat) -> Result<Self, SpeechError> {
+    pub fn new(synthesis: Synthesis, format: AudioFormat) -> Result<Self, ApiError> {
         let encoder = encoder(format, synthesis.rate, None).map_err(|e| encoding_failed(&e))?;
         Ok(Self { synthesis, encoder: Some(encoder), words: Vec::new() })
     }
 
     /// The next non-empty stretch of the file; `None` at its end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, SpeechError>> {
+    pub async fn next(&mut self) -> Option<Result<Bytes, ApiError>> {
         while self.encoder.is_some() {
             let samples = match self.synthesis.next().await {
                 Some(Ok(piece)) => {
@@ -56,7 +55,7 @@ impl EncodedSynthesis {
     }
 
     /// Encodes `samples`, or completes the container when there are none left.
-    async fn encode(&mut self, samples: Option<Vec<f32>>) -> Result<Vec<u8>, SpeechError> {
+    async fn encode(&mut self, samples: Option<Vec<f32>>) -> Result<Vec<u8>, ApiError> {
         let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
         let (encoder, result) = blocking(move || {
             let mut out = Vec::new();
@@ -76,13 +75,23 @@ impl EncodedSynthesis {
     }
 }
 
-/// Speaks to the end and encodes once, with true sizes in the headers.
-pub async fn whole(mut synthesis: Synthesis, format: AudioFormat) -> Result<Bytes, SpeechError> {
+/// Speaks to the end and encodes once, with true sizes in the headers. The samples are held in memory, so audio of more
+/// than `max_seconds` is refused.
+pub async fn whole(
+    mut synthesis: Synthesis,
+    format: AudioFormat,
+    max_seconds: u32,
+) -> Result<Bytes, ApiError> {
+    let rate = synthesis.rate;
     let mut samples = Vec::new();
     while let Some(piece) = synthesis.next().await {
         samples.append(&mut piece?.samples);
+        if rate.seconds(samples.len() as u64) > f64::from(max_seconds) {
+            let message =
+                format!("the audio is longer than the {max_seconds} s that are sent whole; let it stream");
+            return Err(ApiError::field(ErrorCode::InputTooLarge, "stream", message));
+        }
     }
-    let rate = synthesis.rate;
     let encoded = blocking(move || encode_all(&samples, rate, format)).await?;
     encoded.map(Bytes::from).map_err(|e| encoding_failed(&e))
 }
@@ -95,12 +104,12 @@ fn encode_all(samples: &[f32], rate: SampleRate, format: AudioFormat) -> Result<
     Ok(out)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SpeechError> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)
         .await
-        .map_err(|e| SpeechError::Failed(format!("the encoder's task died: {e}")))
+        .map_err(|e| ApiError::internal(format!("the encoder's task died: {e}")))
 }
 
-fn encoding_failed(error: &AudioError) -> SpeechError {
-    SpeechError::Failed(format!("encoding: {error}"))
+fn encoding_failed(error: &AudioError) -> ApiError {
+    ApiError::internal(format!("encoding: {error}"))
 }

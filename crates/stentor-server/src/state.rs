@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use stentor_catalog::Catalog;
 use stentor_supervisor::Supervisor;
@@ -19,10 +20,14 @@ pub struct Limits {
     pub max_input_bytes: usize,
     /// Characters of `input` that may be answered as one whole file, which is held in memory.
     pub max_whole_chars: usize,
+    /// Seconds of such a file; pauses count too.
+    pub max_whole_seconds: u32,
+    /// How long a client may leave its audio unread before its place is given to another.
+    pub stalled_reader: Duration,
 }
 
 impl Limits {
-    /// A JSON body may spell every character as an escape of six bytes.
+    /// JSON may spell characters as escapes; four times the text leaves room for any of more than one byte.
     pub fn max_body_bytes(&self) -> usize {
         self.max_input_bytes.saturating_mul(4).saturating_add(64 * 1024)
     }
@@ -30,7 +35,12 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_input_bytes: 1024 * 1024, max_whole_chars: 30_000 }
+        Self {
+            max_input_bytes: 1024 * 1024,
+            max_whole_chars: 30_000,
+            max_whole_seconds: 2400,
+            stalled_reader: Duration::from_secs(120),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
-use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
+use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest};
 use stentor_text::TextOptions;
 use stentor_types::{
     Chunk, Language, ModelId, SampleRate, Seed, SourceTiming, SpeechRequest, WordTiming, content_hash,
@@ -31,6 +31,8 @@ pub struct Synthesis {
     joiner: Joiner,
     chunk: Option<Chunk>,
     timings: Vec<WordTiming>,
+    /// Some chunk has given samples.
+    heard: bool,
 }
 
 /// Refuses text that is blank, holds NUL, or is longer than the limit.
@@ -84,8 +86,10 @@ fn language_of(
     if let Some(found) = spoken.iter().find(speaks).or_else(|| spoken.iter().find(same_primary)) {
         return Ok(found.clone());
     }
-    let hint = if model.languages.iter().any(|l| l.primary() == asked.primary()) {
-        "; the program `espeak-ng` is needed for it and was not found: install it and restart"
+    // Beside English, languages come from `espeak-ng`; where one of them is spoken, the program is there.
+    let has_espeak = spoken.iter().any(|language| !language.is_english());
+    let hint = if !has_espeak && model.languages.iter().any(|l| l.primary() == asked.primary()) {
+        "; the program `espeak-ng` is needed for more and was not found: install it and restart"
     } else {
         ""
     };
@@ -100,8 +104,7 @@ pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Sy
     let options = TextOptions { language: language.clone(), normalize: request.normalize };
     let mut chunks = stentor_text::chunks(Arc::clone(&request.input), &options, descriptor.chunk_budget);
     let Some(first) = chunks.next() else {
-        let message = "nothing in `input` can be spoken";
-        return Err(ApiError::field(ErrorCode::InputNotSpeakable, "input", message));
+        return Err(not_speakable());
     };
     let second = chunks.next();
     let single_chunk = second.is_none();
@@ -124,7 +127,16 @@ pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Sy
         joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),
         chunk: None,
         timings: Vec::new(),
+        heard: false,
     })
+}
+
+fn not_speakable() -> ApiError {
+    ApiError::field(
+        ErrorCode::InputNotSpeakable,
+        "input",
+        "nothing in `input` can be spoken in this language",
+    )
 }
 
 fn seed_of(app: &App, request: &SpeechRequest, voice: &str) -> u64 {
@@ -136,12 +148,18 @@ fn seed_of(app: &App, request: &SpeechRequest, voice: &str) -> u64 {
 }
 
 impl Synthesis {
-    /// The next stretch of audio; `None` when the text has been spoken.
-    pub async fn next(&mut self) -> Option<Result<Piece, SpeechError>> {
+    /// The next stretch of audio; `None` when the text has been spoken. A text of which nothing could be spoken
+    /// ends with an error.
+    pub async fn next(&mut self) -> Option<Result<Piece, ApiError>> {
         loop {
-            let event = match self.session.next().await? {
-                Ok(event) => event,
-                Err(error) => return Some(Err(error)),
+            let event = match self.session.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return Some(Err(error.into())),
+                None if self.heard => return None,
+                None => {
+                    self.heard = true;
+                    return Some(Err(not_speakable()));
+                }
             };
             let mut piece = Piece::default();
             self.take(event, &mut piece);
@@ -158,10 +176,14 @@ impl Synthesis {
                 self.timings.clear();
                 self.chunk = Some(chunk);
             }
-            SessionEvent::Pcm(samples) => self.joiner.push(&samples, &mut piece.samples),
+            SessionEvent::Pcm(samples) => {
+                self.heard = true;
+                self.joiner.push(&samples, &mut piece.samples);
+            }
             SessionEvent::Timing(words) => self.timings = words,
             SessionEvent::ChunkEnd { .. } => {
-                let Some(chunk) = self.chunk.take() else { return };
+                // Without a sound before it, a pause would pass for audio.
+                let Some(chunk) = self.chunk.take().filter(|_| self.heard) else { return };
                 let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
                 let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
                 piece.words = stentor_text::source_timings(

@@ -44,6 +44,7 @@ impl Command {
 #[derive(Debug, Args)]
 pub(crate) struct Say {
     /// The text; read from standard input when absent or `-`.
+    #[arg(allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
     /// Read the text from a file.
     #[arg(short, long, value_name = "PATH", conflicts_with = "text")]
@@ -64,8 +65,8 @@ pub(crate) struct Say {
     #[arg(long)]
     pub(crate) language: Option<String>,
     /// Fixes the noise; by default it follows from text and voice.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
+    #[arg(long, allow_hyphen_values = true)]
+    pub(crate) seed: Option<i64>,
     /// Speak numbers and symbols as they are written.
     #[arg(long)]
     pub(crate) no_normalize: bool,
@@ -87,6 +88,6 @@ pub(crate) struct Pull {
     #[arg(value_name = "MODEL")]
     pub(crate) id: String,
     /// Only these of the published voices, separated by commas [default: all].
-    #[arg(long = "only-voices", value_name = "NAMES", value_delimiter = ',')]
-    pub(crate) voices: Vec<String>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only_voices: Vec<String>,
 }

@@ -14,6 +14,11 @@ use stentor_catalog::{CatalogConfig, HubOptions};
 use stentor_server::Limits;
 use stentor_types::DeviceSpec;
 
+/// Far beyond any machine; a typing mistake must not start a million threads.
+const MAX_THREADS: usize = 1024;
+/// A request's text is held in memory.
+const MAX_INPUT_BYTES: usize = 64 * 1024 * 1024;
+
 /// What the user wrote, in flags and environment or in the file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -61,6 +66,9 @@ pub struct RawConfig {
     /// Form of the log lines [default: text].
     #[arg(long, global = true, env = "STENTOR_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// What is logged, e.g. `debug` or `warn,stentor_supervisor=debug` [default: info for the server, else warn].
+    #[arg(long, global = true, env = "STENTOR_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -77,7 +85,7 @@ pub enum ListenWhen {
     /// An open port means that the model speaks.
     #[default]
     Ready,
-    /// The port opens at once; `/readyz` answers 503 until the model speaks.
+    /// The port opens once the model's files are there; `/readyz` answers 503 until it speaks.
     Immediately,
 }
 
@@ -95,6 +103,7 @@ pub struct Config {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub log_format: LogFormat,
+    pub log: Option<String>,
 }
 
 /// Every mistake that was found, one a line.
@@ -136,8 +145,9 @@ impl Environment {
 
 /// Reads file and environment under `flags` and checks the result.
 pub fn load(flags: &RawConfig) -> Result<Config, Mistakes> {
+    let flags = flags.clone().without_blanks();
     let file = read_file(flags.config.as_deref()).map_err(|mistake| Mistakes(vec![mistake]))?;
-    validate(flags.clone().or(file), Environment::read())
+    validate(flags.or(file), Environment::read())
 }
 
 fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
@@ -153,6 +163,17 @@ fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
 }
 
 impl RawConfig {
+    /// An empty variable, as compose files leave them behind, equals an absent one.
+    fn without_blanks(mut self) -> Self {
+        for text in [&mut self.listen, &mut self.model, &mut self.device, &mut self.log] {
+            text.take_if(|text| text.trim().is_empty());
+        }
+        for path in [&mut self.config, &mut self.models, &mut self.voices, &mut self.data_dir] {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+        self
+    }
+
     /// Fills what is absent from `lower`.
     fn or(self, lower: Self) -> Self {
         Self {
@@ -170,6 +191,7 @@ impl RawConfig {
             drain_delay: self.drain_delay.or(lower.drain_delay),
             drain_timeout: self.drain_timeout.or(lower.drain_timeout),
             log_format: self.log_format.or(lower.log_format),
+            log: self.log.or(lower.log),
         }
     }
 }
@@ -196,6 +218,12 @@ fn validate(raw: RawConfig, environment: Environment) -> Result<Config, Mistakes
             complain(format!("{name}: must be at least 1"));
         }
     }
+    if raw.threads.is_some_and(|threads| threads > MAX_THREADS) {
+        complain(format!("threads: at most {MAX_THREADS}"));
+    }
+    if raw.max_input_bytes.is_some_and(|bytes| bytes > MAX_INPUT_BYTES) {
+        complain(format!("max_input_bytes: at most {MAX_INPUT_BYTES}"));
+    }
     let (Some(listen), Some(device), Some(data_dir), true) = (listen, device, data_dir, mistakes.is_empty())
     else {
         return Err(Mistakes(mistakes));
@@ -218,6 +246,7 @@ fn validate(raw: RawConfig, environment: Environment) -> Result<Config, Mistakes
         drain_delay: Duration::from_secs(raw.drain_delay.unwrap_or(5)),
         drain_timeout: Duration::from_secs(raw.drain_timeout.unwrap_or(130)),
         log_format: raw.log_format.unwrap_or_default(),
+        log: raw.log,
     })
 }
 

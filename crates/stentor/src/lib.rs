@@ -32,7 +32,7 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 fn run(cli: cli::Cli, config: config::Config) -> ExitCode {
-    logging::init(config.log_format, cli.command.is_serve());
+    logging::init(config.log_format, config.log.as_deref(), cli.command.is_serve());
     match commands::run(cli.command, config) {
         Ok(code) => code,
         Err(error) => {

@@ -4,10 +4,10 @@ use crate::config::LogFormat;
 use std::io::{IsTerminal as _, Write as _};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// `RUST_LOG` overrides the level: `info` for the server, `warn` for the other commands.
-pub(crate) fn init(format: LogFormat, server: bool) {
+/// The level is `info` for the server and `warn` for the other commands, unless the configuration says otherwise.
+pub(crate) fn init(format: LogFormat, filter: Option<&str>, server: bool) {
     let default = if server { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::new(filter.unwrap_or(default));
     let builder =
         fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     match format {

@@ -1,5 +1,6 @@
 //! `POST /v1/audio/speech`.
 
+use super::stream;
 use crate::{
     ApiError, App, AppState, ErrorCode,
     api::speech::{Parsed, parse},
@@ -12,10 +13,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt as _, stream};
-use std::io;
-use stentor_types::{AudioFormat, SpeechRequest};
+use futures_util::StreamExt as _;
+use stentor_types::SpeechRequest;
 
+/// Beyond this a client is cut off; see [`read`].
 const DISCARD_UP_TO: usize = 64 * 1024 * 1024;
 
 pub(crate) async fn create(State(app): State<AppState>, body: Body) -> Result<Response, ApiError> {
@@ -26,10 +27,11 @@ pub(crate) async fn create(State(app): State<AppState>, body: Body) -> Result<Re
     let synthesis = synthesis::open(&app, &request, resolved)?;
     let headers = headers(&request, &synthesis, &ignored);
     if goes_out_whole(&app, &request, &synthesis)? {
-        let bytes = whole(synthesis, request.format).await?;
+        let bytes = whole(synthesis, request.format, app.limits.max_whole_seconds).await?;
         return Ok((headers, bytes).into_response());
     }
-    Ok((headers, streamed(synthesis, request.format).await?).into_response())
+    let encoded = EncodedSynthesis::new(synthesis, request.format)?;
+    Ok((headers, stream::audio_body(encoded, app.limits.stalled_reader).await?).into_response())
 }
 
 /// Reads at most `limit` bytes. What a client sends beyond that is read and thrown away up to a bound, because a client
@@ -65,36 +67,32 @@ fn goes_out_whole(app: &App, request: &SpeechRequest, synthesis: &Synthesis) -> 
     Ok(asked || synthesis.single_chunk)
 }
 
-/// Waits for the first bytes, so that an early failure is still a proper error, then streams the rest.
-/// A failure after that ends the body without its final chunk. Dropping the body drops the session.
-async fn streamed(synthesis: Synthesis, format: AudioFormat) -> Result<Body, ApiError> {
-    let mut encoded = EncodedSynthesis::new(synthesis, format)?;
-    let first = encoded.next().await.transpose()?.unwrap_or_default();
-    let rest = stream::unfold(encoded, |mut encoded| async move {
-        let item = encoded.next().await?;
-        let item = item.map_err(|error| {
-            tracing::error!("the audio ends early: {error}");
-            io::Error::other(error.to_string())
-        });
-        Some((item, encoded))
-    });
-    Ok(Body::from_stream(stream::once(async { Ok(first) }).chain(rest)))
+/// Field names for a header: as many as fit a line that every client reads, and the number of the others.
+fn shown(names: &[String]) -> String {
+    const MOST: usize = 16;
+    const LONGEST: usize = 64;
+    let cut = |name: &String| name.chars().take(LONGEST).collect::<String>();
+    let mut shown = names.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST {
+        shown += &format!(", and {} more", names.len() - MOST);
+    }
+    shown
 }
 
 fn headers(request: &SpeechRequest, synthesis: &Synthesis, ignored: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request.format.content_type()));
     let mut put = |name: &'static str, value: &str| {
-        // A name that no header can carry is spelled with escapes.
-        let value = HeaderValue::from_str(value).unwrap_or_else(|_| {
-            HeaderValue::from_str(&value.escape_default().to_string()).expect("escapes are ASCII")
-        });
-        headers.insert(HeaderName::from_static(name), value);
+        // What is not ASCII is spelled with escapes, which any header can carry.
+        let ascii = if value.is_ascii() { value.to_owned() } else { value.escape_default().to_string() };
+        if let Ok(value) = HeaderValue::from_str(&ascii) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     };
     put("x-model", synthesis.model.as_str());
     put("x-voice", &synthesis.voice);
     if !ignored.is_empty() {
-        put("x-ignored-params", &ignored.join(", "));
+        put("x-ignored-params", &shown(ignored));
     }
     headers
 }

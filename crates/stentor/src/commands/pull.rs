@@ -11,7 +11,7 @@ pub(super) async fn run(config: &Config, pull: &Pull) -> Result<ExitCode> {
     let catalog = compose::catalog(config)?;
     let model = catalog.resolve_model(Some(&pull.id))?;
     let bar = Bar::new();
-    let pulled = match pull.voices.as_slice() {
+    let pulled = match pull.only_voices.as_slice() {
         [] => stentor_catalog::pull(&config.catalog, model, &bar).await?,
         voices => pull_voices(&config.catalog, model, voices, &bar).await?,
     };

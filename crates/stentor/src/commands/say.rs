@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use std::{
     fs,
     io::{self, Read as _, Seek as _, Write},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -16,7 +17,6 @@ use stentor_server::{
     synthesis::{self, check_input},
 };
 use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
-use tempfile::NamedTempFile;
 
 pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
     let request = request(config, &say)?;
@@ -35,7 +35,7 @@ fn request(config: &Config, say: &Say) -> Result<SpeechRequest> {
         format: format(say)?,
         speed: Speed::try_from(say.speed)?,
         language: say.language.as_deref().map(str::parse::<Language>).transpose()?,
-        seed: say.seed.map_or(Seed::FromContent, Seed::Fixed),
+        seed: say.seed.map_or(Seed::FromContent, |seed| Seed::Fixed(seed.cast_unsigned())),
         normalize: !say.no_normalize,
         stream: None,
         params: Params::new(),
@@ -44,7 +44,7 @@ fn request(config: &Config, say: &Say) -> Result<SpeechRequest> {
 
 /// Reads at most one byte more than the limit, so that an endless input is refused too.
 fn text(say: &Say, limits: &Limits) -> Result<String> {
-    let most = limits.max_input_bytes as u64 + 1;
+    let most = (limits.max_input_bytes as u64).saturating_add(1);
     let mut bytes = Vec::new();
     match (&say.file, say.text.as_deref()) {
         (Some(path), _) => {
@@ -78,7 +78,10 @@ async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
     let synthesis = synthesis::open(app, request, resolved)?;
     let mut encoded = EncodedSynthesis::new(synthesis, request.format)?;
     if say.output == Path::new("-") {
-        write_all(&mut encoded, &mut io::stdout().lock()).await?;
+        write_all(&mut encoded, &mut io::stdout()).await?;
+    } else if is_special(&say.output) {
+        // A device or a pipe is written to, never replaced.
+        write_all(&mut encoded, &mut fs::File::create(&say.output)?).await?;
     } else {
         write_file(&mut encoded, request.format, &say.output).await?;
     }
@@ -88,12 +91,22 @@ async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
     }
 }
 
-/// The file appears under its name only when it is complete.
+/// Something is there, and it is not a regular file.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
+/// The file appears under its name only when it is complete. A link is followed; a file that is replaced keeps its
+/// permissions.
 async fn write_file(encoded: &mut EncodedSynthesis, format: AudioFormat, path: &Path) -> Result<()> {
     const WAV_HEADER: u64 = 44;
     let rate = encoded.rate();
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(directory)
+    // The process's umask narrows these permissions, as for any new file.
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(directory)
         .with_context(|| format!("creating a file in {}", directory.display()))?;
     let bytes = write_all(encoded, &mut file).await?;
     if format == AudioFormat::Wav {
@@ -101,16 +114,12 @@ async fn write_file(encoded: &mut EncodedSynthesis, format: AudioFormat, path: &
         file.as_file_mut().rewind()?;
         file.write_all(&stentor_audio::wav_header(rate, Some(samples)))?;
     }
+    if let Ok(replaced) = fs::metadata(path) {
+        file.as_file().set_permissions(replaced.permissions())?;
+    }
     file.as_file().sync_all()?;
-    let file = file.persist(path).with_context(|| format!("writing {}", path.display()))?;
-    make_readable(&file)?;
+    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
     print(&format!("{}\n", path.display()))
-}
-
-/// A temporary file is private; a result is an ordinary file.
-fn make_readable(file: &fs::File) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
 }
 
 async fn write_all(encoded: &mut EncodedSynthesis, out: &mut impl Write) -> Result<u64> {
