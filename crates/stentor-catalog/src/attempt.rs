@@ -13,11 +13,13 @@ use tokio::sync::mpsc;
 /// Bytes that are fetched by one request, and lost at most when a connection is cut.
 pub(crate) const PART: usize = 8 << 20;
 /// Nothing for so long means that the connection is dead.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_secs(20);
 
 pub(crate) enum Failure {
     /// Another attempt may get further.
     Passing(CatalogError),
+    /// The hub was reached and said nothing for [`STALL`]: worth one more attempt.
+    Silent(CatalogError),
     Final(CatalogError),
 }
 
@@ -72,7 +74,7 @@ pub(crate) async fn contained(
             Ok(None) => break,
             Err(_) => {
                 let message = format!("nothing arrived for {} seconds", STALL.as_secs());
-                return Err(Failure::Passing(broken(message)));
+                return Err(Failure::Silent(broken(message)));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The catalog: manifests and voices as they were when it was opened or last reloaded.
 
 use crate::{
-    CatalogError, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry,
+    CatalogError, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry, embedded,
     index::VoiceIndex,
     manifest::is_plain_name,
     names::{self, fold, shown},
@@ -14,12 +14,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use stentor_types::{ModelId, VoiceId, VoiceSource};
-
-/// Manifests inside the program, by id.
-const EMBEDDED: [(&str, &str); 2] = [
-    ("builtin", include_str!("../../../models/builtin.toml")),
-    ("kokoro", include_str!("../../../models/kokoro.toml")),
-];
 
 /// OpenAI's model ids: each means the default model.
 const DEFAULT_ALIASES: [&str; 4] = ["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15"];
@@ -183,7 +177,8 @@ impl Catalog {
         if publishes(&model)
             && let Some(path) = model.manifest().voices.file(name)
         {
-            return CatalogError::NotInstalled { model: model.id.clone(), missing: vec![path] };
+            let voice = Some(shown(name));
+            return CatalogError::NotInstalled { model: model.id.clone(), voice, missing: vec![path] };
         }
         let hint = match (self.models.iter().find(publishes), &entry.source) {
             (Some(owner), _) => format!("it belongs to model `{}`", owner.id),
@@ -258,7 +253,7 @@ fn published_voices(model: &Model) -> impl Iterator<Item = (Found, bool)> {
 
 fn read_manifests(config: &CatalogConfig) -> Result<BTreeMap<String, Manifest>, CatalogError> {
     let mut manifests = BTreeMap::new();
-    for (id, text) in EMBEDDED {
+    for (id, text) in embedded::MANIFESTS {
         manifests.insert(id.to_owned(), Manifest::parse(&format!("models/{id}.toml"), text)?);
     }
     let own = Some(config.data_dir.join("models")).filter(|directory| directory.is_dir());

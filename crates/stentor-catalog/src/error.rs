@@ -9,8 +9,9 @@ pub enum CatalogError {
     #[error("there is no model `{name}`{}", suggestions(.nearest))]
     ModelNotFound { name: String, nearest: Vec<String> },
 
-    #[error("model `{model}` is not completely installed ({} missing): run `stentor pull {model}`", .missing.join(", "))]
-    NotInstalled { model: ModelId, missing: Vec<String> },
+    /// `voice`: the published voice that was asked for; `None` when the model itself cannot be loaded.
+    #[error("{} ({} missing): run `stentor pull {model}`", not_installed(.model, .voice.as_deref()), .missing.join(", "))]
+    NotInstalled { model: ModelId, voice: Option<String>, missing: Vec<String> },
 
     #[error("model `{model}` comes with the program or was placed by hand: there is nothing to pull")]
     NothingToPull { model: ModelId },
@@ -50,6 +51,13 @@ impl CatalogError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+}
+
+fn not_installed(model: &ModelId, voice: Option<&str>) -> String {
+    match voice {
+        Some(voice) => format!("voice `{voice}` of model `{model}` is not installed"),
+        None => format!("model `{model}` is not completely installed"),
     }
 }
 

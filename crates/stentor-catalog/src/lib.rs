@@ -6,6 +6,7 @@
 
 mod attempt;
 mod catalog;
+mod embedded;
 mod error;
 mod fetch;
 mod index;

@@ -86,7 +86,7 @@ impl Model {
             return Ok(());
         }
         let missing = self.manifest.files.iter().map(|file| file.path.clone()).collect();
-        Err(CatalogError::NotInstalled { model: self.id.clone(), missing })
+        Err(CatalogError::NotInstalled { model: self.id.clone(), voice: None, missing })
     }
 
     /// A published file on disk.

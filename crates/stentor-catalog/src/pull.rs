@@ -16,6 +16,8 @@ use std::{
 
 /// Attempts in a row that bring no new part of a file before the pull gives up.
 const ATTEMPTS: u32 = 4;
+/// Attempts in a row in which the hub fell silent before the pull gives up.
+const SILENT_ATTEMPTS: u32 = 2;
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 /// How often a pull looks whether another one has finished.
 const LOCK_POLL: Duration = Duration::from_millis(100);
@@ -106,7 +108,7 @@ async fn pull_files(
         present: Vec::new(),
         bytes: 0,
     };
-    let mut failures = 0;
+    let mut patience = Patience::default();
     loop {
         let fetch = Fetch::new(config.clone(), model.id.clone(), source.clone(), &wanted, &pulled)?;
         let mut new_parts = false;
@@ -124,16 +126,44 @@ async fn pull_files(
         });
         match result.await {
             Ok((revision, directory)) => return Ok(Pulled { revision, directory, ..pulled }),
-            Err(Failure::Final(error)) => return Err(error),
-            Err(Failure::Passing(error)) => {
-                failures = if new_parts { 1 } else { failures + 1 };
-                if failures >= ATTEMPTS {
-                    return Err(error);
-                }
+            Err(failure) => {
+                let (error, delay) = patience.after(failure, new_parts)?;
                 progress.event(&PullEvent::Retry { error: error.to_string() });
-                tokio::time::sleep(FIRST_DELAY * 2_u32.pow(failures - 1)).await;
+                tokio::time::sleep(delay).await;
             }
         }
+    }
+}
+
+/// Counts attempts in a row that brought nothing.
+#[derive(Default)]
+struct Patience {
+    failures: u32,
+    silences: u32,
+}
+
+impl Patience {
+    /// The failure and how long to wait before the next attempt; as an error when there is to be none.
+    fn after(&mut self, failure: Failure, new_parts: bool) -> Result<(CatalogError, Duration), CatalogError> {
+        if new_parts {
+            *self = Self::default();
+        }
+        self.failures += 1;
+        let error = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Passing(error) => {
+                self.silences = 0;
+                error
+            }
+            Failure::Silent(error) => {
+                self.silences += 1;
+                error
+            }
+        };
+        if self.failures >= ATTEMPTS || self.silences >= SILENT_ATTEMPTS {
+            return Err(error);
+        }
+        Ok((error, FIRST_DELAY * 2_u32.pow(self.failures - 1)))
     }
 }
 
@@ -182,4 +212,34 @@ async fn repository_lock(
 
 fn lock_path(cache: &Path, hub: &str) -> PathBuf {
     cache.join(".locks").join(format!("models--{}", hub.replace('/', "--"))).join("stentor-pull.lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error() -> CatalogError {
+        CatalogError::Hub { repository: "a/b".into(), file: "c".into(), message: "d".into() }
+    }
+
+    #[test]
+    fn a_silent_hub_gets_two_attempts_and_a_failing_one_four() {
+        let attempts = |failure: fn(CatalogError) -> Failure| {
+            let mut patience = Patience::default();
+            1 + (0..).take_while(|_| patience.after(failure(error()), false).is_ok()).count()
+        };
+        assert_eq!(attempts(Failure::Silent), 2);
+        assert_eq!(attempts(Failure::Passing), 4);
+        assert_eq!(attempts(Failure::Final), 1);
+    }
+
+    #[test]
+    fn new_parts_renew_the_patience() {
+        let mut patience = Patience::default();
+        for _ in 0..10 {
+            let (_, delay) = patience.after(Failure::Silent(error()), true).unwrap();
+            assert_eq!(delay, FIRST_DELAY);
+        }
+        assert!(patience.after(Failure::Silent(error()), false).is_err());
+    }
 }

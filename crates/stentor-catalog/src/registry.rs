@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 use stentor_types::{VoiceId, VoiceSource};
@@ -95,11 +95,15 @@ impl Registry {
         match fs::canonicalize(path) {
             Ok(real) if real.starts_with(root) => Some(real),
             Ok(_) => {
-                self.warnings.push(format!("{}: leads out of its voices directory; ignored", path.display()));
+                self.ignored(path, "leads out of its voices directory");
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.ignored(path, "the link leads nowhere");
                 None
             }
             Err(error) => {
-                self.warnings.push(format!("{}: {error}; ignored", path.display()));
+                self.ignored(path, &error.to_string());
                 None
             }
         }
@@ -113,6 +117,9 @@ impl Registry {
         let Some((stem, extension)) = split_extension(name).filter(|_| path.is_file()) else {
             return Ok(None);
         };
+        if self.is_empty(&path) {
+            return Ok(None);
+        }
         let entry = VoiceEntry {
             id: VoiceId::new(nfc(stem)),
             name: nfc(stem),
@@ -124,10 +131,27 @@ impl Registry {
         Ok(Some(Found { stem: nfc(stem), entry }))
     }
 
+    fn ignored(&mut self, path: &Path, why: &str) {
+        self.warnings.push(format!("{}: {why}; ignored", path.display()));
+    }
+
+    /// Whether a voice file has no bytes, which is worth a warning.
+    fn is_empty(&mut self, file: &Path) -> bool {
+        let empty = fs::metadata(file).is_ok_and(|data| data.len() == 0);
+        if empty {
+            self.ignored(file, "the file is empty");
+        }
+        empty
+    }
+
     /// A folder with a `voice.toml` and one voice file is the voice of the folder's name.
     fn folder_voice(&mut self, root: &Path, name: &str, path: &Path) -> Result<Option<Found>, CatalogError> {
-        let Some(described) = self.inside(root, &path.join("voice.toml")).filter(|file| file.is_file())
-        else {
+        let described = path.join("voice.toml");
+        if !fs::symlink_metadata(&described).is_ok_and(|data| data.is_file() || data.is_symlink()) {
+            self.ignored(path, "a folder is a voice when it holds a voice.toml");
+            return Ok(None);
+        }
+        let Some(described) = self.inside(root, &described).filter(|file| file.is_file()) else {
             return Ok(None);
         };
         let Some(known) = settings::read::<VoiceSettings>(&described)? else { return Ok(None) };
@@ -137,14 +161,16 @@ impl Registry {
             let Some(real) = self.inside(root, &item.path()).filter(|real| real.is_file()) else { continue };
             let file = item.file_name().to_string_lossy().into_owned();
             if let Some((_, extension)) = split_extension(&file) {
-                files.push(source_of(extension, real));
+                files.push((source_of(extension, real.clone()), real));
             }
         }
-        let Ok([source]) = <[VoiceSource; 1]>::try_from(files) else {
-            let warning = format!("{}: a voice folder holds exactly one voice file; ignored", path.display());
-            self.warnings.push(warning);
+        let Ok([(source, file)]) = <[(VoiceSource, PathBuf); 1]>::try_from(files) else {
+            self.ignored(path, "a voice folder holds exactly one voice file");
             return Ok(None);
         };
+        if self.is_empty(&file) {
+            return Ok(None);
+        }
         let stem = nfc(name);
         let mut entry = VoiceEntry {
             id: VoiceId::new(&stem),

@@ -54,9 +54,11 @@ impl<'a> Resolver<'a> {
             return self.default_voice().map(ResolvedVoice::from);
         };
         match self.one(name) {
-            Err(error) => match blend_parts(name) {
-                Some(parts) => self.blend(name, &parts),
-                None => Err(error),
+            Err(error) => match blend_parts(name).map(|parts| self.blend(name, &parts)) {
+                // A voice of just this name exists: why it cannot be used says more than what is wrong with a part.
+                Some(Err(of_part)) if matches!(error, CatalogError::VoiceNotFound { .. }) => Err(of_part),
+                Some(Ok(blend)) => Ok(blend),
+                _ => Err(error),
             },
             found => found.map(ResolvedVoice::from),
         }

@@ -201,6 +201,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("builtin", "slt+rms(3)", "slt+rms(3)"),
     ("studio", "warm+dry", "warm+dry"),
     ("studio", "WARM+dry.mp3", "warm+dry"),
+    ("kokoro", "warm+dry", "unsupported warm+dry"),
+    ("kokoro", "WARM+dry.wav", "unsupported warm+dry"),
+    ("builtin", "slt,rms", "slt+rms"),
     ("kokoro", "af_bella+nobody", "unknown nobody"),
     ("kokoro", "af_bella+Emily", "unsupported Emily"),
     ("kokoro", "af_bella(x)+am_adam", "bad part af_bella(x)"),
@@ -225,6 +228,7 @@ fn a_voice_is_found_under_every_name_people_write() {
         "echo.wav",
         "soft.pt",
         "warm+dry.wav",
+        "slt,rms.wav",
         ".secret.wav",
         "notes.txt",
         &format!("{NFD}.ogg"),
@@ -372,6 +376,42 @@ fn things_to_look_at_are_warnings() {
         panic!("not a recording")
     };
     assert_eq!(path, fs::canonicalize(house.path("voices/rms.wav")).unwrap());
+}
+
+#[test]
+fn odd_files_and_folders_are_ignored_with_one_clear_warning_each() {
+    let house = House::new();
+    house.voices(&["Emily.wav"]).put("voices/hollow.wav", "").put("voices/bare/notes.txt", "none");
+    house.put("voices/loose/take.wav", "voice").put("voices/blank/voice.toml", "");
+    house.put("voices/blank/take.wav", "").put("voices/mute/voice.toml", "");
+    house.put("voices/maze/voice.toml/take.wav", "voice");
+    link(&house.path("gone.wav"), &house.path("voices/gone.wav"));
+    let catalog = house.open();
+    for (named, why) in [
+        ("hollow.wav", "is empty"),
+        ("bare", "holds a voice.toml"),
+        ("loose", "holds a voice.toml"),
+        ("maze", "holds a voice.toml"),
+        ("blank", "is empty"),
+        ("mute", "exactly one voice file"),
+        ("gone.wav", "leads nowhere"),
+    ] {
+        let about: Vec<&String> = catalog.warnings().iter().filter(|w| w.contains(named)).collect();
+        assert!(matches!(about[..], [one] if one.contains(why)), "{named}: {about:?}");
+    }
+    assert_eq!(catalog.warnings().len(), 7, "{:#?}", catalog.warnings());
+    let listed = catalog.voices(model(&catalog, "studio"));
+    let ids: Vec<&str> = listed.iter().map(|entry| entry.id.as_str()).collect();
+    assert_eq!(ids, ["house", "slot", "Emily"]);
+}
+
+#[test]
+fn a_published_voice_that_was_not_pulled_is_named_with_the_way_out() {
+    let house = House::new();
+    house.kokoro(&["af_heart"]);
+    let catalog = house.open();
+    let error = catalog.resolve_voice(model(&catalog, "kokoro"), Some("af_bella")).unwrap_err().to_string();
+    assert!(error.contains("voice `af_bella`") && error.contains("`stentor pull kokoro`"), "{error}");
 }
 
 #[test]
