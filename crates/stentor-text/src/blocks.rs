@@ -213,7 +213,8 @@ fn cut_point(text: &str, from: usize) -> usize {
         }
     }
     let cut = from + sentence.or(space).unwrap_or_else(|| before_accents(text, from, limit) - from);
-    before_link(text, from, cut)
+    let cut = before_link(text, from, cut);
+    crate::clean::html::around(text, from, cut).unwrap_or(cut)
 }
 
 /// Moves a cut at `limit` in front of a letter whose accents stand behind it.
@@ -310,6 +311,18 @@ mod tests {
             assert_eq!(lengths.iter().sum::<usize>(), text.len(), "{piece:?}");
             assert!(lengths.iter().all(|&n| n <= WINDOW), "{piece:?}");
             assert!(lengths.len() <= text.len() / (WINDOW / 3) + 1, "{piece:?}: {} blocks", lengths.len());
+        }
+    }
+
+    #[test]
+    fn a_cut_stays_out_of_tags_and_entities() {
+        for piece in ["<b>", "&amp;", "<span class=\"a b\">", "</i >"] {
+            let text = format!("x{}", piece.repeat(30_000));
+            let mut blocks = Blocks::new(true);
+            while let Some(block) = blocks.next(&text) {
+                let behind = &text[block.range.end..];
+                assert!(behind.is_empty() || behind.starts_with(piece), "{piece} is cut");
+            }
         }
     }
 

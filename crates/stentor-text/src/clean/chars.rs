@@ -66,6 +66,11 @@ pub(super) fn is_exponent(c: char) -> bool {
     matches!(c, '\u{2070}' | '\u{2074}'..='\u{2079}' | '\u{207b}')
 }
 
+/// Any raised digit or sign, the common ones included.
+pub(super) fn is_raised(c: char) -> bool {
+    is_exponent(c) || matches!(c, '¹' | '²' | '³')
+}
+
 /// The plain spelling of a styled character; `⁄` of a fraction comes out as `/`.
 pub(super) fn unstyled(c: char) -> impl Iterator<Item = char> {
     std::iter::once(c).nfkc().map(plain)

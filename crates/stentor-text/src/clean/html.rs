@@ -67,6 +67,19 @@ pub(super) fn tag_at(text: &str, pos: usize) -> Option<(Tag, usize)> {
     INLINE.contains(&name.as_str()).then_some((Tag::Silent, pos + close + 1))
 }
 
+/// The start of the tag or entity in which a cut at `cut` would fall, if that is behind `from`.
+pub(crate) fn around(text: &str, from: usize, cut: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let near = cut.saturating_sub(TAG_LIMIT).max(from + 1);
+    let at = (near..cut).rev().find(|&i| matches!(bytes[i], b'<' | b'>' | b'&'))?;
+    let end = match bytes[at] {
+        b'<' => tag_at(text, at).map(|tag| tag.1),
+        b'&' => entity_at(text, at).map(|entity| entity.1),
+        _ => None,
+    };
+    end.filter(|&end| end > cut).map(|_| at)
+}
+
 fn is_mail(inner: &str) -> bool {
     inner.split_once('@').is_some_and(|(_, host)| host.contains('.')) && !inner.contains(' ')
 }

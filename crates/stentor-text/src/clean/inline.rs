@@ -184,7 +184,9 @@ impl<'a> Cleaner<'a> {
             }
             return chars::unstyled(c).for_each(|c| self.out.push(c, from));
         }
-        if chars::is_exponent(c) {
+        let beside = self.text[..from.start].ends_with(chars::is_raised)
+            || self.text[from.end..].starts_with(chars::is_raised);
+        if chars::is_exponent(c) || (beside && chars::is_raised(c)) {
             return self.exponent(c, from);
         }
         self.out.push(chars::plain(c), from);
@@ -192,9 +194,10 @@ impl<'a> Cleaner<'a> {
 
     /// "10⁶" becomes "10^6"; behind a word such digits mark a note and are dropped.
     fn exponent(&mut self, c: char, from: &Range<usize>) {
-        let first = !self.text[..from.start].ends_with(chars::is_exponent);
+        let first = !self.text[..from.start].ends_with(chars::is_raised);
         let before = self.out.text.chars().next_back();
-        if first && before.is_some_and(|p| p.is_ascii_digit()) {
+        let power = |p: char| p.is_ascii_digit() || (c == '⁻' && p.is_alphanumeric());
+        if first && before.is_some_and(power) {
             self.out.push('^', from);
         } else if first
             || !self.out.text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-').ends_with('^')

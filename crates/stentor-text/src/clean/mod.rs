@@ -5,7 +5,7 @@
 
 mod chars;
 mod emoji;
-mod html;
+pub(crate) mod html;
 mod inline;
 
 use std::ops::Range;

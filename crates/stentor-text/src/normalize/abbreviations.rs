@@ -21,7 +21,7 @@ enum When {
 
 use When::{AfterName, Always, Bare, BareBeforeName, BeforeName, BeforeNumber};
 
-static TABLE: [(&str, &str, When); 95] = [
+static TABLE: [(&str, &str, When); 99] = [
     ("Dr", "Doctor", BareBeforeName),
     ("Mr", "Mister", BareBeforeName),
     ("Mrs", "Missus", BareBeforeName),
@@ -107,6 +107,10 @@ static TABLE: [(&str, &str, When); 95] = [
     ("min", "minimum", Always),
     ("pts", "points", Always),
     ("pkg", "package", Always),
+    ("Matt", "Matthew", BeforeNumber),
+    ("Ps", "Psalm", BeforeNumber),
+    ("Rom", "Romans", BeforeNumber),
+    ("Cor", "Corinthians", BeforeNumber),
     ("ext", "extension", BeforeNumber),
     ("Wed", "Wednesday", Always),
     ("Sat", "Saturday", BeforeNumber),
@@ -120,7 +124,9 @@ static TABLE: [(&str, &str, When); 95] = [
 ];
 
 /// Forms that hold stops or slashes themselves.
-static COMPOUND: [(&str, &str); 19] = [
+static COMPOUND: [(&str, &str); 21] = [
+    ("TL;DR", "T L D R"),
+    ("tl;dr", "T L D R"),
     ("e.g.", "for example"),
     ("E.g.", "For example"),
     ("e.g", "for example"),
@@ -149,6 +155,9 @@ pub(super) fn abbreviation(context: &Context, pos: usize) -> Option<Hit> {
     }
     let word = context.letters(pos);
     let end = pos + word.len();
+    if let Some(hit) = weekdays(context, pos, end) {
+        return Some(hit);
+    }
     if word.len() > 6 {
         return None;
     }
@@ -163,14 +172,18 @@ pub(super) fn abbreviation(context: &Context, pos: usize) -> Option<Hit> {
     }
     let (_, spoken, when) = TABLE.iter().find(|(written, ..)| *written == word)?;
     let stopped = context.is(end, ".");
-    let bare_ok = matches!(when, Bare | BareBeforeName);
+    // "Sat 10am", but not "the Sun 4 billion years ago".
+    let weekday = matches!(word, "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat")
+        && context.is(end, " ")
+        && context.digit(end + 1);
+    let bare_ok = weekday || matches!(when, Bare | BareBeforeName);
     if !stopped && (!bare_ok || !context.ends(end) || context.is(end, "-") || context.is(end, "'")) {
         return None;
     }
     let next = if stopped { end + 1 } else { end };
     let fits = match when {
         Always | Bare => true,
-        BeforeName | BareBeforeName => before_name(context, next),
+        BeforeName | BareBeforeName => before_name(context, next) || before_title(context, next),
         BeforeNumber => before_number(context, next),
         AfterName => after_name(context, pos),
     };
@@ -206,6 +219,14 @@ fn before_name(context: &Context, pos: usize) -> bool {
     at > pos && context.char(at).is_some_and(|c| c.is_uppercase() || c == '[')
 }
 
+/// "Mr. & Mrs. Smith": the name comes behind a second title.
+fn before_title(context: &Context, pos: usize) -> bool {
+    [" & ", " and "].into_iter().any(|joint| {
+        context.is(pos, joint)
+            && ["Mr", "Mrs", "Ms", "Dr", "Prof"].contains(&context.letters(pos + joint.len()))
+    })
+}
+
 fn before_number(context: &Context, pos: usize) -> bool {
     let at = context.skip_space(pos);
     let letters = context.letters(at);
@@ -239,7 +260,7 @@ fn street_or_saint(context: &Context, pos: usize, end: usize) -> Option<Hit> {
     let numbered = before.starts_with(|c: char| c.is_ascii_digit());
     let mount =
         matches!(before, "Mount" | "Mt" | "Port" | "Fort" | "Lake" | "Cape" | "Near" | "East" | "North");
-    let street = (named || numbered) && !mount;
+    let street = (named || numbered) && !mount && before != "St";
     if street && (stopped || !before_name(context, next)) {
         return Some(reading(context, pos..end, "Street"));
     }
@@ -248,4 +269,15 @@ fn street_or_saint(context: &Context, pos: usize, end: usize) -> Option<Hit> {
         hit.end = next;
         hit
     })
+}
+
+/// "Mon-Fri", "Monday–Friday": the hyphen says "to".
+fn weekdays(context: &Context, pos: usize, end: usize) -> Option<Hit> {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let day = |written: &str| DAYS.iter().find(|d| written.len() > 2 && d.starts_with(written));
+    let dash = context.char(end).filter(|c| matches!(c, '-' | '–'))?;
+    let at = end + dash.len_utf8();
+    let last = context.letters(at);
+    let (from, to) = (day(&context.text[pos..end])?, day(last)?);
+    Some(Hit::one(pos..at + last.len(), format!("{from} to {to}")))
 }

@@ -15,7 +15,10 @@ pub(super) fn digits_first(context: &Context, pos: usize) -> Option<Hit> {
         return None;
     }
     let suffix = ["st", "nd", "rd", "th"].iter().any(|s| letters.eq_ignore_ascii_case(s));
-    if suffix || ["s", "k", "M", "bn", "mn", "tn"].contains(&letters) {
+    if suffix
+        || ["s", "k", "M", "bn", "mn", "tn"].contains(&letters)
+        || (letters == "m" && plain::counts(context, letters_at + 1))
+    {
         return None; // ordinals, decades and scales are plain numbers
     }
     if matches!(letters, "x" | "X") && context.ends(letters_at + 1) {

@@ -220,6 +220,9 @@ impl Context<'_> {
                 grouped = true;
             }
         }
+        if !grouped && let Some((digits, stop)) = self.other_groups(pos, first) {
+            (whole, end, grouped) = (digits, stop, true);
+        }
         let fraction = match self.byte(end) {
             Some(b'.') => Some(self.digits(end + 1)).filter(|f| !f.is_empty()),
             _ => None,
@@ -231,5 +234,40 @@ impl Context<'_> {
             return None;
         }
         Some(Number { whole, fraction: fraction.map(str::to_owned), grouped, end })
+    }
+
+    /// "1,23,456" as India groups digits, and "1 000 000" as others do: the digits and their end.
+    fn other_groups(&self, pos: usize, first: &str) -> Option<(String, usize)> {
+        if first.is_empty() || first.len() > 3 || first.starts_with('0') {
+            return None;
+        }
+        let mut whole = first.to_owned();
+        let mut end = pos + first.len();
+        let separator = self.byte(end).filter(|b| matches!(b, b',' | b' '))?;
+        let size = if separator == b',' { 2 } else { 3 };
+        let mut zeros = true;
+        while self.byte(end) == Some(separator) && whole.len() < 18 {
+            let group = self.digits(end + 1);
+            let last = group.len() == 3 && separator == b',';
+            if !(group.len() == size || last) {
+                break;
+            }
+            whole.push_str(group);
+            zeros &= group == "000";
+            end += 1 + group.len();
+            if last {
+                break;
+            }
+        }
+        let groups = (end - pos - first.len()) / (size + 1);
+        let short = first.len() < 3;
+        let listed = self.previous_word(pos).ends_with(|c: char| c.is_ascii_digit());
+        let counted = groups == 1 && super::words::COUNTED.contains(&self.next_word(end));
+        let fits = match separator {
+            b',' => groups > 1 && short && self.text.as_bytes()[end - 4] == b',',
+            // "100 200 300" is rather a list.
+            _ => groups > 0 && self.starts(pos) && (zeros || !listed && (counted || groups > 1 && short)),
+        };
+        fits.then_some((whole, end))
     }
 }

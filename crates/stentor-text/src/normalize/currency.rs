@@ -190,7 +190,8 @@ pub(super) fn suffixed(context: &Context, pos: usize) -> Option<Hit> {
         let unit = if number.is_one() { "cent" } else { "cents" };
         return Some(Hit::one(pos..number.end + '¢'.len_utf8(), format!("{words} {unit}")));
     }
-    if context.british && context.is(number.end, "p") && context.ends(number.end + 1) {
+    let lines = ["240", "360", "480", "720", "1080", "1440", "2160"].contains(&number.whole.as_str()); // of a screen
+    if context.british && !lines && context.is(number.end, "p") && context.ends(number.end + 1) {
         let unit = if number.is_one() { "penny" } else { "pence" };
         let words = numbers::number(&number, true);
         return Some(Hit::one(pos..number.end + 1, format!("{words} {unit}")));

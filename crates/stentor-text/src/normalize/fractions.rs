@@ -9,6 +9,9 @@ const PAIRS: [(&str, &str); 6] =
 
 /// "2 1/2", "1/2", "8/10".
 pub(super) fn fraction(context: &Context, pos: usize) -> Option<Hit> {
+    if context.is(pos, "24/7/365") && context.ends(pos + 8) {
+        return Some(Hit::one(pos..pos + 8, "twenty-four seven three sixty-five"));
+    }
     let digits = context.digits(pos);
     let end = pos + digits.len();
     let mixed_at = match context.byte(end) {
@@ -46,7 +49,9 @@ pub(super) fn fraction(context: &Context, pos: usize) -> Option<Hit> {
         return Some(Hit::one(pos..stop, words)); // the season 2023/24
     }
     let small = over < under && over > 0 && (under <= 20 || matches!(under, 32 | 64));
-    let scored = (under == 10 && over > 1) || (under == 5 && context.sentence_over(stop)) || under == 100;
+    let scored = (under == 10 && over > 1)
+        || (under == 5 && (context.sentence_over(stop) || context.next_word(stop) == "stars"))
+        || under == 100;
     if over <= under && (scored || (under == 10 && over == 10)) {
         let of = format!(
             "{} out of {}",

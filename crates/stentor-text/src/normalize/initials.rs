@@ -106,11 +106,23 @@ fn spelled(context: &Context, pos: usize) -> Option<Hit> {
     if context.is(end, "&") && word.chars().count() <= 2 && word.chars().all(char::is_uppercase) {
         return Some(Hit::one(pos..end, spaced(word))); // "AT&T", "R&D"
     }
+    if word == "AD" && context.is(end, " ") && context.digit(end + 1) {
+        return Some(Hit::one(pos..end, "A D")); // "AD 79"
+    }
     let (_, letters) = SPELLED.iter().find(|(written, _)| *written == word)?;
-    let loud = |w: &str| w.chars().count() > 2 && w.chars().all(char::is_uppercase);
-    let shouted = loud(context.previous_word(pos)) && loud(context.next_word(end))
-        || loud(context.previous_word(pos)) && context.sentence_over(end)
-        || loud(context.next_word(end)) && context.previous_word(pos).is_empty();
+    let shouted = matches!(word, "US" | "IT") && shouted(context, pos, end);
     (!shouted && !context.digit(end) && !context.is(end, "-"))
         .then(|| Hit::one(pos..end + tail.len(), format!("{letters}{tail}")))
+}
+
+/// The words around are capitals too, and at least one of them is long enough to be no abbreviation.
+fn shouted(context: &Context, pos: usize, end: usize) -> bool {
+    let capitals = |word: &str| word.chars().all(char::is_uppercase);
+    let loud = |word: &str| word.chars().count() > 2 && capitals(word);
+    let before = context.previous_word(pos);
+    let stopped = matches!(context.byte(end), Some(b'.' | b'!' | b'?'));
+    let next = context.next_word(end + usize::from(stopped));
+    let after = context.next_word(end + usize::from(stopped) + 1 + next.len());
+    let goes_on = capitals(next) && capitals(after);
+    capitals(before) && (goes_on || stopped) && (loud(before) || (goes_on && loud(next)))
 }

@@ -11,6 +11,9 @@ pub(super) fn phone(context: &Context, pos: usize) -> Option<Hit> {
     if let Some(hit) = emergency(context, pos) {
         return Some(hit);
     }
+    if let Some(hit) = lettered(context, pos) {
+        return Some(hit);
+    }
     let plus = context.is(pos, "+");
     let mut at = pos + usize::from(plus);
     let mut groups: Vec<&str> = Vec::new();
@@ -75,4 +78,15 @@ fn emergency(context: &Context, pos: usize) -> Option<Hit> {
     let known = EMERGENCY.contains(&digits) || (before == "extension" && !digits.is_empty());
     (known && called.contains(&before.as_str()) && context.ends(end))
         .then(|| Hit::one(pos..end, numbers::digits(digits)))
+}
+
+/// "1-800-FLOWERS": a free number whose end is a word.
+fn lettered(context: &Context, pos: usize) -> Option<Hit> {
+    const FREE: [&str; 4] = ["1-800-", "1-888-", "1-877-", "1-866-"];
+    let written = FREE.into_iter().find(|written| context.is(pos, written))?;
+    let word = context.compound(pos + written.len());
+    let end = pos + written.len() + word.len();
+    let fits = word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let area = numbers::label(&written[2..5], context.british);
+    fits.then(|| Hit::one(pos..end, format!("one {area} {}", word.to_lowercase().replace('-', " "))))
 }

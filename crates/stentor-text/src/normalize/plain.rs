@@ -1,6 +1,6 @@
 //! Numbers that are just numbers: cardinals, decimals, ordinals, years, decades, numbered list items.
 
-use super::context::{Context, Hit, Number};
+use super::context::{Context, Hit, Number, Part};
 use super::{numbers, words};
 use std::fmt::Write as _;
 
@@ -60,6 +60,10 @@ pub(super) fn number(context: &Context, pos: usize) -> Option<Hit> {
     let mut end = number.end;
     end += scale(context, end, &mut spoken);
     end += compound(context, end, &mut spoken);
+    if context.is(end, "×") && !context.digit(context.skip_space(end + '×'.len_utf8())) {
+        spoken.push_str(" times");
+        end += '×'.len_utf8();
+    }
     if context.is(end, ".x") && context.ends(end + 2) {
         spoken.push_str(" point X");
         end += 2;
@@ -85,7 +89,7 @@ fn is_year(context: &Context, number: &Number, pos: usize) -> bool {
         return false;
     }
     let before = context.previous_word(pos).to_ascii_lowercase();
-    let led = words::BEFORE_YEARS.contains(&before.as_str());
+    let led = words::BEFORE_YEARS.contains(&before.as_str()) || context.previous_word(pos) == "AD";
     let next = context.next_word(number.end);
     let plural = next.len() > 3
         && next.ends_with('s')
@@ -144,6 +148,42 @@ pub(super) fn decade(context: &Context, pos: usize) -> Option<Hit> {
     Some(Hit::one(pos..end, spoken))
 }
 
+/// Behind "5m" at `pos` stands what is counted rather than measured: "people", "users".
+pub(super) fn counts(context: &Context, pos: usize) -> bool {
+    words::COUNTED.contains(&context.next_word(pos))
+}
+
+/// "1.5e-3", "2e10": a number times a power of ten.
+pub(super) fn scientific(context: &Context, pos: usize) -> Option<Hit> {
+    let number = context.number(pos).filter(|n| !n.grouped)?;
+    let sign = context.byte(number.end + 1).filter(|b| matches!(b, b'-' | b'+'));
+    let capital = context.is(number.end, "E") && sign.is_some();
+    let at = number.end + 1 + usize::from(sign.is_some());
+    let power = context.digits(at);
+    let end = at + power.len();
+    if !(context.is(number.end, "e") || capital) || !(1..=3).contains(&power.len()) || !context.ends(end) {
+        return None;
+    }
+    let base = numbers::number(&number, context.british);
+    let minus = if sign == Some(b'-') { "minus " } else { "" };
+    let power = numbers::whole(power.trim_start_matches('0'), context.british);
+    Some(Hit::one(pos..end, format!("{base} times ten to the power of {minus}{power}")))
+}
+
+/// "1066 AD", "44 BC": a year and its era.
+pub(super) fn era(context: &Context, pos: usize) -> Option<Hit> {
+    let number = context.number(pos).filter(|n| !n.grouped && n.whole.len() < 5)?;
+    let era = context.next_word(number.end);
+    if !["AD", "BC", "CE", "BCE"].contains(&era) {
+        return None;
+    }
+    let at = number.end + 1;
+    let year = numbers::year(number.value()?, context.british);
+    let parts =
+        vec![Part::new(pos..number.end, year), Part::new(at..at + era.len(), super::initials::spaced(era))];
+    Some(Hit::of(parts, at + era.len()))
+}
+
 /// " million" and the like stay words of their own; "2.5M" and "10k" are read out.
 fn scale(context: &Context, pos: usize, spoken: &mut String) -> usize {
     let letters = context.letters(pos);
@@ -153,6 +193,7 @@ fn scale(context: &Context, pos: usize, spoken: &mut String) -> usize {
         "bn" => " billion",
         "tn" => " trillion",
         "k" => " thousand",
+        "m" if counts(context, pos + 1) => " million",
         _ => return 0,
     };
     if context.digit(pos + letters.len()) {

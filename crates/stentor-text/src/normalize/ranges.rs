@@ -33,6 +33,26 @@ pub(super) fn range(context: &Context, pos: usize) -> Option<Hit> {
     Some(hit)
 }
 
+/// "1-2-3", "a 4-4-2 formation": three or more short numbers are said one after the other.
+pub(super) fn sequence(context: &Context, pos: usize) -> Option<Hit> {
+    let mut end = pos;
+    let mut words: Vec<String> = Vec::new();
+    loop {
+        let digits = context.digits(end);
+        if digits.is_empty() || digits.len() > 2 || words.len() > 8 {
+            return None;
+        }
+        words.push(numbers::whole(digits, context.british));
+        end += digits.len();
+        if !context.is(end, "-") {
+            break;
+        }
+        end += 1;
+    }
+    let decimal = context.is(end, ".") && context.digit(end + 1);
+    (words.len() > 2 && context.ends(end) && !decimal).then(|| Hit::one(pos..end, words.join(" ")))
+}
+
 /// What stands between the numbers, and where the second starts.
 fn joint(context: &Context, first: &Number) -> Option<(&'static str, usize)> {
     let end = first.end;

@@ -140,7 +140,8 @@ pub(super) fn numeral(context: &Context, pos: usize) -> Option<Hit> {
 /// A single letter behind a ruler: "Henry V", and "I" only behind a title, as in "King Charles I".
 fn crowned(context: &Context, pos: usize, name: &str, word: &str) -> bool {
     match word {
-        "V" | "X" => true,
+        "V" => true,
+        "X" => name != "Malcolm",
         "I" => {
             let head = pos - 1 - name.len();
             let title = context.previous_word(head);

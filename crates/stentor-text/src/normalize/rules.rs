@@ -12,7 +12,7 @@ pub(super) const TOKEN_LIMIT: usize = 400;
 /// One rule: reads from `pos` on, or answers `None`.
 type Rule = fn(&Context, usize) -> Option<Hit>;
 
-const NUMERIC: [Rule; 13] = [
+const NUMERIC: [Rule; 16] = [
     plain::list_number,
     dates::numeric,
     phones::phone,
@@ -21,6 +21,9 @@ const NUMERIC: [Rule; 13] = [
     versions::dotted,
     fractions::fraction,
     plain::decade,
+    plain::scientific,
+    plain::era,
+    ranges::sequence,
     ranges::range,
     units::feet_and_inches,
     currency::suffixed,
@@ -46,6 +49,7 @@ pub(super) fn find(context: &Context, c: char, pos: usize) -> Option<Hit> {
     match c {
         '0'..='9' => ask(&NUMERIC).or_else(|| ask(&LAST_NUMERIC)),
         '.' if context.digit(pos + 1) => ask(&[units::quantity, plain::number]),
+        '.' => symbols::dotted_name(context, pos),
         '+' | '-' | '(' | '~' | '±' => ask(&SIGNED).or_else(|| symbols::symbol(context, c, pos)),
         '\'' => plain::decade(context, pos),
         '$' | '£' | '€' | '¥' | '₹' | '₩' | '₽' => currency::prefixed(context, pos),

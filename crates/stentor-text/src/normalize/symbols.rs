@@ -13,7 +13,25 @@ pub(super) fn letter_signs(context: &Context, pos: usize) -> Option<Hit> {
     if context.is(end, "#") && letters.len() == 1 && context.ends(end + 1) {
         return Some(Hit::one(pos..end + 1, format!("{letters} sharp")));
     }
-    None
+    // The grade "B-", but not "vitamin A- and D-rich".
+    let sign = match context.byte(end) {
+        Some(b'-') if !matches!(context.next_word(end + 1), "and" | "or" | "to") => "minus",
+        Some(b'+') => "plus",
+        _ => return None,
+    };
+    let alone = context.char(end + 1).is_none_or(|c| matches!(c, ' ' | '.' | ',' | ';' | '!' | '?' | ')'));
+    (matches!(letters, "A" | "B" | "C" | "D" | "F") && alone)
+        .then(|| Hit::one(pos..end + 1, format!("{letters} {sign}")))
+}
+
+/// ".NET", ".gitignore", and "ASP.NET" behind its letters: the dot of a name.
+pub(super) fn dotted_name(context: &Context, pos: usize) -> Option<Hit> {
+    let letters = context.letters(pos + 1);
+    let inner = context.before(pos).is_some_and(char::is_alphanumeric);
+    let free = context.before(pos).is_none_or(|c| matches!(c, ' ' | '(' | '"' | '\''));
+    let named = free && letters.len() > 1 && letters.chars().all(char::is_lowercase);
+    let net = letters == "NET" && (free || inner);
+    (net || named).then(|| Hit::one(pos..pos + 1 + letters.len(), format!("dot {}", letters.to_lowercase())))
 }
 
 /// A sign in front of a word, or alone between spaces.
@@ -93,10 +111,13 @@ fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'stati
                 || matches!(c, ')' | '(' | '$' | '£' | '€' | '%' | '"' | '√' | '-' | '²' | '³' | '°')
         })
     };
+    let spaced = context.before(pos) == Some(' ') && context.is(end, " ");
+    if c == '&' && spaced && left.is_some_and(|c| matches!(c, '.' | ',' | '!' | '?')) && word(right) {
+        return Some("and"); // "Mr. & Mrs."
+    }
     if !word(left) || !word(right) {
         return None;
     }
-    let spaced = context.before(pos) == Some(' ') && context.is(end, " ");
     let digits = right.is_some_and(|c| c.is_ascii_digit());
     let named = digits && context.previous_word(pos).chars().filter(|c| c.is_alphabetic()).count() > 1;
     Some(match c {
@@ -106,6 +127,10 @@ fn between(context: &Context, c: char, pos: usize, end: usize) -> Option<&'stati
         '×' | '·' if right.is_some_and(|c| c.is_ascii_digit() || c == '(') => "times",
         '*' if digits || left.is_some_and(|c| c.is_ascii_digit()) => "times",
         '÷' => "divided by",
+        '/' if spaced && digits && left.is_some_and(|c| c.is_ascii_digit()) => {
+            let sum = context.number(end + 1).is_some_and(|n| context.is(context.skip_space(n.end), "="));
+            if sum { "divided by" } else { "over" }
+        }
         '≠' => "is not equal to",
         '≈' => "is approximately",
         // "Rust ≥ 1.90" names a thing, "x ≥ 3" states something.
@@ -145,6 +170,7 @@ pub(super) fn inner(context: &Context, c: char, pos: usize) -> Option<Hit> {
             Some(Hit::one(pos..pos + digits.len(), numbers::label(digits, context.british)))
         }
         '–' => joining_dash(context, c, pos),
+        '.' => dotted_name(context, pos),
         '%' => Some(Hit::one(here, "percent")),
         '°' => Some(Hit::one(here, if before.is_ascii_digit() { "degrees" } else { "degree" })),
         '²' => Some(Hit::one(here, "squared")),

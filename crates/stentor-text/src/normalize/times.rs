@@ -3,8 +3,99 @@
 use super::context::{Context, Hit};
 use super::numbers;
 
-/// 3:30, 3:30 pm, 15:00, 12:30:15, 3pm, 3 p.m., 16:9.
+/// Books whose chapters and verses are written like times.
+const BOOKS: [&str; 34] = [
+    "Genesis",
+    "Exodus",
+    "Leviticus",
+    "Numbers",
+    "Deuteronomy",
+    "Joshua",
+    "Judges",
+    "Samuel",
+    "Kings",
+    "Job",
+    "Psalm",
+    "Psalms",
+    "Ps",
+    "Proverbs",
+    "Ecclesiastes",
+    "Isaiah",
+    "Jeremiah",
+    "Ezekiel",
+    "Daniel",
+    "Matthew",
+    "Matt",
+    "Mark",
+    "Luke",
+    "John",
+    "Acts",
+    "Romans",
+    "Rom",
+    "Corinthians",
+    "Cor",
+    "Galatians",
+    "Ephesians",
+    "Hebrews",
+    "James",
+    "Revelation",
+];
+
+/// A time, or two: "9:00-17:00", "10am-5pm", "10–11:30". Chapter and verse behind the name of a book.
 pub(super) fn clock(context: &Context, pos: usize) -> Option<Hit> {
+    if let Some(hit) = verse(context, pos) {
+        return Some(hit);
+    }
+    let hours = context.digits(pos);
+    let first = match time(context, pos) {
+        Some(hit) => hit,
+        None if hours.len() < 3 && hours.parse::<u64>().is_ok_and(|h| (1..25).contains(&h)) => {
+            let end = pos + hours.len();
+            context.char(end).filter(|c| matches!(c, '-' | '–'))?;
+            Hit::one(pos..end, numbers::whole(hours, context.british))
+        }
+        None => return None,
+    };
+    let bare = first.end == pos + hours.len();
+    let spaced = context.is(first.end, " - ") || context.is(first.end, " – ");
+    let dash_at = first.end + usize::from(spaced);
+    let second = context.char(dash_at).filter(|c| matches!(c, '-' | '–')).and_then(|dash| {
+        let at = dash_at + dash.len_utf8() + usize::from(spaced);
+        time(context, at).filter(|_| context.digit(at))
+    });
+    let Some(second) = second else { return (!bare).then_some(first) };
+    let (from, to) = (&first.parts.first()?.spoken, &second.parts.first()?.spoken);
+    if from.contains(" to ") || to.contains(" to ") {
+        return (!bare).then_some(first); // ratios and scores
+    }
+    Some(Hit::one(pos..second.end, format!("{from} to {to}")))
+}
+
+/// "3:16" behind "John", "5:3-12" behind "Matt."
+fn verse(context: &Context, pos: usize) -> Option<Hit> {
+    let chapter = context.digits(pos);
+    let at = pos + chapter.len() + 1;
+    let verse = if context.is(at - 1, ":") { context.digits(at) } else { "" };
+    let fits = (1..4).contains(&chapter.len()) && (1..4).contains(&verse.len());
+    let timed = verse.starts_with('0') || half_day(context, at + verse.len()).is_some();
+    if !fits || timed || !BOOKS.contains(&context.previous_word(pos)) {
+        return None;
+    }
+    let mut end = at + verse.len();
+    let say = |digits: &str| numbers::label(digits, context.british);
+    let mut words = format!("{} {}", say(chapter), say(verse));
+    if let Some(dash) = context.char(end).filter(|c| matches!(c, '-' | '–')) {
+        let last = context.digits(end + dash.len_utf8());
+        if (1..4).contains(&last.len()) {
+            words = format!("{words} to {}", say(last));
+            end += dash.len_utf8() + last.len();
+        }
+    }
+    (context.ends(end) && !context.is(end, ":")).then(|| Hit::one(pos..end, words))
+}
+
+/// 3:30, 3:30 pm, 15:00, 12:30:15, 3pm, 3 p.m., 16:9.
+fn time(context: &Context, pos: usize) -> Option<Hit> {
     let hours = context.digits(pos);
     let hour: u64 = hours.parse().ok()?;
     let mut end = pos + hours.len();

@@ -38,7 +38,8 @@ const fn glued(written: &'static str, one: &'static str, many: &'static str) -> 
     Unit { written, one, many, gap: Gap::Glued }
 }
 
-static UNITS: [Unit; 113] = [
+static UNITS: [Unit; 114] = [
+    any("pp", "page", "pages"),
     any("%", "percent", "percent"),
     any("‰", "per mille", "per mille"),
     any("°C", "degree Celsius", "degrees Celsius"),
@@ -234,8 +235,10 @@ pub(super) fn quantity(context: &Context, pos: usize) -> Option<Hit> {
     let gap = context.char(number.end).filter(|c| matches!(c, ' ' | '-'));
     let at = number.end + gap.map_or(0, char::len_utf8);
     let unit = unit_at(context, at, gap != Some(' '))?;
-    // "5-in" is a typo of nothing; "2-m" could be anything.
-    if gap == Some('-') && unit.entry.written.len() < 2 {
+    // "5-in" is a typo of nothing; "2-m" could be anything; "3-in-1" is no length, "5m people" neither.
+    let counted = gap.is_none() && unit.entry.written == "m" && plain::counts(context, unit.end);
+    let one_of = unit.entry.written == "in" && gap == Some('-') && context.is(unit.end, "-");
+    if counted || one_of || (gap == Some('-') && unit.entry.written.len() < 2) {
         return None;
     }
     let single = number.is_one() || gap == Some('-') || context.after_article(pos);
@@ -281,6 +284,9 @@ pub(super) fn feet_and_inches(context: &Context, pos: usize) -> Option<Hit> {
     if feet.len() > 2 || !context.is(at, "'") {
         return None;
     }
+    if let Some(hit) = feet_only(context, pos, at) {
+        return Some(hit);
+    }
     at = context.skip_space(at + 1);
     let inches = context.digits(at);
     let end = at + inches.len();
@@ -289,4 +295,29 @@ pub(super) fn feet_and_inches(context: &Context, pos: usize) -> Option<Hit> {
         let words = format!("{} foot {}", numbers::whole(feet, false), numbers::whole(inches, false));
         Hit::one(pos..end + quote, words)
     })
+}
+
+/// What a length is followed by.
+const MEASURED: [&str; 9] = ["tall", "long", "wide", "high", "deep", "thick", "above", "below", "away"];
+
+/// "10' x 12'" and "5' tall": feet, where what stands behind shows that the mark at `mark` closes no quotation.
+fn feet_only(context: &Context, pos: usize, mark: usize) -> Option<Hit> {
+    let feet = |digits: &str| {
+        format!("{} {}", numbers::whole(digits, false), if digits == "1" { "foot" } else { "feet" })
+    };
+    let mut words = feet(&context.text[pos..mark]);
+    let mut end = mark + 1;
+    for _ in 0..2 {
+        let joint = [" x ", "x", " × ", "×", " by "].into_iter().find(|joint| context.is(end, joint));
+        let Some(at) = joint.map(|joint| end + joint.len()) else { break };
+        let digits = context.digits(at);
+        if digits.is_empty() || digits.len() > 3 || !context.is(at + digits.len(), "'") {
+            break;
+        }
+        words = format!("{words} by {}", feet(digits));
+        end = at + digits.len() + 1;
+    }
+    let alone = pos == 0 && end == context.text.len();
+    let measured = end > mark + 1 || alone || MEASURED.contains(&context.next_word(end));
+    (measured && context.ends(end)).then(|| Hit::one(pos..end, words))
 }
