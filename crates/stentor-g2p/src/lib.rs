@@ -3,7 +3,8 @@
 //! English (`en-us`, `en-gb`) is built in. A word is looked for in the misaki dictionaries as the part-of-speech
 //! tagger directs (with -s, -ed and -ing taken off where need be), then cut where it is hyphenated or in camel case,
 //! then read by a small recurrent network that was trained on those dictionaries (`letter_to_sound`); what has no
-//! vowel is spelled out. No word of Latin, Cyrillic or Greek letters and no digit is ever silent. The crate `misaki-rs` serves as a library of
+//! vowel is spelled out. No digit and no word is ever silent: other
+//! scripts are put into Latin letters first (Cyrillic, Greek by tables, the rest by `deunicode`). The crate `misaki-rs` serves as a library of
 //! parts (tokenizer, tagger, dictionary); its own pipeline is not used, because it hands compounds with one
 //! unknown half to a fallback whole.
 //!
@@ -48,7 +49,7 @@ pub struct Phonemes {
     pub text: String,
     /// In ascending order, without overlap; what `text` holds between them is spaces and punctuation.
     pub words: Vec<PhonemeWord>,
-    /// Byte ranges of letters in the input that could not be read at all, such as Chinese in English text.
+    /// Byte ranges of letters in the input that could not be read at all, such as hieroglyphs in English text.
     pub skipped: Vec<Range<usize>>,
 }
 
@@ -75,6 +76,8 @@ pub enum Origin {
     Spelled,
     /// The letter-to-sound network.
     LetterToSound,
+    /// The letter-to-sound network, of a word in another script put into Latin letters: a guess that is never silent.
+    Transliterated,
     /// The program espeak-ng.
     Espeak,
 }
@@ -87,6 +90,7 @@ impl fmt::Display for Origin {
             Self::Markup => "markup",
             Self::Spelled => "spelled",
             Self::LetterToSound => "letter-to-sound",
+            Self::Transliterated => "transliterated",
             Self::Espeak => "espeak",
         })
     }

@@ -1,6 +1,7 @@
 //! First step of English: any Unicode text to plain ASCII letters, digits and the models' punctuation, with the way
 //! back to the input's bytes. Links `[word](/ipa/)` are taken out here and kept as marks.
 
+mod foreign;
 mod letters;
 
 use std::ops::Range;
@@ -13,7 +14,7 @@ pub(crate) struct Clean {
     pub text: String,
     /// Per byte of `text`: the input's bytes that it stands for.
     origin: Vec<Range<usize>>,
-    /// Linked stretches of `text`, ascending.
+    /// Linked stretches and foreign words of `text`, ascending.
     pub marks: Vec<Mark>,
     /// Input bytes of letters and digits that have no reading.
     pub skipped: Vec<Range<usize>>,
@@ -23,16 +24,18 @@ pub(crate) struct Clean {
 pub(crate) struct Mark {
     /// Bytes of the visible words in [`Clean::text`].
     pub visible: Range<usize>,
-    /// Bytes of the whole link in the input.
+    /// Bytes of the whole link or foreign word in the input.
     pub source: Range<usize>,
     pub feature: Feature,
 }
 
-/// What a link's brackets hold.
+/// What a link's brackets hold, or what a word is without any.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Feature {
     /// `/kˈOkəɹO/`
     Phonemes(String),
+    /// No link: a word in Latin letters for one in another script, of which this is the last character.
+    Foreign(char),
     /// `-2` no stress, `-1` weaker, `1` at least primary, `2` strongest.
     Stress(f64),
 }
@@ -68,7 +71,7 @@ impl Clean {
     }
 
     fn push_link(&mut self, input: &str, at: usize, link: &Link<'_>) {
-        let start = self.text.len();
+        let (start, marks) = (self.text.len(), self.marks.len());
         let inner = at + 1;
         let mut next = inner;
         while next < inner + link.word.len() {
@@ -81,6 +84,13 @@ impl Clean {
             self.put("x", source.clone());
         }
         if let Some(feature) = link.feature.clone() {
+            let phonemes = matches!(feature, Feature::Phonemes(_));
+            if phonemes {
+                self.marks.truncate(marks);
+            } else if self.marks.len() > marks {
+                // Stress alone says nothing about a foreign word, which is stressed by guess.
+                return;
+            }
             let trimmed = self.text[start..].trim_end().len();
             let lead = self.text[start..].len() - self.text[start..].trim_start().len();
             if lead < trimmed {
@@ -99,6 +109,8 @@ impl Clean {
             self.put(c.encode_utf8(&mut [0; 4]), source.clone());
         } else if let Some(plain) = punctuation(c) {
             self.put(plain, source.clone());
+        } else if is_combining_mark(c) && self.in_foreign_word() && self.push_foreign(c, &source) {
+            // A vowel sign is part of the word.
         } else if is_joiner(c) || is_combining_mark(c) {
             self.extend_last(source.end);
         } else if let Some(read) = letters::read(c, before, after) {
@@ -128,6 +140,9 @@ impl Clean {
         }
         if plain.is_empty() {
             if c.is_alphanumeric() {
+                if self.push_foreign(c, source) {
+                    return;
+                }
                 self.skip(source);
             }
             plain.push(' ');
@@ -143,6 +158,10 @@ impl Clean {
     }
 
     fn put(&mut self, plain: &str, source: Range<usize>) {
+        if self.in_foreign_word() && plain.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            self.text.push(' ');
+            self.origin.push(source.start..source.start);
+        }
         self.text.push_str(plain);
         self.origin.resize(self.text.len(), source);
     }
@@ -172,9 +191,10 @@ fn punctuation(c: char) -> Option<&'static str> {
         '‐' | '‑' | '−' | '﹣' => "-",
         '‒' | '–' | '—' | '―' | '⸺' | '⸻' => "—",
         '…' => "…",
-        '。' | '｡' => ".",
+        '。' | '｡' | '।' | '۔' => ".",
         '、' | '،' => ",",
         '؟' => "?",
+        '؛' => ";",
         '[' | '{' => "(",
         ']' | '}' => ")",
         '½' => " one half ",
@@ -280,9 +300,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_reported() {
-        let input = "Ask 北京 now";
+        let input = "Ask 𓀀𓀁 now";
         let clean = Clean::new(input);
-        assert_eq!(clean.skipped.iter().map(|range| &input[range.clone()]).collect::<Vec<_>>(), ["北京"]);
+        assert_eq!(clean.skipped.iter().map(|range| &input[range.clone()]).collect::<Vec<_>>(), ["𓀀𓀁"]);
         let link = Clean::new("Ask [北京](/bAʤˈɪŋ/) now");
         assert!(link.skipped.is_empty());
         assert_eq!(link.marks.len(), 1);

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod accuracy;
+mod exception;
 mod lexicon;
 mod scan;
 mod supplement;
@@ -97,7 +98,10 @@ impl English {
             Some(Feature::Stress(stress)) => {
                 self.word(&Word { text, at, stress: Some(*stress) }, tags, context)
             }
-            None => self.word(&Word { text, at, stress: None }, tags, context),
+            Some(Feature::Foreign(_)) => self.foreign(text, context),
+            None => self
+                .exception(clean, &unit.range, tags, context)
+                .unwrap_or_else(|| self.word(&Word { text, at, stress: None }, tags, context)),
         }
     }
 
@@ -130,7 +134,7 @@ impl English {
 fn given<'a>(clean: &'a Clean, unit: &Unit) -> Option<&'a str> {
     match &clean.mark_at(unit.range.start)?.feature {
         Feature::Phonemes(phonemes) => Some(phonemes),
-        Feature::Stress(_) => None,
+        Feature::Stress(_) | Feature::Foreign(_) => None,
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn units(clean: &Clean, lexicon: &Lexicon) -> Vec<Unit> {
     let mut at = 0;
     for mark in &clean.marks {
         scanner.scan(at, mark.visible.start);
-        if matches!(mark.feature, Feature::Phonemes(_)) {
+        if matches!(mark.feature, Feature::Phonemes(_) | Feature::Foreign(_)) {
             scanner.units.push(Unit { range: mark.visible.clone(), kind: Kind::Word });
         } else {
             scanner.scan(mark.visible.start, mark.visible.end);
@@ -150,7 +150,7 @@ impl Scanner<'_> {
             if elided == "'n" && self.byte(at + 2) == b'\'' {
                 return self.push(at..at + 3, Kind::Word);
             }
-            if elided.len() > 2 && self.lexicon.in_gold(&elided) {
+            if elided.len() > 2 && (self.lexicon.in_gold(&elided) || ELIDED.contains(&&elided[1..])) {
                 return self.push(at..at + 1 + letters, Kind::Word);
             }
             self.open_quote = true;
@@ -292,6 +292,9 @@ impl Scanner<'_> {
         })
     }
 }
+
+/// Words that begin with an apostrophe and that the dictionaries know only without.
+const ELIDED: [&str; 10] = ["bout", "cos", "coz", "cuz", "kay", "nuff", "sup", "til", "till", "twere"];
 
 /// "£3m", "$20k"
 fn magnitude(suffix: &str) -> Option<&'static str> {

@@ -18,7 +18,13 @@ impl English {
     pub(super) fn word(&self, word: &Word<'_>, tags: &Tags, context: &mut Context) -> Reading {
         let Word { text, at, stress } = *word;
         let tag = tags.at(at + heaviest(text));
-        let whole = self.lexicon.get(text, tag, stress.or_else(|| stress_of_case(text)), context);
+        let level = stress.or_else(|| stress_of_case(text));
+        let whole = self.lexicon.get(text, tag, level, context).or_else(|| {
+            // "'Cause", "'til": the entry is in lower case or without the apostrophe.
+            let bare = text.strip_prefix('\'')?.to_ascii_lowercase();
+            let elided = self.lexicon.get(&format!("'{bare}"), tag, level, context);
+            elided.or_else(|| self.lexicon.get(&bare, tag, level, context))
+        });
         if let Some(phonemes) = whole {
             context.word(text, &phonemes, tag);
             return Reading { phonemes, origin: Origin::Dictionary };
@@ -74,6 +80,20 @@ impl English {
             return Reading { phonemes, origin: Origin::LetterToSound };
         }
         Reading { phonemes: self.lexicon.spelled(&lower), origin: Origin::Spelled }
+    }
+
+    /// A word in Latin letters that was written in another script.
+    pub(super) fn foreign(&self, latin: &str, context: &mut Context) -> Reading {
+        let network = LetterToSound::embedded();
+        let vowels = latin.contains(|c| "aeiouy".contains(c));
+        // Scripts that write no vowels: any vowel is nearer to the word than its letters' names.
+        let read = if vowels || latin.len() == 1 { latin.to_owned() } else { with_vowels(latin) };
+        let mut phonemes = network.read(&read, self.lexicon.british);
+        if !phonemes.contains(crate::symbols::is_vowel) {
+            phonemes = self.lexicon.spelled(latin);
+        }
+        context.word(latin, &phonemes, "NN");
+        Reading { phonemes, origin: Origin::Transliterated }
     }
 
     /// "Kokoro's", "they'd've", "O'Malley": what is before the apostrophe, and what it adds.
@@ -154,6 +174,11 @@ impl English {
             readings[i].phonemes = self.lexicon.stressed(&readings[i].phonemes, -0.5);
         }
     }
+}
+
+/// An "a" between all consonants: "mrhb" is "marahab".
+fn with_vowels(consonants: &str) -> String {
+    consonants.chars().map(String::from).collect::<Vec<_>>().join("a")
 }
 
 /// misaki's levels: a capital asks for at least some stress, all capitals for primary stress.

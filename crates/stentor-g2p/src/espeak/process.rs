@@ -12,13 +12,20 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Most bytes of one answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
 /// Lines that may wait between the reading thread and us.
 const WAITING_LINES: usize = 64;
+/// What a wait that brought no line takes from the time that an answer has.
+const STEP: Duration = Duration::from_millis(10);
+/// What a line takes from it, however quickly it came; so an answer that comes line by line takes no longer than
+/// `STEP / LINE` times its limit, and no clock has to be read.
+const LINE: Duration = Duration::from_millis(1);
+/// Between two looks at a process that is to end.
+const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -72,10 +79,10 @@ impl Process {
         while self.lines.try_recv().is_ok() {}
         self.input.write_all(format!("{text}\n\n").as_bytes()).map_err(|_| Failure::Died)?;
         self.input.flush().map_err(|_| Failure::Died)?;
-        let deadline = Instant::now() + limit;
-        let mut answer = self.line(deadline, limit)?;
+        let mut left = limit;
+        let mut answer = self.line(&mut left, limit)?;
         loop {
-            let line = self.line(deadline, limit)?;
+            let line = self.line(&mut left, limit)?;
             if line.is_empty() {
                 return Ok(answer);
             }
@@ -87,14 +94,19 @@ impl Process {
         }
     }
 
-    fn line(&self, deadline: Instant, limit: Duration) -> Result<String, Failure> {
-        let line =
-            self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|error| {
-                match error {
-                    RecvTimeoutError::Timeout => Failure::TooSlow(limit),
-                    RecvTimeoutError::Disconnected => Failure::Died,
-                }
-            })?;
+    /// The next line, within what is `left` of `limit`.
+    fn line(&self, left: &mut Duration, limit: Duration) -> Result<String, Failure> {
+        let line = loop {
+            if left.is_zero() {
+                return Err(Failure::TooSlow(limit));
+            }
+            match self.lines.recv_timeout(STEP.min(*left)) {
+                Ok(line) => break line,
+                Err(RecvTimeoutError::Timeout) => *left = left.saturating_sub(STEP),
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::Died),
+            }
+        };
+        *left = left.saturating_sub(LINE);
         if line.len() > ANSWER_LIMIT {
             return Err(Failure::TooLong);
         }
@@ -133,11 +145,10 @@ pub(super) fn answers(program: &Path, limit: Duration) -> bool {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     };
     let Ok(mut child) = quiet(Command::new(program).arg("--version")) else { return false };
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
+    for _ in 0..limit.as_millis() / LOOK.as_millis() {
         match child.try_wait() {
             Ok(Some(status)) => return status.success(),
-            Ok(None) => thread::sleep(Duration::from_millis(2)),
+            Ok(None) => thread::sleep(LOOK),
             Err(_) => break,
         }
     }

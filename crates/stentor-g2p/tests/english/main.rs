@@ -97,14 +97,60 @@ fn links_give_phonemes_or_stress() {
 
 #[test]
 fn what_cannot_be_read_is_reported_and_nothing_else_is() {
-    let text = "Ask 北京 or Здравствуйте now";
+    let text = "Ask 𓀀𓀁 or Здравствуйте now";
     let read = american(text);
     check(text, &read);
-    assert_eq!(read.skipped.iter().map(|range| &text[range.clone()]).collect::<Vec<_>>(), ["北京"]);
+    assert_eq!(read.skipped.iter().map(|range| &text[range.clone()]).collect::<Vec<_>>(), ["𓀀𓀁"]);
     assert_eq!(read.words.len(), 4);
     for text in ["", "  \n\t", "…!?", "🎉🎊", "\u{0}\u{1}", "***"] {
         let read = american(text);
         assert_eq!((read.text.as_str(), read.words.len(), read.skipped.len()), ("", 0, 0), "{text:?}");
+    }
+}
+
+#[test]
+fn words_in_other_scripts_sound_and_can_be_traced() {
+    let text = "Hello 日本語 world.";
+    let read = american(text);
+    check(text, &read);
+    let found = words(text, &read);
+    assert_eq!(found.iter().map(|(source, ..)| *source).collect::<Vec<_>>(), ["Hello", "日本語", "world"]);
+    assert_eq!(found[1].2, Origin::Transliterated);
+    assert_eq!(found[1].2.to_string(), "transliterated");
+    let text = "مرحبا بالعالم، עברית; 안녕하세요 नमस्ते सभी। สวัสดี Привет Ελλάδα გამარჯობა Բարեւ “東京”'s.";
+    for language in [Language::en_us(), Language::en_gb()] {
+        let read = G2P.phonemize(text, &language).unwrap();
+        check(text, &read);
+        assert!(read.skipped.is_empty());
+        let sources: Vec<&str> = words(text, &read).iter().map(|(source, ..)| *source).collect();
+        let want =
+            text.split(|c: char| " ،;।“”'.".contains(c)).filter(|word| !word.is_empty() && *word != "s");
+        assert_eq!(
+            sources.into_iter().filter(|word| !word.ends_with('s')).collect::<Vec<_>>(),
+            want.collect::<Vec<_>>()
+        );
+        for (source, phonemes, _) in words(text, &read) {
+            assert!(phonemes.chars().any(char::is_alphabetic), "{source} is silent");
+        }
+    }
+    let read = american("日本語のテキスト。");
+    assert!(read.words.len() == 2 && read.text.ends_with('.'), "{}", read.text);
+}
+
+#[test]
+fn text_without_spaces_is_cut_into_words_that_leave_nothing_out() {
+    for text in
+        ["今天天气很好我们去公园散步吧".repeat(30), "これはテストです".repeat(30), "สวัสดีครับ".repeat(30)]
+    {
+        let read = american(&text);
+        check(&text, &read);
+        assert!(read.skipped.is_empty());
+        let mut end = 0;
+        for word in &read.words {
+            assert!(word.source.start == end && word.phonemes.len() <= 32, "{word:?} of {text}");
+            end = word.source.end;
+        }
+        assert_eq!(end, text.len());
     }
 }
 
@@ -166,8 +212,8 @@ fn every_number_sounds() {
 fn no_text_makes_it_panic() {
     const MARKS: &[char] = &[
         '\'', '’', '"', '[', ']', '(', ')', '/', '-', '.', ',', ':', '$', '£', '%', '&', '@', '#', '+',
-        '\u{301}', '\u{ad}', 'é', 'ß', 'İ', 'ﬁ', 'Ж', 'Ω', '中', '٣', '½', '🎉', '\u{200d}', '\0', '\n',
-        '\u{a0}', 's', 'd', '1', 'A',
+        '\u{301}', '\u{ad}', 'é', 'ß', 'İ', 'ﬁ', 'Ж', 'Ω', '中', 'の', 'ע', 'ि', '٣', '½', '🎉', '\u{200d}',
+        '\0', '\n', '\u{a0}', 's', 'd', '1', 'A',
     ];
     let mut random = Random(11);
     for _ in 0..400 {
@@ -185,8 +231,9 @@ fn no_text_makes_it_panic() {
 
 #[test]
 fn long_runs_of_anything_take_linear_time() {
-    for piece in ["a", "a.", "a'", "a-", "[", "[a](", "'", "\"", "1", "1,", ".", "é", "A1", "中", "-", "$"]
-    {
+    for piece in [
+        "a", "a.", "a'", "a-", "[", "[a](", "'", "\"", "1", "1,", ".", "é", "A1", "中", "の中", "ि", "-", "$",
+    ] {
         let text = piece.repeat(20_000 / piece.len());
         let begun = std::time::Instant::now();
         check(&text, &american(&text));

@@ -1,6 +1,18 @@
 //! Texts and their phonemes, reviewed by hand. Dictionary words are as misaki has them; unknown words as a reader would.
 
 pub(crate) const AMERICAN: &[(&str, &str)] = &[
+    ("A T and T.", "ˈA tˈi ænd tˈi."),
+    ("At 9 A M sharp.", "ˌæt nˈIn ˈA ˈɛm ʃˈɑɹp."),
+    ("A T-shirt.", "ɐ tˈiʃˌɜɹt."),
+    ("Wait 'til dawn.", "wˈAt tˈɪl dˈɔn."),
+    ("Get ‘em now.", "ɡˌɛt əm nˈW."),
+    ("'Cause I said.", "kˈʌz ˌI sˈɛd."),
+    ("The ‘90s.", "ðə nˈIndiz."),
+    ("IKEA", "Ikˈiə"),
+    ("WWII", "wˌɜɹld wˌɔɹ tˈu"),
+    ("The lead pipe.", "ðə lˈɛd pˈIp."),
+    ("They lead paint classes.", "ðˌA lˈid pˈAnt klˈæsᵻz."),
+    ("I lead.", "ˌI lˈid."),
     ("hello", "həlˈO"),
     ("world", "wˈɜɹld"),
     ("I read it yesterday.", "ˌI ɹˈɛd ɪt jˈɛstəɹdˌA."),
