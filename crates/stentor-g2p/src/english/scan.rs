@@ -150,7 +150,9 @@ impl Scanner<'_> {
             if elided == "'n" && self.byte(at + 2) == b'\'' {
                 return self.push(at..at + 3, Kind::Word);
             }
-            if elided.len() > 2 && (self.lexicon.in_gold(&elided) || ELIDED.contains(&&elided[1..])) {
+            let bare_n = elided == "'n" && matches!(self.byte(at + 2), b' ' | 0) && at > 0;
+            if bare_n || elided.len() > 2 && (self.lexicon.in_gold(&elided) || ELIDED.contains(&&elided[1..]))
+            {
                 return self.push(at..at + 1 + letters, Kind::Word);
             }
             self.open_quote = true;

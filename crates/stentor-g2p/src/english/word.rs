@@ -20,10 +20,10 @@ impl English {
         let tag = tags.at(at + heaviest(text));
         let level = stress.or_else(|| stress_of_case(text));
         let whole = self.lexicon.get(text, tag, level, context).or_else(|| {
-            // "'Cause", "'til": the entry is in lower case or without the apostrophe.
+            // "'Cause", "'n", "'til": the entry is in lower case, has one more apostrophe or has none.
             let bare = text.strip_prefix('\'')?.to_ascii_lowercase();
-            let elided = self.lexicon.get(&format!("'{bare}"), tag, level, context);
-            elided.or_else(|| self.lexicon.get(&bare, tag, level, context))
+            let known = [format!("'{bare}"), format!("'{bare}'"), bare];
+            known.iter().find_map(|known| self.lexicon.get(known, tag, level, context))
         });
         if let Some(phonemes) = whole {
             context.word(text, &phonemes, tag);

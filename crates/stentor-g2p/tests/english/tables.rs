@@ -7,6 +7,7 @@ pub(crate) const AMERICAN: &[(&str, &str)] = &[
     ("Wait 'til dawn.", "wˈAt tˈɪl dˈɔn."),
     ("Get ‘em now.", "ɡˌɛt əm nˈW."),
     ("'Cause I said.", "kˈʌz ˌI sˈɛd."),
+    ("rock ’n roll", "ɹˈɑk ən ɹˈOl"),
     ("The ‘90s.", "ðə nˈIndiz."),
     ("IKEA", "Ikˈiə"),
     ("WWII", "wˌɜɹld wˌɔɹ tˈu"),
