@@ -48,7 +48,8 @@ fn check(text: &str, options: &TextOptions, budget: ChunkBudget) {
 const PIECES: &str = "$|5|1,000|.|-|–|/|12/25/2023|2023-12-25|3:30|pm|p.m.|%|°C|km|St.|Dr. |J. K. |U.S.A.|VIII|Henry |Chapter \
     |https://a.b/c|me@x.org|#|@|[a](/b/)|[a](b)|[pause:1s]|[|]|(|)|*|**|_|`|<b>|<|&amp;|&|'|’|“|½|\n|\n\n| | |\u{301}\
     |\u{200b}|😀|❤|é|漢字|。|ﬁ|５|①|\0|word|The |1st|1990s|v1.2|555-1234|+1 (555) |...|—|# |- |1. |=|+|\\|~|million\
-    |\u{e000}|\u{e001}|\u{2028}|5'11\"|x|Q3|221B|AT&T|e.g.|etc.|²|⁴|₂|١|ß|İ|ft. |in.|Jan.|>=|->|--|:)|1h30m|bn|£";
+    |\u{e000}|\u{e001}|\u{2028}|5'11\"|x|Q3|221B|AT&T|e.g.|etc.|²|⁴|₂|١|ß|İ|ft. |in.|Jan.|>=|->|--|:)|1h30m|bn|£\
+    |⁻|³|×|1-800-CALL|e-3|AD|Mon|B-|.NET|10'|10 000|1,00|John |IT|pp.";
 
 fn fragments() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(PIECES.split('|').collect::<Vec<_>>());

@@ -202,6 +202,7 @@ pub(super) fn abbreviation(context: &Context, pos: usize) -> Option<Hit> {
 fn compound_fits(context: &Context, pos: usize, written: &str) -> bool {
     context.is(pos, written)
         && (!written.ends_with(char::is_alphanumeric) || context.ends(pos + written.len()))
+        && context.before(pos) != Some('/') // "a/b/c"
         && !(written == "w/" && context.digit(pos + 2))
         && !(!written.ends_with('.') && context.is(pos + written.len(), ".") && written.contains('.'))
 }

@@ -253,7 +253,7 @@ impl Context<'_> {
                 break;
             }
             whole.push_str(group);
-            zeros &= group == "000";
+            zeros &= group.starts_with('0');
             end += 1 + group.len();
             if last {
                 break;

@@ -126,7 +126,12 @@ pub(super) fn month_day(context: &Context, pos: usize) -> Option<Hit> {
     let name = Part::new(pos..month.end, month.name);
     if let Some(dash) = context.char(month.end).filter(|c| matches!(c, '-' | '–')) {
         let next = month.end + dash.len_utf8();
-        calendar::month(context, next)?;
+        let last = calendar::month(context, next)?;
+        if context.ends(last.end) && !context.digit(context.skip_space(last.end)) {
+            let mut hit = Hit::one(pos..last.end, format!("{} to {}", month.name, last.name));
+            hit.end = month_end(context, last.end);
+            return Some(hit);
+        }
         return Some(Hit::one(pos..next, format!("{} to", month.name)));
     }
     let day_at = month.end + usize::from(context.is(month.end, " "));

@@ -12,6 +12,9 @@ pub(super) fn range(context: &Context, pos: usize) -> Option<Hit> {
     if word == "to" && (context.is(second.end, "=") || context.is(second.end, " =")) {
         return None; // "10 - 4 = 6" is arithmetic
     }
+    if word == "by" && context.is(second.end, "^") {
+        return None; // "3×10^8" is a product
+    }
     if word == "to" && first.whole == second.whole && first.fraction == second.fraction {
         words = words.replacen(" to ", " ", 1); // "fifty-fifty"
     }
@@ -63,8 +66,10 @@ fn joint(context: &Context, first: &Number) -> Option<(&'static str, usize)> {
         'x' | '×' if second(end + c.len_utf8()) => Some(("by", end + c.len_utf8())),
         '%' => {
             // "5%-10%": the first sign is not needed.
-            let dash = context.char(end + 1).filter(|c| matches!(c, '-' | '–'))?;
-            let at = end + 1 + dash.len_utf8();
+            let spaced = context.is(end, "% - ") || context.is(end, "% – ");
+            let dash_at = end + 1 + usize::from(spaced);
+            let dash = context.char(dash_at).filter(|c| matches!(c, '-' | '–'))?;
+            let at = dash_at + dash.len_utf8() + usize::from(spaced);
             second(at).then_some(("to", at))
         }
         ' ' => {
@@ -75,6 +80,7 @@ fn joint(context: &Context, first: &Number) -> Option<(&'static str, usize)> {
             }
             match sign {
                 '–' => Some(("to", at + 1)),
+                'x' => Some(("by", at + 1)),
                 '-' => {
                     let low = first.value()?;
                     let high = context.number(at + 1)?;

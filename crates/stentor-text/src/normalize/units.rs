@@ -318,6 +318,10 @@ fn feet_only(context: &Context, pos: usize, mark: usize) -> Option<Hit> {
         end = at + digits.len() + 1;
     }
     let alone = pos == 0 && end == context.text.len();
+    // "a 12' boat"
+    if context.after_article(pos) && !context.next_word(end).is_empty() {
+        return Some(Hit::one(pos..end, words.replace("feet", "foot")));
+    }
     let measured = end > mark + 1 || alone || MEASURED.contains(&context.next_word(end));
     (measured && context.ends(end)).then(|| Hit::one(pos..end, words))
 }

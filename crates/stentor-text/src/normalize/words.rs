@@ -139,7 +139,7 @@ pub(super) const BEFORE_YEARS: [&str; 33] = [
 ];
 
 /// What an "m" behind a number counts in millions.
-pub(super) const COUNTED: [&str; 40] = [
+pub(super) const COUNTED: [&str; 39] = [
     "people",
     "users",
     "views",
@@ -179,5 +179,4 @@ pub(super) const COUNTED: [&str; 40] = [
     "deaths",
     "families",
     "vehicles",
-    "times",
 ];
