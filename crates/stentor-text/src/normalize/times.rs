@@ -102,8 +102,11 @@ fn time(context: &Context, pos: usize) -> Option<Hit> {
     if let Some(hit) = duration(context, pos) {
         return Some(hit);
     }
-    let minutes =
-        if context.is(end, ":") || british_point(context, end) { context.digits(end + 1) } else { "" };
+    let minutes = if context.is(end, ":") || british_point(context, end) || british_afternoon(context, pos) {
+        context.digits(end + 1)
+    } else {
+        ""
+    };
     if minutes.is_empty() {
         let (letters, stop) = half_day(context, end).filter(|_| (1..=12).contains(&hour))?;
         return Some(Hit::one(pos..stop, format!("{} {letters}", numbers::below_hundred(hour))));
@@ -137,6 +140,22 @@ fn time(context: &Context, pos: usize) -> Option<Hit> {
     // "16:9-ish", "3:30ish" and the like stay whole words.
     let free = context.ends(end) || context.is(end, "Z") || context.is(end, "h");
     free.then(|| Hit::one(pos..end, words))
+}
+
+/// "at 17.30", as Britain writes times of the afternoon, but not "at 17.30 per cent".
+fn british_afternoon(context: &Context, pos: usize) -> bool {
+    let end = pos + 5;
+    let hour = context.digits(pos).parse().is_ok_and(|hour: u64| (13..24).contains(&hour));
+    let minute = context.is(pos + 2, ".") && context.digits(pos + 3).len() == 2;
+    let counted = ["per", "percent", "points", "pence", "million", "billion"];
+    let free =
+        context.ends(end) && !context.is(end, "%") && !(context.is(end, ".") && context.digit(end + 1));
+    context.british
+        && context.previous_word(pos) == "at"
+        && hour
+        && minute
+        && free
+        && !counted.contains(&context.next_word(end))
 }
 
 /// "5.30pm": a point between hours and minutes, where "pm" follows.
