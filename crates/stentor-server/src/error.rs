@@ -169,6 +169,7 @@ impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         let (code, param) = match &error {
             CatalogError::ModelNotFound { .. } => (ErrorCode::ModelNotFound, "model"),
+            CatalogError::NotInstalled { voice: Some(_), .. } => (ErrorCode::VoiceNotFound, "voice"),
             CatalogError::NotInstalled { .. } => (ErrorCode::ModelNotInstalled, "model"),
             CatalogError::VoiceNotFound { .. }
             | CatalogError::Blend { .. }
