@@ -74,7 +74,7 @@ fn shown(names: &[String]) -> String {
     let cut = |name: &String| name.chars().take(LONGEST).collect::<String>();
     let mut shown = names.iter().take(MOST).map(cut).collect::<Vec<_>>().join(", ");
     if names.len() > MOST {
-        shown += &format!(", and {} more", names.len() - MOST);
+        shown.push_str(", and more");
     }
     shown
 }
