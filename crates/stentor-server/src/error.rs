@@ -169,9 +169,9 @@ impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {
         let (code, param) = match &error {
             CatalogError::ModelNotFound { .. } => (ErrorCode::ModelNotFound, "model"),
-            CatalogError::NotInstalled { voice: Some(_), .. } => (ErrorCode::VoiceNotFound, "voice"),
-            CatalogError::NotInstalled { .. } => (ErrorCode::ModelNotInstalled, "model"),
-            CatalogError::VoiceNotFound { .. }
+            CatalogError::NotInstalled { voice: None, .. } => (ErrorCode::ModelNotInstalled, "model"),
+            CatalogError::NotInstalled { .. }
+            | CatalogError::VoiceNotFound { .. }
             | CatalogError::Blend { .. }
             | CatalogError::NoVoices { .. } => (ErrorCode::VoiceNotFound, "voice"),
             CatalogError::VoiceNotSupported { .. } => (ErrorCode::VoiceNotSupported, "voice"),
