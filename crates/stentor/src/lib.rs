@@ -23,7 +23,7 @@ pub fn main(registry: Registry) -> ExitCode {
         return stentor_worker::run(registry, BUILD_ID);
     }
     match config::load(&cli.options) {
-        Ok(config) => run(cli, config),
+        Ok(config) => run(cli, &config),
         Err(mistakes) => {
             logging::complain(&mistakes.to_string());
             ExitCode::from(EXIT_USAGE)
@@ -31,7 +31,7 @@ pub fn main(registry: Registry) -> ExitCode {
     }
 }
 
-fn run(cli: cli::Cli, config: config::Config) -> ExitCode {
+fn run(cli: cli::Cli, config: &config::Config) -> ExitCode {
     logging::init(config.log_format, config.log.as_deref(), cli.command.is_serve());
     match commands::run(cli.command, config) {
         Ok(code) => code,

@@ -11,17 +11,17 @@ use crate::{cli::Command, config::Config};
 use anyhow::{Result, bail};
 use std::{io::Write as _, process::ExitCode};
 
-pub(crate) fn run(command: Command, config: Config) -> Result<ExitCode> {
+pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         match command {
-            Command::Serve => serve::run(&config).await,
-            Command::Say(say) => say::run(&config, say).await,
-            Command::Voices(listing) => listings::voices(&config, &listing),
-            Command::Models(listing) => listings::models(&config, &listing),
-            Command::Check(listing) => check::run(&config, &listing),
-            Command::Healthcheck => healthcheck::run(&config).await,
-            Command::Pull(pull) => pull::run(&config, &pull).await,
+            Command::Serve => serve::run(config).await,
+            Command::Say(say) => say::run(config, say).await,
+            Command::Voices(listing) => listings::voices(config, &listing),
+            Command::Models(listing) => listings::models(config, &listing),
+            Command::Check(listing) => check::run(config, &listing),
+            Command::Healthcheck => healthcheck::run(config).await,
+            Command::Pull(pull) => pull::run(config, &pull).await,
             Command::Worker => bail!("a worker is started before the configuration is read"),
         }
     });
