@@ -14,10 +14,10 @@ const CONFIG: &[u8] = include_bytes!("../../crates/stentor-engine-kokoro/tests/g
 async fn start() -> TestApp {
     let setup = Setup::new(PROGRAM).file("data/models/kokoro/config.json", CONFIG);
     let folder = setup.path().join("data/models/kokoro");
-    fs::create_dir(folder.join("voices")).unwrap();
-    write_kokoro(&folder.join("kokoro-v1_0.pth")).unwrap();
+    fs::create_dir(folder.join("voices")).expect("a writable directory");
+    write_kokoro(&folder.join("kokoro-v1_0.pth")).expect("a writable directory");
     for name in ["af_heart", "af_bella", "am_michael"] {
-        write_voice(&folder.join(format!("voices/{name}.pt")), 510, 256).unwrap();
+        write_voice(&folder.join(format!("voices/{name}.pt")), 510, 256).expect("a writable directory");
     }
     setup.start().await
 }

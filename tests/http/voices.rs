@@ -12,11 +12,11 @@ fn a_recording() -> Vec<u8> {
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
-    let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
+    let mut writer = hound::WavWriter::new(&mut bytes, spec).expect("a writer in memory");
     for i in 0..24_000_i32 {
-        writer.write_sample((i % 200) as i16).unwrap();
+        writer.write_sample((i % 200) as i16).expect("a writer in memory");
     }
-    writer.finalize().unwrap();
+    writer.finalize().expect("a writer in memory");
     bytes.into_inner()
 }
 
