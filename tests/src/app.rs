@@ -2,7 +2,7 @@
 
 use reqwest::{Client, Response};
 use serde_json::Value;
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -39,7 +39,7 @@ pub struct TestApp {
 pub struct Setup {
     dir: TempDir,
     program: String,
-    args: Vec<String>,
+    args: BTreeMap<String, String>,
 }
 
 impl Setup {
@@ -49,12 +49,15 @@ impl Setup {
         for name in ["data", "models", "voices"] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
-        Self { dir, program: program.to_owned(), args: Vec::new() }
+        // One thread, because many servers share the machine in a test run.
+        let defaults = [("--listen", "127.0.0.1:0"), ("--threads", "1"), ("--drain-delay", "0")];
+        let args = defaults.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
+        Self { dir, program: program.to_owned(), args }
     }
 
     #[must_use]
     pub fn arg(mut self, flag: &str, value: &str) -> Self {
-        self.args.extend([flag.to_owned(), value.to_owned()]);
+        self.args.insert(flag.to_owned(), value.to_owned());
         self
     }
 
@@ -81,14 +84,13 @@ impl Setup {
         let mut command = Command::new(&self.program);
         let under = |name: &str| self.dir.path().join(name);
         command
-            .args(["--listen", "127.0.0.1:0", "--threads", "1", "--drain-delay", "0"])
             .arg("--data-dir")
             .arg(under("data"))
             .arg("--models")
             .arg(under("models"))
             .arg("--voices")
             .arg(under("voices"))
-            .args(&self.args)
+            .args(self.args.iter().flat_map(|(flag, value)| [flag, value]))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .kill_on_drop(true);
