@@ -37,9 +37,8 @@ pub struct Synthesis {
 
 /// Refuses text that is blank, holds NUL, or is longer than the limit.
 pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
-    let size = text.len();
-    if size > limits.max_input_bytes {
-        let message = format!("`input` has {size} bytes, at most {} are accepted", limits.max_input_bytes);
+    if text.len() > limits.max_input_bytes {
+        let message = format!("`input` has more than {} bytes", limits.max_input_bytes);
         return Err(ApiError::field(ErrorCode::InputTooLarge, "input", message));
     }
     if text.contains('\0') {
