@@ -111,9 +111,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
-        let ist = &self.istftnet;
-        let stages = ist.upsample_rates.len();
-        let pairs = || ist.upsample_rates.iter().zip(&ist.upsample_kernel_sizes);
+        let istftnet = &self.istftnet;
+        let stages = istftnet.upsample_rates.len();
+        let pairs = || istftnet.upsample_rates.iter().zip(&istftnet.upsample_kernel_sizes);
         let rules = [
             (
                 [self.hidden_dim, self.style_dim, self.n_layer, self.n_token, self.max_dur, self.decoder_dim]
@@ -133,7 +133,7 @@ impl Config {
             ),
             (self.plbert.max_position_embeddings > 2, "plbert.max_position_embeddings must exceed 2"),
             (
-                stages > 0 && stages == ist.upsample_kernel_sizes.len(),
+                stages > 0 && stages == istftnet.upsample_kernel_sizes.len(),
                 "upsample rates and kernels must pair up",
             ),
             (
@@ -142,20 +142,20 @@ impl Config {
                 "upsample kernels must exceed their rates by an even number",
             ),
             (
-                ist.upsample_initial_channel > 0
-                    && ist.upsample_initial_channel.is_multiple_of(1 << stages.min(32)),
+                istftnet.upsample_initial_channel > 0
+                    && istftnet.upsample_initial_channel.is_multiple_of(1 << stages.min(32)),
                 "upsample_initial_channel must halve with each stage",
             ),
             (
-                ist.gen_istft_hop_size > 0
-                    && ist.gen_istft_n_fft.is_multiple_of(2)
-                    && ist.gen_istft_n_fft >= 2 * ist.gen_istft_hop_size,
+                istftnet.gen_istft_hop_size > 0
+                    && istftnet.gen_istft_n_fft.is_multiple_of(2)
+                    && istftnet.gen_istft_n_fft >= 2 * istftnet.gen_istft_hop_size,
                 "gen_istft_n_fft must be even and at least twice gen_istft_hop_size",
             ),
             (
-                !ist.resblock_kernel_sizes.is_empty()
-                    && ist.resblock_kernel_sizes.len() == ist.resblock_dilation_sizes.len()
-                    && ist.resblock_kernel_sizes.iter().all(|kernel| kernel % 2 == 1),
+                !istftnet.resblock_kernel_sizes.is_empty()
+                    && istftnet.resblock_kernel_sizes.len() == istftnet.resblock_dilation_sizes.len()
+                    && istftnet.resblock_kernel_sizes.iter().all(|kernel| kernel % 2 == 1),
                 "resblock kernels must be odd and pair up with dilations",
             ),
             (self.vocab.values().all(|&id| (id as usize) < self.n_token), "a vocab id is not below n_token"),

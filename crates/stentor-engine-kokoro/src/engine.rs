@@ -222,8 +222,8 @@ fn describe(
 fn chunk_bytes(config: &Config) -> u64 {
     /// Input, sum and two inner activations of a block, the other blocks' outputs, and the excitation's share.
     const TENSORS: usize = 8;
-    let ist = &config.istftnet;
-    let channels = ist.upsample_initial_channel >> ist.upsample_rates.len();
-    let columns = MAX_SECONDS * config.sample_rate as usize / ist.gen_istft_hop_size;
+    let istftnet = &config.istftnet;
+    let channels = istftnet.upsample_initial_channel >> istftnet.upsample_rates.len();
+    let columns = MAX_SECONDS * config.sample_rate as usize / istftnet.gen_istft_hop_size;
     (TENSORS * channels * columns * size_of::<f32>()) as u64
 }

@@ -35,10 +35,10 @@ struct Stage {
 
 impl Generator {
     pub(super) fn load(scope: &Scope<'_>, config: &Config) -> Result<Self> {
-        let ist = &config.istftnet;
-        let stages = ist.upsample_rates.len();
-        let channels = ist.upsample_initial_channel >> stages;
-        let stft = Stft::new(ist.gen_istft_n_fft, ist.gen_istft_hop_size);
+        let istftnet = &config.istftnet;
+        let stages = istftnet.upsample_rates.len();
+        let channels = istftnet.upsample_initial_channel >> stages;
+        let stft = Stft::new(istftnet.gen_istft_n_fft, istftnet.gen_istft_hop_size);
         let spectrum = 2 * stft.bins();
         Ok(Self {
             source: Source::load(
@@ -87,14 +87,14 @@ impl Generator {
 
 impl Stage {
     fn load(scope: &Scope<'_>, config: &Config, spectrum: usize, index: usize) -> Result<Self> {
-        let (ist, style) = (&config.istftnet, config.style_dim);
-        let channels = ist.upsample_initial_channel >> (index + 1);
-        let (rate, kernel) = (ist.upsample_rates[index], ist.upsample_kernel_sizes[index]);
-        let last = index + 1 == ist.upsample_rates.len();
+        let (istftnet, style) = (&config.istftnet, config.style_dim);
+        let channels = istftnet.upsample_initial_channel >> (index + 1);
+        let (rate, kernel) = (istftnet.upsample_rates[index], istftnet.upsample_kernel_sizes[index]);
+        let last = index + 1 == istftnet.upsample_rates.len();
         let noise_kernel = if last { LAST_NOISE_KERNEL } else { NOISE_KERNEL };
         let noise_block = scope.at(format!("noise_res.{index}"));
-        let count = ist.resblock_kernel_sizes.len();
-        let sizes = ist.resblock_kernel_sizes.iter().zip(&ist.resblock_dilation_sizes).enumerate();
+        let count = istftnet.resblock_kernel_sizes.len();
+        let sizes = istftnet.resblock_kernel_sizes.iter().zip(&istftnet.resblock_dilation_sizes).enumerate();
         let block = |(offset, (&kernel, dilations)): (usize, (&usize, &Vec<usize>))| {
             SnakeBlock::load(
                 &scope.at(format!("resblocks.{}", index * count + offset)),
@@ -110,7 +110,7 @@ impl Stage {
             last,
             noise_conv: Conv1d::load(
                 &scope.at(format!("noise_convs.{index}")),
-                noise_shape(&ist.upsample_rates[index + 1..], spectrum, channels),
+                noise_shape(&istftnet.upsample_rates[index + 1..], spectrum, channels),
             )?,
             noise_block: SnakeBlock::load(&noise_block, channels, noise_kernel, &NOISE_DILATIONS, style)?,
             up: ConvTranspose1d::load(&up, [2 * channels, channels, kernel], rate, (kernel - rate) / 2)?,
