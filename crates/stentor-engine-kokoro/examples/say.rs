@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, error::Error, path::Path, time::Instant};
 use stentor_engine::{CancelFlag, ChunkOutput, ChunkRequest, StepCounter, WholeChunk};
 use stentor_engine_kokoro::{KokoroEngine, load_engine};
 use stentor_g2p::Phonemes;
-use stentor_types::{ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Speed, SpokenText, VoiceSource};
+use stentor_types::{
+    ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, Speed, SpokenText, VoiceSource,
+};
 
 type Anything<T> = Result<T, Box<dyn Error>>;
 
@@ -78,6 +80,7 @@ fn spec(folder: Option<&Path>, threads: usize) -> Anything<LoadSpec> {
         engine: "kokoro".to_owned(),
         files,
         device: DeviceSpec::Cpu,
+        precision: Precision::F32,
         threads,
         cache_dir: None,
     })

@@ -14,7 +14,7 @@ use stentor_engine::{
 };
 use stentor_g2p::{G2p, G2pError, Phonemes};
 use stentor_nn::{NnError, Watch};
-use stentor_types::{ChunkBudget, Language, SpokenText, VoiceKind, VoiceSource};
+use stentor_types::{ChunkBudget, DeviceSpec, Language, Precision, SpokenText, VoiceKind, VoiceSource};
 
 /// English has about one phoneme character for each letter; this stays well below the model's 510.
 const BUDGET: ChunkBudget = ChunkBudget { first: 100, max: 320 };
@@ -215,6 +215,9 @@ fn describe(
         native_speed: true,
         params: Vec::new(),
         memory: MemoryUse { weights: model.weight_bytes(), per_chunk: chunk_bytes(config) },
+        device: DeviceSpec::Cpu,
+        precision: Precision::F32,
+        degraded: None,
     }
 }
 

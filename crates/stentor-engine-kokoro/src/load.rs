@@ -48,7 +48,7 @@ pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
 
 fn open_device(spec: DeviceSpec) -> Result<Device, String> {
     match spec {
-        DeviceSpec::Cpu => Ok(Device::Cpu),
+        DeviceSpec::Auto | DeviceSpec::Cpu => Ok(Device::Cpu),
         DeviceSpec::Cuda(_) if !candle_core::utils::cuda_is_available() => {
             Err("this program was built without CUDA; use the device `cpu`".to_owned())
         }

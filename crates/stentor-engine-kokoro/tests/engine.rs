@@ -8,7 +8,9 @@ use stentor_engine::{
 use stentor_engine_kokoro::{KokoroEngine, SpeakError, load_engine};
 use stentor_g2p::{Origin, PhonemeWord, Phonemes};
 use stentor_nn::NnError;
-use stentor_types::{ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Speed, SpokenText, VoiceSource};
+use stentor_types::{
+    ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, Speed, SpokenText, VoiceSource,
+};
 
 fn engine(threads: usize) -> (KokoroEngine, VoiceSlot) {
     let mut engine = load_engine(&LoadSpec {
@@ -16,6 +18,7 @@ fn engine(threads: usize) -> (KokoroEngine, VoiceSlot) {
         engine: "kokoro".to_owned(),
         files: BTreeMap::new(),
         device: DeviceSpec::Cpu,
+        precision: Precision::F32,
         threads,
         cache_dir: None,
     })

@@ -14,7 +14,7 @@ use stentor_engine_kokoro::{
 };
 use stentor_nn::{Unwatched, Weights};
 use stentor_testkit::hash_weights;
-use stentor_types::{DeviceSpec, LoadSpec, ModelId, VoiceSource};
+use stentor_types::{DeviceSpec, LoadSpec, ModelId, Precision, VoiceSource};
 
 fn golden(file: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/golden", file].iter().collect()
@@ -44,6 +44,7 @@ fn load(spec: &[(&str, PathBuf)]) -> Result<Box<dyn Engine>, LoadError> {
         engine,
         files,
         device: DeviceSpec::Cpu,
+        precision: Precision::F32,
         threads: 1,
         cache_dir: None,
     })
@@ -290,6 +291,7 @@ fn the_engine_takes_presets_files_and_blends_but_no_recordings() {
         engine: "kokoro".to_owned(),
         files: BTreeMap::new(),
         device: DeviceSpec::Cpu,
+        precision: Precision::F32,
         threads: 1,
         cache_dir: None,
     })
@@ -312,6 +314,7 @@ fn a_device_that_this_build_has_not_is_a_clear_error() {
         engine: "kokoro".to_owned(),
         files: BTreeMap::new(),
         device: DeviceSpec::Cuda(0),
+        precision: Precision::F32,
         threads: 1,
         cache_dir: None,
     };

@@ -13,7 +13,7 @@ use stentor_g2p::Phonemes;
 use stentor_nn::{Unwatched, Weights};
 use stentor_testkit::{hash_weights, pth};
 use stentor_types::{
-    ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Params, Speed, SpokenText, VoiceSource,
+    ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Params, Precision, Speed, SpokenText, VoiceSource,
 };
 
 const HARMONICS: usize = 9;
@@ -92,6 +92,7 @@ fn the_voice_row_counts_phonemes_that_the_model_does_not_know() {
             ("weights".to_owned(), golden("tiny.pth")),
         ]),
         device: DeviceSpec::Cpu,
+        precision: Precision::F32,
         threads: 1,
         cache_dir: None,
     };

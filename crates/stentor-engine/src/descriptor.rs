@@ -1,7 +1,7 @@
 //! What an engine says of itself.
 
 use serde::{Deserialize, Serialize};
-use stentor_types::{ChunkBudget, Language, ParamSpec, SampleRate, VoiceKind};
+use stentor_types::{ChunkBudget, DeviceSpec, Language, ParamSpec, Precision, SampleRate, VoiceKind};
 
 /// Sent to the server in the worker's handshake.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ pub struct EngineDescriptor {
     pub native_speed: bool,
     pub params: Vec<ParamSpec>,
     pub memory: MemoryUse,
+    /// Where it really runs; never [`DeviceSpec::Auto`].
+    pub device: DeviceSpec,
+    pub precision: Precision,
+    /// Why it runs elsewhere, or otherwise, than it was asked to; in one line.
+    pub degraded: Option<String>,
 }
 
 /// Bytes held by a loaded model, as measured or computed by the engine.

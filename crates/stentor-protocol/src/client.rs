@@ -18,12 +18,20 @@ pub enum HandshakeError {
     Mismatch(String),
 }
 
+/// What a worker is, once its model is loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub descriptor: EngineDescriptor,
+    /// Bytes that it holds on its device, as the worker measured them.
+    pub memory: u64,
+}
+
 /// Says what to load, then waits for as long as loading takes. Not cancel-safe: give the worker up.
 pub async fn handshake<R, W>(
     reader: &mut FrameReader<R>,
     writer: &mut W,
     hello: Hello,
-) -> Result<EngineDescriptor, HandshakeError>
+) -> Result<Loaded, HandshakeError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -37,9 +45,9 @@ where
         };
         match reply {
             FromWorker::Beat { .. } => {}
-            FromWorker::Ready { version, build_id: theirs, descriptor } => {
+            FromWorker::Ready { version, build_id: theirs, descriptor, memory } => {
                 return match mismatch(("worker", version, &theirs), ("server", PROTOCOL_VERSION, &build_id)) {
-                    None => Ok(descriptor),
+                    None => Ok(Loaded { descriptor, memory }),
                     Some(message) => Err(HandshakeError::Mismatch(message)),
                 };
             }

@@ -149,13 +149,13 @@ struct EngineLoop {
 
 /// Loads, says so, and serves commands. Everything the engine ever does happens inside this call.
 pub(crate) fn run(
-    load: impl FnOnce() -> Result<Box<dyn Engine>, LoadError>,
+    load: impl FnOnce() -> Result<(Box<dyn Engine>, u64), LoadError>,
     build_id: &str,
     mut commands: mpsc::Receiver<Command>,
     mut out: Out,
 ) -> EngineEnd {
-    let engine = match load() {
-        Ok(engine) => engine,
+    let (engine, memory) = match load() {
+        Ok(loaded) => loaded,
         Err(LoadError(message)) => {
             out.send(&FromWorker::LoadFailed { message: message.clone() }, &[]);
             return EngineEnd::LoadFailed(message);
@@ -163,7 +163,8 @@ pub(crate) fn run(
     };
     let descriptor = engine.descriptor().clone();
     let slots = descriptor.max_slots.max(1);
-    let ready = FromWorker::Ready { version: PROTOCOL_VERSION, build_id: build_id.to_owned(), descriptor };
+    let ready =
+        FromWorker::Ready { version: PROTOCOL_VERSION, build_id: build_id.to_owned(), descriptor, memory };
     out.send(&ready, &[]);
     let voices = VoiceCache::default();
     let mut this = EngineLoop { engine, voices, active: BTreeMap::new(), slots, out };

@@ -58,13 +58,14 @@ struct Greeting {
     build_id: String,
 }
 
-/// Serves one model until the server leaves. Must run within a tokio runtime; `load` and every step run in one
+/// Serves one model until the server leaves. Must run within a tokio runtime; `load`, which also says how many
+/// bytes the model holds on its device, and every step run in one
 /// `spawn_blocking` task. When this returns, a running step may still be on its way to its next checkpoint.
 pub async fn run<R, W, L>(reader: R, mut writer: W, build_id: &str, load: L) -> Result<HostEnd, HostError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin + Send + 'static,
-    L: FnOnce(&LoadSpec) -> Result<Box<dyn Engine>, LoadError> + Send + 'static,
+    L: FnOnce(&LoadSpec) -> Result<(Box<dyn Engine>, u64), LoadError> + Send + 'static,
 {
     let mut reader = FrameReader::new(reader);
     let Some(hello) = greet(&mut reader, &mut writer, build_id).await? else { return Ok(HostEnd::Closed) };

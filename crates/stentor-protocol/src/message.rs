@@ -5,7 +5,7 @@ use stentor_engine::{ChunkStats, EngineDescriptor, EngineError, PhonemeTrace};
 use stentor_types::{ChunkId, Language, LoadSpec, Params, Speed, SpokenText, VoiceSource, WordTiming};
 
 /// Raised with every change of a message or of the frame.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The first frame of a conversation, and what the worker is to load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct ChunkJob {
     pub text: SpokenText,
     pub language: Language,
     pub voice: VoiceSource,
+    /// Of the voice's content: a voice whose file has changed is read again.
+    pub voice_digest: String,
     pub speed: Speed,
     pub seed: u64,
     pub params: Params,
@@ -55,6 +57,8 @@ pub enum FromWorker {
         version: u32,
         build_id: String,
         descriptor: EngineDescriptor,
+        /// Bytes that the loaded model holds on its device: measured, not reckoned.
+        memory: u64,
     },
     /// Server and worker don't fit together; the message says what to rebuild. The worker exits.
     Refused {

@@ -37,7 +37,7 @@ where
 {
     let (ours, theirs) = tokio::io::duplex(pipe);
     let (reader, writer) = tokio::io::split(theirs);
-    let host = tokio::spawn(host::run(reader, writer, BUILD, load));
+    let host = tokio::spawn(host::run(reader, writer, BUILD, move |spec: &_| Ok((load(spec)?, 0))));
     let (reader, writer) = tokio::io::split(ours);
     Server { reader: FrameReader::new(reader), writer, host, beats: Vec::new() }
 }
@@ -60,6 +60,7 @@ fn job(id: u64, text: &str) -> ToWorker {
         text: SpokenText { text: text.to_owned(), spans: Vec::new() },
         language: Language::en_us(),
         voice: VoiceSource::Preset { name: "two".to_owned() },
+        voice_digest: String::new(),
         speed: Speed::try_from(1.25).unwrap(),
         seed: u64::MAX,
         params: Params::new(),
@@ -73,7 +74,7 @@ fn expected(options: &FakeOptions, text: &str) -> Vec<f32> {
 impl Server {
     async fn greet(&mut self, build: &str) -> Result<String, HandshakeError> {
         let descriptor = client::handshake(&mut self.reader, &mut self.writer, hello(build)).await?;
-        Ok(descriptor.name)
+        Ok(descriptor.descriptor.name)
     }
 
     async fn send(&mut self, message: &ToWorker) {
@@ -243,7 +244,8 @@ async fn ends_that_do_not_fit_part_with_advice() {
     // A worker that does not notice is noticed by the server.
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
     let descriptor = FakeEngine::default().descriptor().clone();
-    let reply = FromWorker::Ready { version: PROTOCOL_VERSION, build_id: "old".to_owned(), descriptor };
+    let reply =
+        FromWorker::Ready { version: PROTOCOL_VERSION, build_id: "old".to_owned(), descriptor, memory: 0 };
     theirs.write_all(&frame::encode(&reply, &[]).unwrap()).await.unwrap();
     let (reader, mut writer) = tokio::io::split(ours);
     let result = client::handshake(&mut FrameReader::new(reader), &mut writer, hello(BUILD)).await;

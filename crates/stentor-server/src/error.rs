@@ -185,6 +185,7 @@ impl From<AdmitError> for ApiError {
     fn from(error: AdmitError) -> Self {
         let (code, retry_after_s) = match &error {
             AdmitError::Busy { retry_after_s } => (ErrorCode::QueueFull, Some(*retry_after_s)),
+            AdmitError::Late { retry_after_s, .. } => (ErrorCode::QueueFull, Some(*retry_after_s)),
             AdmitError::ShuttingDown => (ErrorCode::ModelUnavailable, Some(10)),
             AdmitError::UnknownModel(_) => return Self::internal(error.to_string()),
         };
@@ -206,6 +207,7 @@ impl From<SpeechError> for ApiError {
                 let message = "the speech engine failed on this text";
                 Self { detail, lasting: true, ..Self::new(ErrorCode::SynthesisFailed, message) }
             }
+            SpeechError::Late { .. } => Self::new(ErrorCode::QueueFull, error.to_string()),
             SpeechError::Unavailable { reason, retry_after_s } => {
                 let message = format!("the model can't speak now: {reason}");
                 let retry_after_s = Some(retry_after_s);

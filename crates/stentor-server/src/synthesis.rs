@@ -5,10 +5,11 @@ use std::sync::Arc;
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
-use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest};
+use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, Ticket};
 use stentor_text::TextOptions;
 use stentor_types::{
-    Chunk, Language, ModelId, SampleRate, Seed, SourceTiming, SpeechRequest, WordTiming, content_hash,
+    Chunk, ClientId, Lane, Language, ModelId, Precision, SampleRate, Seed, SourceTiming, SpeechRequest,
+    WordTiming, content_hash,
 };
 
 /// Samples ready to be encoded and the words that have been spoken since the last piece.
@@ -55,9 +56,15 @@ pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
 pub async fn resolve(app: &App, request: &SpeechRequest) -> Result<Resolved, ApiError> {
     let model = app.catalog.resolve_model(request.model.as_deref())?;
     let voice = app.catalog.resolve_voice(model, request.voice.as_deref())?;
-    model.load_spec(app.device, app.threads)?;
+    model.load_spec(app.device, Precision::F32, app.threads)?;
+    let ticket = Ticket {
+        client: ClientId::default(),
+        lane: Lane::Interactive,
+        chars: request.input.chars().count(),
+        deadline: None,
+    };
     // Admitted before it waits for a model to load, so that waiting is bounded too.
-    let permit = app.supervisor.admit(&model.id)?;
+    let permit = app.supervisor.admit(&model.id, ticket)?;
     let descriptor = app.supervisor.ready(&model.id).await?;
     let language = language_of(request, &voice, model, &descriptor)?;
     Ok(Resolved { model: model.id.clone(), voice, language, descriptor, permit })
@@ -109,6 +116,8 @@ pub fn open(app: &App, request: &SpeechRequest, resolved: Resolved) -> Result<Sy
     let single_chunk = second.is_none();
     let session = SessionRequest {
         voice: voice.source,
+        voice_digest: String::new(),
+        keep: None,
         language,
         speed: request.speed,
         seed: seed_of(app, request, &voice.id),

@@ -26,6 +26,7 @@ const MAX_QUESTIONS: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Manner {
     pub(crate) voice: VoiceSource,
+    pub(crate) voice_digest: String,
     pub(crate) language: Language,
     pub(crate) speed: Speed,
     pub(crate) seed: u64,
@@ -212,8 +213,9 @@ impl Board {
         self.counters.chunks_sent += 1;
         self.counters.chunks_replayed += u64::from(slot.suspect);
         talk.running = true;
-        let Manner { voice, language, speed, seed, params } = talk.manner.clone();
-        Some(ChunkJob { chunk, text: slot.chunk.spoken.clone(), language, voice, speed, seed, params })
+        let Manner { voice, voice_digest, language, speed, seed, params } = talk.manner.clone();
+        let text = slot.chunk.spoken.clone();
+        Some(ChunkJob { chunk, text, language, voice, voice_digest, speed, seed, params })
     }
 
     /// Chunks in the worker that nobody waits for any more, each named once.

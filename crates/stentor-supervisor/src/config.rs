@@ -1,6 +1,8 @@
 //! How workers are started and when the supervisor loses patience with them.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use crate::memory::{MemoryReader, NoReadings};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use stentor_jobs::ChunkStore;
 
 /// The program that becomes a worker: the server's own executable and its hidden `worker` command. The
 /// conversation's socket is handed over as the child's standard input.
@@ -10,7 +12,16 @@ pub struct WorkerCommand {
     pub args: Vec<OsString>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How one model is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModelOptions {
+    /// A model that nobody has used for this long is unloaded; `None` keeps it.
+    pub idle_timeout: Option<Duration>,
+    /// Bytes it is expected to need on its device, until a worker has measured it. Zero: unknown.
+    pub memory: u64,
+}
+
+#[derive(Clone)]
 pub struct SupervisorConfig {
     pub command: WorkerCommand,
     /// Must equal the worker's; see `stentor_worker::run`.
@@ -31,6 +42,16 @@ pub struct SupervisorConfig {
     pub backoff_max: Duration,
     /// A chunk that yields more audio than this is given up, so that an endless one fills no memory.
     pub max_chunk_seconds: u32,
+    pub memory: Arc<dyn MemoryReader>,
+    /// Bytes that stay free on a CUDA device for its other tenants: a model that would take them is not started, and
+    /// idle ones are unloaded when somebody else has taken them.
+    pub vram_floor: u64,
+    /// Between two looks at the memory of devices in use.
+    pub memory_poll: Duration,
+    /// Where finished chunks are kept and found again.
+    pub store: Option<ChunkStore>,
+    /// For jitter.
+    pub random: fn() -> u64,
 }
 
 impl SupervisorConfig {
@@ -47,6 +68,11 @@ impl SupervisorConfig {
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),
             max_chunk_seconds: 600,
+            memory: Arc::new(NoReadings),
+            vram_floor: 0,
+            memory_poll: Duration::from_secs(2),
+            store: None,
+            random: || 0,
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::{ModelState, SupervisorConfig, WorkerProgress, shared::Shared, watchdog::Watchdog};
 use std::sync::Arc;
-use stentor_engine::{EngineDescriptor, EngineError};
-use stentor_protocol::{FrameError, FrameReader, FromWorker, ToWorker, frame};
+use stentor_engine::EngineError;
+use stentor_protocol::{FrameError, FrameReader, FromWorker, ToWorker, client::Loaded, frame};
 use tokio::{
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::mpsc,
@@ -41,7 +41,7 @@ impl Conversation {
         shared: Arc<Shared>,
         config: &SupervisorConfig,
         (reader, writer): (FrameReader<OwnedReadHalf>, OwnedWriteHalf),
-        descriptor: EngineDescriptor,
+        Loaded { descriptor, memory }: Loaded,
     ) -> Self {
         let (sender, frames) = mpsc::channel(TO_WORKER);
         // A socket that fails here fails for the reader too, which says so.
@@ -51,6 +51,7 @@ impl Conversation {
             status.state = ModelState::Ready;
             status.reason = None;
             status.descriptor = Some(Arc::new(descriptor));
+            status.memory = Some(memory);
         });
         let watchdog = Watchdog::new(config.stuck_min, config.stuck_factor, Instant::now());
         Self { shared, reader, writer: sender, slots, watchdog, chunks_done: 0 }

@@ -19,6 +19,9 @@ pub enum SpeechError {
     /// The model is not there now, by its own fault or because the server is going away.
     #[error("the model is unavailable: {reason}")]
     Unavailable { reason: String, retry_after_s: u32 },
+    /// The request's deadline passed before any of it was spoken.
+    #[error("the deadline passed after {waited_s} s in the queue")]
+    Late { waited_s: u32 },
 }
 
 /// Why a request is turned away before it begins.
@@ -29,8 +32,20 @@ pub enum AdmitError {
     /// Every place is taken; one is expected to be free after `retry_after_s` seconds (1 to 60).
     #[error("too many requests are waiting, try again in {retry_after_s} s")]
     Busy { retry_after_s: u32 },
+    /// The request would not begin to be spoken before its deadline; in `retry_after_s` (1 to 60) it would.
+    #[error("the queue is {wait_s} s long, try again in {retry_after_s} s")]
+    Late { wait_s: u32, retry_after_s: u32 },
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+/// Why a model was not unloaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnloadError {
+    #[error("no model is called `{0}`")]
+    UnknownModel(ModelId),
+    #[error("the model is speaking")]
+    Busy,
 }
 
 impl SpeechError {

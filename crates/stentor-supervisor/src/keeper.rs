@@ -105,7 +105,7 @@ impl Keeper {
             status.pid = pid;
         });
         let life = self.serve(&mut process, socket).await;
-        self.shared.set_status(|status| status.pid = None);
+        self.shared.set_status(|status| (status.pid, status.memory) = (None, None));
         life
     }
 
@@ -157,9 +157,9 @@ impl Keeper {
             beat_ms: self.config.beat.as_millis() as u64,
         };
         let handshake = client::handshake(&mut reader, &mut writer, hello);
-        let descriptor = tokio::select! {
+        let loaded = tokio::select! {
             result = tokio::time::timeout(self.config.start_timeout, handshake) => match result {
-                Ok(Ok(descriptor)) => descriptor,
+                Ok(Ok(loaded)) => loaded,
                 Ok(Err(error)) => return Err(Loss::at_start(&error)),
                 Err(_) => {
                     let reason = format!("not loaded within {:?}", self.config.start_timeout);
@@ -168,7 +168,7 @@ impl Keeper {
             },
             () = self.shared.ending() => return Ok(None),
         };
-        Ok(Some(Conversation::new(Arc::clone(&self.shared), &self.config, (reader, writer), descriptor)))
+        Ok(Some(Conversation::new(Arc::clone(&self.shared), &self.config, (reader, writer), loaded)))
     }
 
     /// After a loss: says so, waits, and meanwhile answers those who should not wait. False at shutdown.

@@ -7,6 +7,7 @@ mod config;
 mod conversation;
 mod error;
 mod keeper;
+mod memory;
 mod process;
 mod session;
 mod shared;
@@ -14,9 +15,10 @@ mod slot;
 mod status;
 mod watchdog;
 
-pub use config::{SupervisorConfig, WorkerCommand};
-pub use error::{AdmitError, SpeechError};
-pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest};
+pub use config::{ModelOptions, SupervisorConfig, WorkerCommand};
+pub use error::{AdmitError, SpeechError, UnloadError};
+pub use memory::{MemoryReader, MemoryReading, NoReadings};
+pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest, Ticket};
 pub use status::{Counters, ModelState, ModelStatus, WorkerProgress};
 
 use board::Question;
@@ -73,7 +75,7 @@ impl Supervisor {
 
     /// Makes a model known; nothing starts until [`start`](Self::start), [`ready`](Self::ready) or the first
     /// session asks for it. Must be called within a tokio runtime. Adding the same id again changes nothing.
-    pub fn add_model(&self, spec: LoadSpec) {
+    pub fn add_model(&self, spec: LoadSpec, _options: ModelOptions) {
         let config = &self.0.config;
         let mut models = self.models_mut();
         if models.contains_key(&spec.model) {
@@ -84,6 +86,18 @@ impl Supervisor {
         let shared = Arc::new(Shared::new(id.clone(), config.max_waiting, max_samples));
         let keeper = Keeper::new(Arc::clone(&shared), spec, Arc::clone(config));
         models.insert(id, Model { shared, keeper: Some(tokio::spawn(keeper.run())) });
+    }
+
+    /// Changes a model's options at once and its spec with the next start of its worker. Unknown ids are added.
+    pub fn update_model(&self, spec: LoadSpec, options: ModelOptions) {
+        self.add_model(spec, options);
+    }
+
+    /// Ends the worker of a model that is not in use; the next request starts it again. Resolves when the process is
+    /// gone and its memory is free.
+    pub async fn unload(&self, model: &ModelId) -> Result<(), UnloadError> {
+        self.shared(model).ok_or_else(|| UnloadError::UnknownModel(model.clone()))?;
+        Err(UnloadError::Busy)
     }
 
     pub fn models(&self) -> Vec<ModelId> {
@@ -141,8 +155,9 @@ impl Supervisor {
 
     /// A place among the waiting and running sessions of a model; given back when the permit, or the session
     /// made with it, is dropped.
-    pub fn admit(&self, model: &ModelId) -> Result<Permit, AdmitError> {
-        Permit::new(self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?)
+    pub fn admit(&self, model: &ModelId, ticket: Ticket) -> Result<Permit, AdmitError> {
+        let shared = self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?;
+        Permit::new(shared, ticket)
     }
 
     /// Begins to speak. Nothing is pulled from `request.chunks` before the first [`Session::next`].

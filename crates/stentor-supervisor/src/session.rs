@@ -5,9 +5,10 @@ use crate::{
     board::{Manner, Taken},
     shared::Shared,
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use stentor_engine::ChunkStats;
-use stentor_types::{Chunk, Language, ModelId, Params, Speed, VoiceSource, WordTiming};
+use stentor_jobs::KeyBase;
+use stentor_types::{Chunk, ClientId, Lane, Language, ModelId, Params, Speed, VoiceSource, WordTiming};
 use tokio::{sync::Notify, time::Instant};
 
 /// A place among a model's sessions, given back when it is dropped.
@@ -16,12 +17,27 @@ pub struct Permit {
     since: Instant,
 }
 
+/// What admission must know of a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ticket {
+    pub client: ClientId,
+    pub lane: Lane,
+    /// Characters of the text: what the predicted wait goes by.
+    pub chars: usize,
+    /// The request must have begun to be spoken after this long.
+    pub deadline: Option<Duration>,
+}
+
 /// Cuts a chunk into pieces of at most the given number of characters, in order, keeping its `index`.
 pub type Resplit = fn(Chunk, usize) -> Vec<Chunk>;
 
 /// What to speak, and how.
 pub struct SessionRequest {
     pub voice: VoiceSource,
+    /// Of the voice's content.
+    pub voice_digest: String,
+    /// Finished chunks are looked up and kept under keys made from this; `None` keeps nothing and shares nothing.
+    pub keep: Option<KeyBase>,
     pub language: Language,
     pub speed: Speed,
     pub seed: u64,
@@ -60,7 +76,7 @@ pub struct Session {
 }
 
 impl Permit {
-    pub(crate) fn new(shared: Arc<Shared>) -> Result<Self, AdmitError> {
+    pub(crate) fn new(shared: Arc<Shared>, _ticket: Ticket) -> Result<Self, AdmitError> {
         shared.enter()?;
         Ok(Self { shared, since: Instant::now() })
     }
@@ -85,9 +101,10 @@ impl Drop for Permit {
 
 impl Session {
     pub(crate) fn new(permit: Permit, request: SessionRequest) -> Self {
-        let SessionRequest { voice, language, speed, seed, params, chunks, resplit } = request;
+        let SessionRequest { voice, voice_digest, keep: _, language, speed, seed, params, chunks, resplit } =
+            request;
         let bell = Arc::new(Notify::new());
-        let manner = Manner { voice, language, speed, seed, params };
+        let manner = Manner { voice, voice_digest, language, speed, seed, params };
         let id = permit.shared.board().open(manner, Arc::clone(&bell));
         Self { permit, id, bell, chunks, resplit, drained: false, over: false }
     }

@@ -38,7 +38,13 @@ const PACE_WEIGHT: f64 = 0.3;
 
 impl Shared {
     pub(crate) fn new(model: ModelId, max_waiting: usize, max_chunk_samples: u64) -> Self {
-        let status = ModelStatus { state: ModelState::Unloaded, reason: None, descriptor: None, pid: None };
+        let status = ModelStatus {
+            state: ModelState::Unloaded,
+            reason: None,
+            descriptor: None,
+            pid: None,
+            memory: None,
+        };
         Self {
             model,
             board: Mutex::new(Board::new(max_chunk_samples)),

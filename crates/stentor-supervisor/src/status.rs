@@ -27,6 +27,8 @@ pub struct ModelStatus {
     pub descriptor: Option<Arc<EngineDescriptor>>,
     /// The worker's process id, while there is one.
     pub pid: Option<u32>,
+    /// Bytes that the loaded model holds on its device, as its worker measured them; `None` while not loaded.
+    pub memory: Option<u64>,
 }
 
 /// Totals since the model was added, and two gauges.

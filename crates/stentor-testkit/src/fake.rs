@@ -17,8 +17,8 @@ use stentor_engine::{
     PhonemeTrace, StepSink, VoiceSlot,
 };
 use stentor_types::{
-    ChunkBudget, ChunkId, DeviceSpec, Language, LoadSpec, ModelId, SampleRate, SpokenText, VoiceKind,
-    VoiceSource, WordTiming, content_hash,
+    ChunkBudget, ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, SampleRate, SpokenText,
+    VoiceKind, VoiceSource, WordTiming, content_hash,
 };
 
 /// What goes wrong while loading.
@@ -79,6 +79,7 @@ impl FakeOptions {
             engine: "fake".to_owned(),
             files,
             device: DeviceSpec::Cpu,
+            precision: Precision::F32,
             threads: 1,
             cache_dir: None,
         }
@@ -156,6 +157,9 @@ impl FakeEngine {
             native_speed: true,
             params: Vec::new(),
             memory: MemoryUse::default(),
+            device: DeviceSpec::Cpu,
+            precision: Precision::F32,
+            degraded: None,
         };
         let threads = ThreadLog::default();
         let (voices, speaking) = (BTreeMap::new(), Vec::new());

@@ -8,13 +8,24 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceSpec {
+    /// The first CUDA device that works, else the CPU. The worker decides.
     #[default]
+    Auto,
     Cpu,
     Cuda(usize),
 }
 
+/// The number format of a model's weights and activations on a CUDA device; the CPU always computes in `F32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    F16,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a device: use `cpu` or `cuda:N`")]
+#[error("`{0}` is not a device: use `auto`, `cpu` or `cuda:N`")]
 pub struct ParseDeviceError(String);
 
 impl FromStr for DeviceSpec {
@@ -22,6 +33,7 @@ impl FromStr for DeviceSpec {
     fn from_str(text: &str) -> Result<Self, ParseDeviceError> {
         let bad = || ParseDeviceError(text.to_owned());
         match text {
+            "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             _ => text.strip_prefix("cuda:").and_then(|n| n.parse().ok()).map(Self::Cuda).ok_or_else(bad),
@@ -32,6 +44,7 @@ impl FromStr for DeviceSpec {
 impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(index) => write!(f, "cuda:{index}"),
         }
@@ -47,6 +60,7 @@ pub struct LoadSpec {
     /// Files by their role in the engine (`config`, `weights`, ...). Empty for an embedded model.
     pub files: BTreeMap<String, PathBuf>,
     pub device: DeviceSpec,
+    pub precision: Precision,
     /// Compute threads; zero means one per core.
     pub threads: usize,
     /// Where an engine may keep compiled tables and caches.

@@ -50,7 +50,7 @@ pub(crate) fn outlive_signals() {
 /// thread's own and is inherited by the pool that this thread starts, so the side that answers the server keeps
 /// its priority.
 pub(crate) fn prepared(spec: &LoadSpec) -> Result<(), LoadError> {
-    if spec.device == DeviceSpec::Cpu
+    if spec.device != DeviceSpec::Cuda(0)
         && let Err(error) = yield_to_the_server()
     {
         complain(&format!("the priority stays as it is: {error}"));

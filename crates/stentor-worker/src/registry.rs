@@ -44,7 +44,7 @@ pub fn default_registry() -> Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stentor_types::{DeviceSpec, ModelId};
+    use stentor_types::{DeviceSpec, ModelId, Precision};
 
     #[test]
     fn an_unknown_engine_is_an_error_that_names_the_known_ones() {
@@ -53,6 +53,7 @@ mod tests {
             engine: "cocoro".to_owned(),
             files: BTreeMap::new(),
             device: DeviceSpec::Cpu,
+            precision: Precision::F32,
             threads: 1,
             cache_dir: None,
         };

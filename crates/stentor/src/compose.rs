@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result, bail};
 use std::{env, ffi::OsString, sync::Arc, sync::atomic::AtomicU64};
 use stentor_catalog::Catalog;
 use stentor_server::{App, AppState, Readiness};
-use stentor_supervisor::{Supervisor, SupervisorConfig, WorkerCommand};
+use stentor_supervisor::{ModelOptions, Supervisor, SupervisorConfig, WorkerCommand};
+use stentor_types::Precision;
 
 /// Opens the catalog and settles which model is the default.
 pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
@@ -26,7 +27,10 @@ pub(crate) fn app(config: &Config) -> Result<AppState> {
         ..SupervisorConfig::new(worker_command()?, crate::BUILD_ID)
     });
     for model in catalog.models().iter().filter(|model| model.installed) {
-        supervisor.add_model(model.load_spec(config.device, config.threads)?);
+        supervisor.add_model(
+            model.load_spec(config.device, Precision::F32, config.threads)?,
+            ModelOptions::default(),
+        );
     }
     Ok(AppState(Arc::new(App {
         catalog,

@@ -5,6 +5,7 @@ use super::*;
 fn manner() -> Manner {
     Manner {
         voice: VoiceSource::Preset { name: "one".to_owned() },
+        voice_digest: String::new(),
         language: Language::en_us(),
         speed: Speed::NORMAL,
         seed: 1,

@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 use stentor_supervisor::{
-    Counters, Session, SessionEvent, SessionRequest, SpeechError, Supervisor, SupervisorConfig, WorkerCommand,
+    Counters, ModelOptions, Session, SessionEvent, SessionRequest, SpeechError, Supervisor, SupervisorConfig,
+    Ticket, WorkerCommand,
 };
 use stentor_testkit::{FakeOptions, expected_samples};
-use stentor_types::{Chunk, Language, ModelId, Params, Speed, SpokenText, VoiceSource};
+use stentor_types::{Chunk, ClientId, Lane, Language, ModelId, Params, Speed, SpokenText, VoiceSource};
 use stentor_worker::Registry;
 
 pub(crate) const WORKER: &str = "worker";
@@ -77,7 +78,7 @@ impl Bench {
         let mut config = config()?;
         change(&mut config);
         let supervisor = Supervisor::new(config);
-        supervisor.add_model(options.load_spec(model().as_str()));
+        supervisor.add_model(options.load_spec(model().as_str()), ModelOptions::default());
         Ok(Self { supervisor, options, marks: tempfile::tempdir()? })
     }
 
@@ -95,10 +96,12 @@ impl Bench {
         texts: &[&str],
         resplit: fn(Chunk, usize) -> Vec<Chunk>,
     ) -> Result<Session, Failed> {
-        let permit = self.supervisor.admit(&model())?;
+        let permit = self.supervisor.admit(&model(), ticket())?;
         let chunks: Vec<Chunk> = texts.iter().enumerate().map(|(index, text)| chunk(index, text)).collect();
         let request = SessionRequest {
             voice: voice(),
+            voice_digest: String::new(),
+            keep: None,
             language: Language::en_us(),
             speed: Speed::NORMAL,
             seed: 7,
@@ -149,6 +152,10 @@ impl Bench {
         self.supervisor.ready(&model()).await?;
         Ok(())
     }
+}
+
+pub(crate) fn ticket() -> Ticket {
+    Ticket { client: ClientId(1), lane: Lane::Interactive, chars: 20, deadline: None }
 }
 
 fn voice() -> VoiceSource {

@@ -1,6 +1,6 @@
 //! Starting, failing to start, ending; what is left behind, which is nothing.
 
-use crate::harness::{self, Bench, Outcome, ensure, hear, kill, model, process_state, trial, until};
+use crate::harness::{self, Bench, Outcome, ensure, hear, kill, model, process_state, ticket, trial, until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -77,7 +77,7 @@ async fn graceful_shutdown() -> Outcome {
     let shutdown = tokio::spawn(async move { supervisor.shutdown(Duration::from_secs(20)).await });
     let draining = || bench.supervisor.status(&model()).is_some_and(|s| s.state == ModelState::Draining);
     until("it drains", draining).await?;
-    let late = bench.supervisor.admit(&model());
+    let late = bench.supervisor.admit(&model(), ticket());
     ensure(matches!(late, Err(AdmitError::ShuttingDown)), format!("{late:?}"))?;
     bench.check(&session.await?, &["to the", "end"])?;
     shutdown.await?;

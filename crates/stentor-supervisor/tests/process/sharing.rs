@@ -1,6 +1,6 @@
 //! Several sessions on one worker: turns, credit, admission, cancellation.
 
-use crate::harness::{Bench, Heard, Outcome, ensure, hear, model, trial, until};
+use crate::harness::{Bench, Heard, Outcome, ensure, hear, model, ticket, trial, until};
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
 use stentor_supervisor::{AdmitError, SessionEvent};
@@ -60,14 +60,15 @@ async fn heard_chunks(session: &mut stentor_supervisor::Session, heard: &mut Hea
 
 async fn admission() -> Outcome {
     let bench = Bench::with(FakeOptions::default(), |config| config.max_waiting = 2)?;
-    let mut permits: Vec<_> = (0..3).map(|_| bench.supervisor.admit(&model())).collect::<Result<_, _>>()?;
+    let mut permits: Vec<_> =
+        (0..3).map(|_| bench.supervisor.admit(&model(), ticket())).collect::<Result<_, _>>()?;
     ensure(bench.counters()?.waiting == 3, "three are waiting")?;
-    let refused = bench.supervisor.admit(&model());
+    let refused = bench.supervisor.admit(&model(), ticket());
     let Err(AdmitError::Busy { retry_after_s }) = refused else { return Err(format!("{refused:?}").into()) };
     ensure((1..=60).contains(&retry_after_s), retry_after_s.to_string())?;
     permits.pop();
     bench.hear_true(&["there is a place again"]).await?;
-    let unknown = bench.supervisor.admit(&"nobody".into());
+    let unknown = bench.supervisor.admit(&"nobody".into(), ticket());
     ensure(matches!(unknown, Err(AdmitError::UnknownModel(_))), format!("{unknown:?}"))
 }
 

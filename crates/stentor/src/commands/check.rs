@@ -11,7 +11,7 @@ pub(super) fn run(config: &Config, listing: &Listing) -> Result<ExitCode> {
     let catalog = compose::catalog(config)?;
     let model = catalog.resolve_model(None)?;
     let mut problems = Vec::new();
-    if let Err(error) = model.load_spec(config.device, config.threads) {
+    if let Err(error) = model.load_spec(config.device, stentor_types::Precision::F32, config.threads) {
         problems.push(error.to_string());
     }
     if catalog.voices(model).is_empty() {
