@@ -41,14 +41,14 @@ async fn opened(dir: &TempDir, memory_bytes: u64, disk_bytes: u64) -> ChunkStore
 }
 
 fn files(dir: &TempDir) -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        fs::read_dir(dir.path().join("chunks")).unwrap().map(|e| e.unwrap().path()).collect();
+    let entries = fs::read_dir(dir.path().join("chunks")).expect("the folder");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
 
 fn bytes_on_disk(dir: &TempDir) -> u64 {
-    files(dir).iter().map(|file| fs::metadata(file).unwrap().len()).sum()
+    files(dir).iter().map(|file| fs::metadata(file).expect("a file").len()).sum()
 }
 
 /// Puts chunks of 1,000 samples one by one, so that their files' times differ.
