@@ -6,7 +6,7 @@
 mod process;
 mod registry;
 
-pub use registry::{Registry, default_registry};
+pub use registry::{Load, Registry, default_registry};
 
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};
