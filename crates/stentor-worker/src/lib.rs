@@ -51,7 +51,12 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         process::outlive_signals();
         let socket = tokio::net::UnixStream::from_std(socket).map_err(WorkerError::NoSocket)?;
         let (reader, writer) = socket.into_split();
-        let load = move |spec: &_| process::prepared(spec).and_then(|()| Ok((registry.load(spec)?, 0)));
+        let load = move |spec: &_| {
+            let _open = process::prepared(spec)?;
+            let engine = registry.load(spec)?;
+            process::explained(engine.descriptor());
+            Ok((engine, 0))
+        };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });
     // A step may still run; the process does not wait for it.
