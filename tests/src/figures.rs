@@ -54,6 +54,12 @@ impl Report {
         self.bound(value <= most, format!("{name}: {value:.2} is more than {most:.2}"));
     }
 
+    /// Takes over what a part of the drill has found.
+    pub fn join(&mut self, part: Self) {
+        self.figures.extend(part.figures);
+        self.broken.extend(part.broken);
+    }
+
     pub fn holds(&self) -> bool {
         self.broken.is_empty()
     }

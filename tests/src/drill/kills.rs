@@ -3,6 +3,7 @@
 use super::{Plan, gauges_are_zero, settled};
 use crate::{
     TestApp,
+    app::Setup,
     figures::{Report, median, percentile},
     load::{Load, Outcome},
     process::{Holdings, try_kill},
@@ -38,7 +39,6 @@ struct Part {
 pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let mut report = Report::new("kills");
     report.figure("seed", plan.seed);
-    let mut random = Random::new(plan.seed);
     let fake = Part {
         model: "fake",
         requests: plan.times(1800, 40),
@@ -53,11 +53,13 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     };
     let options = FakeOptions { slots: 2, step_ms: 3, ..FakeOptions::default() };
     let waiting = WAITING.to_string();
-    let app = plan.setup().with_fake(&options).arg("--max-waiting", &waiting).start().await;
-    drill(&app, fake, (&mut random, watch), &mut report).await;
-    drop(app);
-    let app = plan.setup().arg("--max-waiting", &waiting).start().await;
-    drill(&app, builtin, (&mut random, watch), &mut report).await;
+    let setup = || plan.setup().arg("--max-waiting", &waiting);
+    let (fake_report, builtin_report) = tokio::join!(
+        drill(setup().with_fake(&options), fake, Random::new(plan.seed), watch),
+        drill(setup(), builtin, Random::new(plan.seed ^ 1), watch)
+    );
+    report.join(fake_report);
+    report.join(builtin_report);
     report
 }
 
@@ -73,11 +75,16 @@ fn body(model: &str, index: usize, paragraphs: usize) -> Value {
     })
 }
 
-async fn drill(app: &TestApp, part: Part, (random, watch): (&mut Random, &Watch), report: &mut Report) {
+/// One server and its one worker.
+async fn drill(setup: Setup, part: Part, mut random: Random, watch: &Watch) -> Report {
     let Part { model, requests, kills, bodies } = part;
+    let mut report = Report::new("kills");
+    let app = setup.start().await;
+    // The connection of these questions stays open.
+    app.number(model, "worker_restarts").await;
     let before = Holdings::of(app.pid());
     let count = bodies.len();
-    let load = Load::new(app, watch, move |index| bodies[index % count].clone());
+    let load = Load::new(&app, watch, move |index| bodies[index % count].clone());
     let mut expected = Vec::new();
     for index in 0..count {
         let outcome = load.ask(index).await;
@@ -88,18 +95,19 @@ async fn drill(app: &TestApp, part: Part, (random, watch): (&mut Random, &Watch)
     let moments = random.distinct(kills, requests);
     let (outcomes, killed) = tokio::join!(
         load.closed_loop(CLIENTS, requests, &done),
-        kill_at(app, model, &moments, &done, (random, watch))
+        kill_at(&app, model, &moments, &done, (&mut random, watch))
     );
-    judge(model, &outcomes, &expected, report);
+    judge(model, &outcomes, &expected, &mut report);
     report.figure(format!("{model}: workers killed"), format!("{killed} of {kills}"));
     report.bound(killed * 10 >= kills * 9, format!("only {killed} workers could be killed"));
     report.figure(format!("{model}: restarts"), app.number(model, "worker_restarts").await);
-    every_place_is_free(&load, model, report).await;
-    gauges_are_zero(app, model, report).await;
-    let after = settled(app, &before, SETTLE).await;
+    every_place_is_free(&load, model, &mut report).await;
+    gauges_are_zero(&app, model, &mut report).await;
+    let after = settled(&app, &before, SETTLE).await;
     report.figure(format!("{model}: server before"), format!("{before:?}"));
     report.figure(format!("{model}: server after"), format!("{after:?}"));
     report.bound(after.is_back_to(&before), format!("{model}: leaked: {before:?} became {after:?}"));
+    report
 }
 
 /// Kills the one worker each time as many requests are done as a moment says. A worker that is still loading is fair

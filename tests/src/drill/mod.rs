@@ -107,7 +107,11 @@ impl Drill {
 }
 
 /// Runs the drill `name` at `scale` and asserts its bounds: what a test does.
+///
+/// Drills measure, so that they wait for each other.
 pub async fn assert_small(name: &str, program: &str, scale: f64) {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _alone = ONE_AT_A_TIME.lock().await;
     let drill = named(name).unwrap_or_else(|| panic!("no drill is called {name}"));
     drill.run(&Plan::small(program, scale)).await.assert();
 }

@@ -11,10 +11,11 @@ use crate::{
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 use stentor_testkit::FakeOptions;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
-/// Of each kind of slow client.
-const EACH: usize = 5;
 /// KiB that the server may take on top for them and for a thousand connections.
 const MEMORY: f64 = 64.0 * 1024.0;
 /// Files on top of one for each connection.
@@ -22,7 +23,7 @@ const FILES: usize = 40;
 
 pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let mut report = Report::new("slow-clients");
-    let options = FakeOptions { slots: 2, step_ms: 2, ..FakeOptions::default() };
+    let options = FakeOptions { slots: 2, step_ms: 2, samples_per_step: 1200, ..FakeOptions::default() };
     // The server starts with the limits that a user's shell gives it; this process takes what it may.
     let app = plan.setup().with_fake(&options).start().await;
     clients::raise_file_limit();
@@ -33,8 +34,9 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let idle = clients::idle(app.address(), plan.times(1000, 100)).await;
     report.figure("idle connections", idle.len());
     report.bound(idle.len() == plan.times(1000, 100), "idle connections were refused");
-    let slow = slow_clients(&app).await;
-    sleep(Duration::from_secs(1)).await;
+    let slow = slow_clients(&app, plan.times(10, 3)).await;
+    let filled = buffers_are_full(&app, watch).await;
+    report.figure("slow readers' buffers full after s", format!("{:.1}", filled.as_secs_f64()));
     let during = Holdings::of(app.pid());
     let beside = latency(&app, watch, requests, "beside").await;
     report.figure("median ms alone / beside", format!("{alone:.0} / {beside:.0}"));
@@ -58,10 +60,23 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     report
 }
 
-async fn slow_clients(app: &TestApp) -> Vec<JoinHandle<()>> {
+/// Until then the slow readers' stories are spoken like any other: the kernel takes some megabytes for each.
+async fn buffers_are_full(app: &TestApp, watch: &Watch) -> Duration {
+    let _doing = watch.begin("waiting until the slow readers' buffers are full");
+    let begun = Instant::now();
+    let mut quiet = 0;
+    while quiet < 5 {
+        sleep(Duration::from_millis(300)).await;
+        quiet = if app.number("fake", "chunks_active").await == 0 { quiet + 1 } else { 0 };
+    }
+    begun.elapsed()
+}
+
+/// `each` of every kind.
+async fn slow_clients(app: &TestApp, each: usize) -> Vec<JoinHandle<()>> {
     let second = Duration::from_secs(1);
     let mut slow = Vec::new();
-    for index in 0..EACH {
+    for index in 0..each {
         let (long, short) = (story(index), body("slow", index));
         let reader = clients::slow_reader(app.address(), &long, second / 10);
         let writer = clients::slow_writer(app.address(), &short, second);
