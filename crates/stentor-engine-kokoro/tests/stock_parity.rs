@@ -15,11 +15,12 @@ use stentor_types::Precision;
 
 fn stock() -> On {
     stentor_nn::cpu::compute_without_kernels();
-    On { slack: 2.0, ..On::cpu() }
+    On { slack: [2.0; 3], ..On::cpu() }
 }
 
-fn half(slack: f32) -> On {
-    On { precision: Precision::F16, slack, ..stock() }
+/// Durations, pitch and energy as before; f16 has 11 bits, and what is made of it is off by a thousandth or two.
+fn half() -> On {
+    On { precision: Precision::F16, slack: [2.0, 400.0, 15.0], ..stock() }
 }
 
 #[test]
@@ -40,13 +41,18 @@ fn the_full_size_agrees_layer_by_layer() {
 }
 
 #[test]
+fn the_reference_as_published_differs_only_by_the_drift_of_its_phase() {
+    full_size::check_unpatched(&stock());
+}
+
+#[test]
 fn exact_ties_of_durations_round_to_even() {
     full_size::check_ties(&stock());
 }
 
 #[test]
-fn half_precision_keeps_every_duration_and_nearly_every_sample() {
-    builtin::check(&half(100.0));
-    tiny::check(&half(100.0));
-    full_size::check_shape("short.safetensors", &half(100.0), 0.99);
+fn half_precision_changes_nothing_but_the_last_digits_of_the_sound() {
+    tiny::check(&half());
+    builtin::check(&half());
+    full_size::check_case("short.safetensors", &half());
 }

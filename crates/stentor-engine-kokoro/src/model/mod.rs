@@ -71,18 +71,18 @@ pub struct Curves {
 impl Kokoro {
     /// `device` is where `weights` are read to.
     ///
-    /// In [`Precision::F16`] the language model's linear layers and the convolutions of decoder and generator hold f16 and
-    /// multiply it. All else is f32: every sum that lasts (recurrences, norms, residuals, attention), durations, pitch and
-    /// energy, the excitation with its phase, and the last convolution, whose output is a logarithm and an angle.
+    /// In [`Precision::F16`] the convolutions of decoder and generator, which are most of the work, hold f16 and multiply it.
+    /// All else is f32: the prosody, so that durations, pitch and energy do not depend on the precision; norms, activations and
+    /// residuals between the convolutions; the excitation with its phase and what first reads it; and the last convolution, whose
+    /// output is a logarithm and an angle.
     pub fn load(weights: &Weights, config: &Config, device: &Device, precision: Precision) -> Result<Self> {
         let root = weights.root();
-        let lean = root.with_products(match precision {
+        let decoder = root.at("decoder").with_products(match precision {
             Precision::F32 => DType::F32,
             Precision::F16 => DType::F16,
         });
-        let decoder = lean.at("decoder");
         let model = Self {
-            bert: Albert::load(&lean.at("bert"), config)?,
+            bert: Albert::load(&root.at("bert"), config)?,
             bert_encoder: Linear::load(
                 &root.at("bert_encoder"),
                 config.plbert.hidden_size,

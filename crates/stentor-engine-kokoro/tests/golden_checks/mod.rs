@@ -16,13 +16,19 @@ pub(crate) type Tensors = HashMap<String, Tensor>;
 pub(crate) struct On {
     pub(crate) device: Device,
     pub(crate) precision: Precision,
-    /// Factor on every tolerance, which are those of our kernels on the CPU.
-    pub(crate) slack: f32,
+    /// Factors on the tolerances, which are those of our kernels on the CPU: up to the pitch curve, in the decoder and after
+    /// it, and of the samples.
+    pub(crate) slack: [f32; 3],
 }
 
 impl On {
     pub(crate) fn cpu() -> Self {
-        Self { device: Device::Cpu, precision: Precision::F32, slack: 1.0 }
+        Self { device: Device::Cpu, precision: Precision::F32, slack: [1.0; 3] }
+    }
+
+    /// The factor on the tolerance of a layer, or of `audio`.
+    pub(crate) fn slack(&self, name: &str) -> f32 {
+        self.slack[if name == "audio" { 2 } else { usize::from(name.starts_with("decoder")) }]
     }
 }
 

@@ -43,5 +43,5 @@ pub(crate) fn check(on: &On) {
     assert_eq!(durations, integers(&expected["durations"]), "durations of tiny");
     let error = largest_difference(&audio, &floats(&expected["audio"]));
     println!("audio {error:.2e}");
-    assert!(error < 1e-3 * on.slack, "audio of tiny is off by {error}");
+    assert!(error < 1e-3 * on.slack("audio"), "audio of tiny is off by {error}");
 }
