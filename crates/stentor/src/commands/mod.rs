@@ -7,6 +7,8 @@ mod pull;
 mod say;
 mod serve;
 
+pub(crate) use pull::configured_model;
+
 use crate::{cli::Command, config::Config};
 use anyhow::{Result, bail};
 use std::{io::Write as _, process::ExitCode};
