@@ -5,10 +5,9 @@ use crate::{commands::configured_model, config::Config, reload};
 use anyhow::Result;
 use std::{collections::BTreeSet, time::Duration};
 use stentor_server::{
-    AppState, Terms,
+    AppState, Terms, is_out,
     synthesis::{self, Request},
 };
-use stentor_supervisor::ModelState;
 use stentor_types::{AudioFormat, ModelId, Params, Seed, SpeechRequest, Speed};
 use tokio::{sync::Notify, time::sleep};
 
@@ -90,7 +89,7 @@ async fn until_it_speaks(app: &AppState, fetched: &Notify) {
 async fn until_it_fails(app: &AppState) {
     match app.supervisor.watch(&app.default_model) {
         Some(mut status) => {
-            if status.wait_for(|status| status.state == ModelState::Failed).await.is_err() {
+            if status.wait_for(is_out).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }

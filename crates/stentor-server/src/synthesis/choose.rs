@@ -1,9 +1,9 @@
 //! Who speaks a request: the model that was asked for, or the first of its fallbacks that can.
 
 use super::{Request, Synthesis, speak};
-use crate::{ApiError, App, ErrorCode, Settings};
+use crate::{ApiError, App, ErrorCode, Settings, is_out};
+use axum::http::StatusCode;
 use stentor_catalog::{Catalog, Model};
-use stentor_supervisor::ModelState;
 use stentor_types::ModelId;
 
 /// Resolves the request's names, admits it, opens it and waits for its first sound, so that a model which turns out to
@@ -25,7 +25,11 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
                 synthesis.fallback_from = (place > 0).then(|| asked.id.clone());
                 return Ok(synthesis);
             }
-            // What a stand-in objects to is no news to a client who did not ask for it.
+            // The stand-in would speak, only not now.
+            (Err(error), Some(_)) if error.code.status() == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(error);
+            }
+            // What else a stand-in objects to is no news to a client who did not ask for it.
             (Err(_), Some(_)) => {}
             (Err(error), None) if error.is_models_fault() => refusal = Some(error),
             (Err(error), None) => return Err(error),
@@ -61,9 +65,9 @@ fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Mo
     Ok(model)
 }
 
-/// A model that has failed is not waited for while there is another one to ask.
+/// A model that has failed, or does not fit, is not waited for while there is another one to ask.
 fn able<'a>(app: &App, model: &'a Model, last: bool) -> Result<&'a Model, ApiError> {
-    let status = app.supervisor.status(&model.id).filter(|status| status.state == ModelState::Failed);
+    let status = app.supervisor.status(&model.id).filter(is_out);
     match status {
         Some(status) if !last => {
             let why = status.reason.unwrap_or_default();
