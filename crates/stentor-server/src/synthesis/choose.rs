@@ -3,7 +3,7 @@
 use super::{Request, Synthesis, speak};
 use crate::{ApiError, App, ErrorCode, Settings, is_out};
 use axum::http::StatusCode;
-use stentor_catalog::{Catalog, Model};
+use stentor_catalog::{Catalog, CatalogError, Model};
 use stentor_types::ModelId;
 
 /// Resolves the request's names, admits it, opens it and waits for its first sound, so that a model which turns out to
@@ -11,6 +11,7 @@ use stentor_types::ModelId;
 pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, ApiError> {
     let (catalog, settings) = (app.catalog(), app.settings());
     let asked = catalog.resolve_model(request.speech.model.as_deref())?;
+    refuse_unknown_voice(&catalog, asked, request.speech.voice.as_deref())?;
     let chain = chain(app, &settings, asked, &request);
     let mut refusal: Option<ApiError> = None;
     for (place, id) in chain.iter().enumerate() {
@@ -36,6 +37,15 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
         }
     }
     Err(refusal.unwrap_or_else(|| ApiError::internal("a chain of models without a model")))
+}
+
+/// A voice that the asked model could not have is a mistake, whoever would speak in the end.
+fn refuse_unknown_voice(catalog: &Catalog, asked: &Model, voice: Option<&str>) -> Result<(), ApiError> {
+    use CatalogError::{Blend, VoiceNotFound, VoiceNotSupported};
+    match catalog.resolve_voice(asked, voice) {
+        Err(error @ (VoiceNotFound { .. } | VoiceNotSupported { .. } | Blend { .. })) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The model that was asked for, then who may stand in for it.

@@ -85,7 +85,7 @@ fn overlay(base: &ModelSettings, over: &RawModel, place: &str, mistakes: &mut Ve
     }
     match over.threads {
         Some(threads) if threads > MAX_THREADS => {
-            mistakes.push(format!("{place}threads: at most {MAX_THREADS}"))
+            mistakes.push(format!("{place}threads: at most {MAX_THREADS}"));
         }
         Some(threads) => settings.threads = threads,
         None => {}
