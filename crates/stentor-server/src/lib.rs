@@ -18,7 +18,7 @@ mod terms;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;
-pub use readiness::Readiness;
+pub use readiness::{Readiness, is_out};
 pub use router::router;
 pub use settings::{Limits, ModelSettings, Settings};
 pub use state::{App, AppState, Parts};

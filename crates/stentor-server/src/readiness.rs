@@ -29,6 +29,26 @@ struct Seen {
     lost: bool,
 }
 
+impl Seen {
+    /// `troubled`: its state comes with a reason, which `Unloaded` has when there was no room to load it.
+    fn objection(self, state: ModelState, troubled: bool) -> Option<&'static str> {
+        match state {
+            ModelState::Backoff => Some("the model's worker crashed and restarts"),
+            ModelState::Failed => Some("the model can't be loaded"),
+            ModelState::Unloaded if troubled => Some("there is no room to load the model"),
+            ModelState::Starting if self.lost => Some("the model's worker restarts after a failure"),
+            ModelState::Starting if !self.spoke => Some("the model is loading"),
+            _ if !self.spoke => Some("the model has not spoken yet"),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a model has been tried and can't be had for now, so that another one should be asked.
+pub fn is_out(status: &ModelStatus) -> bool {
+    status.state == ModelState::Failed || (status.state == ModelState::Unloaded && status.reason.is_some())
+}
+
 impl Default for Readiness {
     fn default() -> Self {
         Self {
@@ -76,14 +96,7 @@ impl Readiness {
     pub fn objection(&self, model: &ModelId, status: Option<&ModelStatus>) -> Option<&'static str> {
         let seen = self.models().get(model).copied().unwrap_or_default();
         let Some(status) = status else { return Some("the model's files are not here") };
-        match status.state {
-            ModelState::Backoff => Some("the model's worker crashed and restarts"),
-            ModelState::Failed => Some("the model can't be loaded"),
-            ModelState::Starting if seen.lost => Some("the model's worker restarts after a failure"),
-            ModelState::Starting if !seen.spoke => Some("the model is loading"),
-            _ if !seen.spoke => Some("the model has not spoken yet"),
-            _ => None,
-        }
+        seen.objection(status.state, status.reason.is_some())
     }
 
     pub fn drain(&self) {
@@ -106,14 +119,11 @@ impl Readiness {
 mod tests {
     use super::*;
 
-    fn status(state: ModelState) -> ModelStatus {
-        ModelStatus { state, reason: None, descriptor: None, pid: None, memory: None }
-    }
-
     #[test]
     fn loading_on_demand_is_ready_and_restarting_after_a_loss_is_not() {
         let (readiness, model) = (Readiness::default(), ModelId::from("m"));
-        let objects = |state| readiness.objection(&model, Some(&status(state))).is_some();
+        let seen = || readiness.models().get(&model).copied().unwrap_or_default();
+        let objects = |state| seen().objection(state, false).is_some();
         assert!(objects(ModelState::Ready), "it has not spoken yet");
         readiness.pass(&model);
         for state in [ModelState::Ready, ModelState::Draining, ModelState::Unloaded, ModelState::Starting] {
@@ -126,6 +136,7 @@ mod tests {
         }
         readiness.note(&model, ModelState::Ready);
         assert!(!objects(ModelState::Ready) && !objects(ModelState::Starting));
-        assert!(readiness.objection(&model, None).is_some());
+        assert!(seen().objection(ModelState::Unloaded, true).is_some(), "it does not fit");
+        assert!(readiness.objection(&model, None).is_some(), "it is not installed");
     }
 }

@@ -1,9 +1,9 @@
 //! Who speaks a request: the model that was asked for, or the first of its fallbacks that can.
 
 use super::{Request, Synthesis, speak};
-use crate::{ApiError, App, ErrorCode, Settings};
-use stentor_catalog::{Catalog, Model};
-use stentor_supervisor::ModelState;
+use crate::{ApiError, App, ErrorCode, Settings, is_out};
+use axum::http::StatusCode;
+use stentor_catalog::{Catalog, CatalogError, Model};
 use stentor_types::ModelId;
 
 /// Resolves the request's names, admits it, opens it and waits for its first sound, so that a model which turns out to
@@ -11,6 +11,7 @@ use stentor_types::ModelId;
 pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, ApiError> {
     let (catalog, settings) = (app.catalog(), app.settings());
     let asked = catalog.resolve_model(request.speech.model.as_deref())?;
+    refuse_unknown_voice(&catalog, asked, request.speech.voice.as_deref())?;
     let chain = chain(app, &settings, asked, &request);
     let mut refusal: Option<ApiError> = None;
     for (place, id) in chain.iter().enumerate() {
@@ -25,13 +26,26 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
                 synthesis.fallback_from = (place > 0).then(|| asked.id.clone());
                 return Ok(synthesis);
             }
-            // What a stand-in objects to is no news to a client who did not ask for it.
+            // The stand-in would speak, only not now.
+            (Err(error), Some(_)) if error.code.status() == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(error);
+            }
+            // What else a stand-in objects to is no news to a client who did not ask for it.
             (Err(_), Some(_)) => {}
             (Err(error), None) if error.is_models_fault() => refusal = Some(error),
             (Err(error), None) => return Err(error),
         }
     }
     Err(refusal.unwrap_or_else(|| ApiError::internal("a chain of models without a model")))
+}
+
+/// A voice that the asked model could not have is a mistake, whoever would speak in the end.
+fn refuse_unknown_voice(catalog: &Catalog, asked: &Model, voice: Option<&str>) -> Result<(), ApiError> {
+    use CatalogError::{Blend, VoiceNotFound, VoiceNotSupported};
+    match catalog.resolve_voice(asked, voice) {
+        Err(error @ (VoiceNotFound { .. } | VoiceNotSupported { .. } | Blend { .. })) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The model that was asked for, then who may stand in for it.
@@ -61,9 +75,9 @@ fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Mo
     Ok(model)
 }
 
-/// A model that has failed is not waited for while there is another one to ask.
+/// A model that has failed, or does not fit, is not waited for while there is another one to ask.
 fn able<'a>(app: &App, model: &'a Model, last: bool) -> Result<&'a Model, ApiError> {
-    let status = app.supervisor.status(&model.id).filter(|status| status.state == ModelState::Failed);
+    let status = app.supervisor.status(&model.id).filter(is_out);
     match status {
         Some(status) if !last => {
             let why = status.reason.unwrap_or_default();
