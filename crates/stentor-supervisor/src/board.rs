@@ -182,7 +182,8 @@ impl Board {
 
     /// Whether there is work to start a worker for.
     pub(crate) fn has_work(&self) -> bool {
-        !self.questions.is_empty() || self.talks.values().any(|talk| !talk.slots.is_empty())
+        let waits = |talk: &Talk| talk.over.is_none() && !talk.slots.is_empty();
+        !self.questions.is_empty() || self.talks.values().any(waits)
     }
 
     /// Whether the worker owes an answer for a chunk.

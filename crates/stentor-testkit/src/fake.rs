@@ -115,7 +115,12 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
         LoadFault::Exit => std::process::exit(3),
         LoadFault::Fail => return Err(LoadError("tensor `fake.weight` is missing".to_owned())),
     }
-    Ok(Box::new(FakeEngine::new(options)))
+    let mut engine = FakeEngine::new(options);
+    // No device is opened: it says what it was told, and holds what it was told to hold.
+    engine.descriptor.device = if spec.device == DeviceSpec::Auto { DeviceSpec::Cpu } else { spec.device };
+    let memory = spec.files.get("memory").and_then(|bytes| bytes.to_str()?.parse().ok());
+    engine.descriptor.memory.weights = memory.unwrap_or_default();
+    Ok(Box::new(engine))
 }
 
 /// Which threads have called into an engine, in order, one entry per call.
