@@ -319,3 +319,47 @@ impl Shared {
         unloaded && patience.is_none_or(|patience| idle < patience)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryReader, WorkerCommand, logged::Lines};
+    use tracing::Level;
+
+    /// Gives its readings one after the other, then panics.
+    struct Script(Mutex<Vec<Result<u64, &'static str>>>);
+
+    impl MemoryReader for Script {
+        fn read(&self, _: DeviceSpec) -> Result<MemoryReading, String> {
+            let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(0)?;
+            Ok(MemoryReading { total: 10, free })
+        }
+    }
+
+    #[test]
+    fn a_device_that_can_no_longer_be_read_is_said_once_and_so_is_its_return() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let command = WorkerCommand { program: "unused".into(), args: Vec::new() };
+        let mut config = SupervisorConfig::new(command, "build");
+        let script = vec![Err("never yet"), Ok(3), Err("gone"), Err("gone"), Err("gone"), Ok(4), Err("gone")];
+        let readings = script.len() + 1;
+        config.memory = Arc::new(Script(Mutex::new(script)));
+        let fleet = Fleet::new(Arc::new(config));
+        let read: Vec<_> = runtime.block_on(async {
+            let mut read = Vec::new();
+            for _ in 0..readings {
+                read.push(fleet.read(Device::Cuda(0)).await.map(|reading| reading.free));
+            }
+            read
+        });
+        assert_eq!(
+            read,
+            [None, Some(3), None, None, None, Some(4), None, None],
+            "a panic is a failed reading"
+        );
+        let of = |level| lines.all().iter().filter(|(at, _)| *at == level).count();
+        assert_eq!((of(Level::WARN), of(Level::INFO)), (2, 2), "{:?}", lines.all());
+    }
+}

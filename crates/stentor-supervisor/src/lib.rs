@@ -9,6 +9,8 @@ mod conversation;
 mod error;
 mod fleet;
 mod keeper;
+#[cfg(test)]
+mod logged;
 mod memory;
 mod order;
 mod plan;

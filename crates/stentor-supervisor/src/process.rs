@@ -126,45 +126,7 @@ fn printable(line: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        fmt::{Debug, Write},
-        sync::{Arc, Mutex},
-    };
-    use tracing::{
-        Event, Level, Metadata, Subscriber,
-        field::{Field, Visit},
-        span,
-    };
-
-    /// Keeps the fields of every event as one string.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<(Level, String)>>>);
-
-    struct Fields(String);
-
-    impl Visit for Fields {
-        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-            write!(self.0, "{field}={value:?};").unwrap();
-        }
-    }
-
-    impl Subscriber for Lines {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target() == "worker"
-        }
-        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-            span::Id::from_u64(1)
-        }
-        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-        fn event(&self, event: &Event<'_>) {
-            let mut fields = Fields(String::new());
-            event.record(&mut fields);
-            self.0.lock().unwrap().push((*event.metadata().level(), fields.0));
-        }
-        fn enter(&self, _: &span::Id) {}
-        fn exit(&self, _: &span::Id) {}
-    }
+    use crate::logged::Lines;
 
     #[test]
     fn what_a_worker_prints_is_logged_with_its_model_and_process() {
@@ -178,15 +140,15 @@ mod tests {
             let pid = process.pid().unwrap();
             assert!(process.reap(Duration::from_secs(20)).await.unwrap().unwrap().success());
             // The pipes are read to their end by tasks of their own.
-            while lines.0.lock().unwrap().len() < 5 {
+            while lines.all().len() < 5 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             pid
         });
-        let lines = lines.0.lock().unwrap();
+        let lines = lines.all();
         let of = |level| lines.iter().filter(move |(at, _)| *at == level).map(|(_, line)| line);
-        let out: Vec<_> = of(Level::INFO).collect();
-        let err: Vec<_> = of(Level::WARN).collect();
+        let out: Vec<_> = of(tracing::Level::INFO).collect();
+        let err: Vec<_> = of(tracing::Level::WARN).collect();
         assert!(out[0].contains("to out") && err[0].contains("to err \u{fffd}[2J"), "{lines:?}");
         assert_eq!((out.len(), err.len()), (4, 1), "a line of 9000 is logged in three pieces: {lines:?}");
         let who = format!("pid={pid};");

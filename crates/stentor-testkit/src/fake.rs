@@ -291,6 +291,9 @@ impl Engine for FakeEngine {
     }
 
     fn phonemize(&self, text: &SpokenText, _language: &Language) -> Result<PhonemeTrace, EngineError> {
+        if Fault::find(&text.text).is_some_and(|fault| fault.kind == Kind::Hang) {
+            thread::sleep(Duration::from_secs(3600));
+        }
         let upper = |word: &str| (word.to_owned(), word.to_uppercase(), "fake".to_owned());
         let words = text.text.split_whitespace().map(upper).collect();
         Ok(PhonemeTrace { phonemes: text.text.to_uppercase(), words })
