@@ -167,6 +167,10 @@ impl WholeChunk for KokoroEngine {
         self.voices.remove(&slot);
     }
 
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.voices.get(&slot).map_or(0, Voice::bytes)
+    }
+
     fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost> {
         let outcome = request
             .checkpoint()

@@ -182,12 +182,13 @@ impl Board {
 
     /// Whether there is work to start a worker for.
     pub(crate) fn has_work(&self) -> bool {
-        !self.questions.is_empty() || self.talks.values().any(|talk| !talk.slots.is_empty())
+        let waits = |talk: &Talk| talk.over.is_none() && !talk.slots.is_empty();
+        !self.questions.is_empty() || self.talks.values().any(waits)
     }
 
-    /// Whether the worker owes an answer for a chunk.
+    /// Whether the worker owes an answer, for a chunk or to a question.
     pub(crate) fn is_flying(&self) -> bool {
-        !self.flights.is_empty()
+        !self.flights.is_empty() || !self.asked.is_empty()
     }
 
     /// The chunk to send next, if the engine with its `slots` may have one more. Sessions take turns; a suspect

@@ -4,6 +4,7 @@ use crate::{
     AdmitError, SpeechError,
     board::{Manner, Taken},
     shared::Shared,
+    usage::InUse,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use stentor_engine::ChunkStats;
@@ -15,6 +16,7 @@ use tokio::{sync::Notify, time::Instant};
 pub struct Permit {
     shared: Arc<Shared>,
     since: Instant,
+    _in_use: InUse,
 }
 
 /// What admission must know of a request.
@@ -78,7 +80,7 @@ pub struct Session {
 impl Permit {
     pub(crate) fn new(shared: Arc<Shared>, _ticket: Ticket) -> Result<Self, AdmitError> {
         shared.enter()?;
-        Ok(Self { shared, since: Instant::now() })
+        Ok(Self { _in_use: InUse::new(&shared), shared, since: Instant::now() })
     }
 
     /// The model that it is for.

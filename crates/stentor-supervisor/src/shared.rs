@@ -1,13 +1,16 @@
 //! What a model's keeper, its sessions and the supervisor's methods share.
 
-use crate::{AdmitError, Counters, ModelState, ModelStatus, SpeechError, WorkerProgress, board::Board};
+use crate::{
+    AdmitError, Counters, ModelState, ModelStatus, SpeechError, WorkerProgress, board::Board, order::Order,
+    plan::Plan, usage::Usage,
+};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use stentor_types::ModelId;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 
@@ -21,14 +24,16 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<ModelStatus>,
     /// Set by `shutdown`: no session is served after this instant.
     pub(crate) stop: watch::Sender<Option<Instant>>,
+    pub(crate) plan: Plan,
+    pub(crate) usage: Usage,
+    /// To the keeper.
+    pub(crate) orders: mpsc::Sender<Order>,
 }
 
 /// Who has been let in.
 struct Gate {
     held: usize,
     max_waiting: usize,
-    /// A worker is wanted, even without work.
-    wanted: bool,
     /// Smoothed seconds between two places becoming free while the model is in use.
     pace: f64,
 }
@@ -37,22 +42,23 @@ struct Gate {
 const PACE_WEIGHT: f64 = 0.3;
 
 impl Shared {
-    pub(crate) fn new(model: ModelId, max_waiting: usize, max_chunk_samples: u64) -> Self {
-        let status = ModelStatus {
-            state: ModelState::Unloaded,
-            reason: None,
-            descriptor: None,
-            pid: None,
-            memory: None,
-        };
+    pub(crate) fn new(
+        plan: Plan,
+        orders: mpsc::Sender<Order>,
+        max_waiting: usize,
+        max_chunk_samples: u64,
+    ) -> Self {
         Self {
-            model,
+            model: plan.spec().model,
             board: Mutex::new(Board::new(max_chunk_samples)),
-            gate: Mutex::new(Gate { held: 0, max_waiting, wanted: false, pace: 1.0 }),
+            gate: Mutex::new(Gate { held: 0, max_waiting, pace: 1.0 }),
             progress: Mutex::default(),
             wake: Notify::new(),
-            status: watch::Sender::new(status),
+            status: watch::Sender::new(ModelStatus::default()),
             stop: watch::Sender::new(None),
+            plan,
+            usage: Usage::new(),
+            orders,
         }
     }
 
@@ -69,15 +75,15 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker is to be started, and kept.
-    pub(crate) fn want(&self) {
-        self.gate().wanted = true;
+    /// A worker is to be started, and kept. See [`Usage::want`].
+    pub(crate) fn want(&self) -> u64 {
+        let refusals = self.usage.want();
         self.wake.notify_one();
+        refusals
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
-        let wanted = self.gate().wanted;
-        wanted || self.board().has_work()
+        self.usage.is_wanted() || self.board().has_work()
     }
 
     pub(crate) fn enter(&self) -> Result<(), AdmitError> {
@@ -114,7 +120,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.board().close_for_good(SpeechError::shutting_down());
         self.set_status(|status| {
-            *status = ModelStatus { state: ModelState::Unloaded, reason: None, pid: None, ..status.clone() };
+            (status.state, status.reason, status.pid) = (ModelState::Unloaded, None, None);
         });
     }
 

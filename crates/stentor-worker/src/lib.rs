@@ -3,6 +3,8 @@
 //! A worker is the server's own executable started again. It talks to the server over the socket it finds as
 //! its standard input, opens no listener, downloads nothing and lives exactly as long as that socket.
 
+mod ending;
+mod memory;
 mod process;
 mod registry;
 
@@ -53,13 +55,14 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         let (reader, writer) = socket.into_split();
         let load = move |spec: &_| {
             let _open = process::prepared(spec)?;
-            let engine = registry.load(spec)?;
+            let (engine, memory) = memory::measured(|| registry.load(spec))?;
             process::explained(engine.descriptor());
-            Ok((engine, 0))
+            Ok((engine, memory))
         };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });
-    // A step may still run; the process does not wait for it.
+    // A load or a step may still run; the process does not wait for it.
+    ending::no_later_than(ending::PATIENCE);
     runtime.shutdown_background();
     match end? {
         HostEnd::Closed => Ok(()),
