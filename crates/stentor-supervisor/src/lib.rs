@@ -6,13 +6,16 @@ mod board;
 mod config;
 mod conversation;
 mod error;
+mod forecast;
 mod keeper;
 mod memory;
 mod process;
+mod replay;
 mod session;
 mod shared;
 mod slot;
 mod status;
+mod turns;
 mod watchdog;
 
 pub use config::{ModelOptions, SupervisorConfig, WorkerCommand};
@@ -30,7 +33,7 @@ use std::{
     time::Duration,
 };
 use stentor_engine::{EngineDescriptor, PhonemeTrace};
-use stentor_types::{Language, LoadSpec, ModelId, SampleRate, SpokenText};
+use stentor_types::{Language, LoadSpec, ModelId, SpokenText};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -82,8 +85,7 @@ impl Supervisor {
             return;
         }
         let id = spec.model.clone();
-        let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
-        let shared = Arc::new(Shared::new(id.clone(), config.max_waiting, max_samples));
+        let shared = Arc::new(Shared::new(id.clone(), config));
         let keeper = Keeper::new(Arc::clone(&shared), spec, Arc::clone(config));
         models.insert(id, Model { shared, keeper: Some(tokio::spawn(keeper.run())) });
     }
@@ -138,6 +140,11 @@ impl Supervisor {
         Some(self.shared(model)?.status.borrow().clone())
     }
 
+    /// What the model's engine said of itself when it was last loaded.
+    pub fn descriptor(&self, model: &ModelId) -> Option<Arc<EngineDescriptor>> {
+        self.status(model)?.descriptor
+    }
+
     /// Every change of the model's state, for readiness.
     pub fn watch(&self, model: &ModelId) -> Option<watch::Receiver<ModelStatus>> {
         Some(self.shared(model)?.status.subscribe())
@@ -153,8 +160,9 @@ impl Supervisor {
         Some(*self.shared(model)?.progress())
     }
 
-    /// A place among the waiting and running sessions of a model; given back when the permit, or the session
-    /// made with it, is dropped.
+    /// A place among the waiting and running sessions of a model; given back when the permit is dropped, and when
+    /// the session made with it ends or is dropped. A model that is too far from being loaded for the ticket's
+    /// deadline is started all the same, so that the next attempt finds it.
     pub fn admit(&self, model: &ModelId, ticket: Ticket) -> Result<Permit, AdmitError> {
         let shared = self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?;
         Permit::new(shared, ticket)
