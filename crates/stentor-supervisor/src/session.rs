@@ -205,12 +205,11 @@ impl Session {
     /// Asks the store for a chunk that nobody is waiting for already.
     async fn look_up(&self, chunk: Chunk) -> Offer {
         let key = self.keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
-        let mut found = None;
-        if let (Some(key), Some(store)) = (&key, &self.permit.shared.store)
-            && !self.permit.shared.board().is_live(key)
-        {
-            found = store.get(key).await;
-        }
+        let sought = key.filter(|key| !self.permit.shared.board().is_live(key));
+        let found = match (sought, &self.permit.shared.store) {
+            (Some(key), Some(store)) => store.get(&key).await,
+            _ => None,
+        };
         Offer { manner: Arc::clone(&self.manner), chunk, key, found }
     }
 

@@ -5,7 +5,9 @@
 
 mod crash;
 mod harness;
+mod kept;
 mod lifecycle;
+mod queue;
 mod sharing;
 mod speech;
 
@@ -17,7 +19,14 @@ fn main() -> ExitCode {
         Some(harness::WORKER) => stentor_worker::run(harness::registry(), harness::BUILD_ID),
         Some(harness::PARENT) => harness::be_parent(),
         _ => {
-            let trials = [speech::trials(), crash::trials(), sharing::trials(), lifecycle::trials()];
+            let trials = [
+                speech::trials(),
+                crash::trials(),
+                sharing::trials(),
+                queue::trials(),
+                kept::trials(),
+                lifecycle::trials(),
+            ];
             let trials = trials.into_iter().flatten().collect();
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
         }
