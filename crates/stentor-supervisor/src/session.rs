@@ -203,7 +203,7 @@ impl Session {
     }
 
     /// Asks the store for a chunk that nobody is waiting for already.
-    async fn look_up(&self, chunk: Chunk) -> Offer {
+    async fn look_up(&mut self, chunk: Chunk) -> Offer {
         let key = self.keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
         let sought = key.filter(|key| !self.permit.shared.board().is_live(key));
         let found = match (sought, &self.permit.shared.store) {

@@ -1,6 +1,6 @@
 //! Several sessions on one worker: turns, credit, admission, cancellation.
 
-use crate::harness::{Bench, Heard, Outcome, ensure, hear, model, ticket, trial, until};
+use crate::harness::{Bench, Heard, Outcome, ensure, model, ticket, trial, until};
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
 use stentor_supervisor::{AdmitError, SessionEvent};
