@@ -228,7 +228,10 @@ fn describe(
         max_slots: 2,
         native_speed: true,
         params: Vec::new(),
-        memory: MemoryUse { weights: model.weight_bytes(), per_chunk: chunk_bytes(config, model.device().is_cpu()) },
+        memory: MemoryUse {
+            weights: model.weight_bytes(),
+            per_chunk: chunk_bytes(config, model.device().is_cpu()),
+        },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,
         precision: Precision::F32,

@@ -143,12 +143,15 @@ impl Conversation {
             self.command(&ToWorker::Cancel { chunk })?;
         }
         loop {
-            let job = self.shared.board().next_job(self.slots);
+            let job = self.shared.board().next_job(self.slots, Instant::now());
             let Some(job) = job else { break };
             let chunk = job.chunk;
             match frame::encode(&ToWorker::Speak(job), &[]) {
                 Ok(bytes) => self.push(bytes)?,
-                Err(error) => self.shared.board().failed(chunk, EngineError::Rejected(error.to_string())),
+                Err(error) => {
+                    let error = EngineError::Rejected(error.to_string());
+                    self.shared.board().failed(chunk, error, Instant::now());
+                }
             }
         }
         loop {
@@ -191,9 +194,9 @@ impl Conversation {
             FromWorker::Timing { chunk, words } => self.shared.board().timing(chunk, &words),
             FromWorker::Done { chunk, stats } => {
                 self.chunks_done += 1;
-                self.shared.board().done(chunk, stats);
+                self.shared.board().done(chunk, stats, now);
             }
-            FromWorker::Failed { chunk, error } => self.shared.board().failed(chunk, error),
+            FromWorker::Failed { chunk, error } => self.shared.board().failed(chunk, error, now),
             FromWorker::Phonemes { id, result } => self.shared.board().answer(id, result),
             FromWorker::Ready { .. } | FromWorker::Refused { .. } | FromWorker::LoadFailed { .. } => {
                 return Err(End::Faulty("the worker repeated its handshake".to_owned()));

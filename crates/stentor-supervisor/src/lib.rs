@@ -8,6 +8,7 @@ mod config;
 mod conversation;
 mod error;
 mod fleet;
+mod forecast;
 mod keeper;
 #[cfg(test)]
 mod logged;
@@ -15,11 +16,13 @@ mod memory;
 mod order;
 mod plan;
 mod process;
+mod replay;
 mod room;
 mod session;
 mod shared;
 mod slot;
 mod status;
+mod turns;
 mod usage;
 mod watchdog;
 
@@ -40,7 +43,7 @@ use std::{
     time::Duration,
 };
 use stentor_engine::{EngineDescriptor, PhonemeTrace};
-use stentor_types::{Language, LoadSpec, ModelId, SampleRate, SpokenText};
+use stentor_types::{Language, LoadSpec, ModelId, SpokenText};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -112,10 +115,9 @@ impl Supervisor {
             return;
         }
         let id = spec.model.clone();
-        let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
         let (sender, orders) = mpsc::channel(order::ORDERS);
         let plan = Plan::new(spec, options);
-        let shared = Arc::new(Shared::new(plan, sender, config.max_waiting, max_samples));
+        let shared = Arc::new(Shared::new(plan, sender, config));
         fleet.join(&shared);
         let keeper = Keeper::new(Arc::clone(&shared), orders, Arc::clone(fleet), Arc::clone(config));
         models.insert(id, Model { shared, keeper: Some(tokio::spawn(keeper.run())) });
@@ -189,6 +191,11 @@ impl Supervisor {
         Some(ModelStatus { idle_for, ..status })
     }
 
+    /// What the model's engine said of itself when it was last loaded.
+    pub fn descriptor(&self, model: &ModelId) -> Option<Arc<EngineDescriptor>> {
+        self.status(model)?.descriptor
+    }
+
     /// Every change of the model's state, for readiness.
     pub fn watch(&self, model: &ModelId) -> Option<watch::Receiver<ModelStatus>> {
         Some(self.shared(model)?.status.subscribe())
@@ -204,8 +211,9 @@ impl Supervisor {
         Some(*self.shared(model)?.progress())
     }
 
-    /// A place among the waiting and running sessions of a model; given back when the permit, or the session
-    /// made with it, is dropped.
+    /// A place among the waiting and running sessions of a model; given back when the permit is dropped, and when
+    /// the session made with it ends or is dropped. A model that is too far from being loaded for the ticket's
+    /// deadline is started all the same, so that the next attempt finds it.
     pub fn admit(&self, model: &ModelId, ticket: Ticket) -> Result<Permit, AdmitError> {
         let shared = self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?;
         Permit::new(shared, ticket)

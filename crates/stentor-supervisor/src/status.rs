@@ -54,7 +54,7 @@ pub struct ModelStatus {
     pub idle_for: Option<Duration>,
 }
 
-/// Totals since the model was added, and two gauges.
+/// Totals since the model was added, and gauges of what is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Chunks handed to a worker, replays included.
@@ -63,16 +63,30 @@ pub struct Counters {
     /// Chunks that ended with an error, quarantined ones included.
     pub chunks_failed: u64,
     pub chunks_replayed: u64,
-    /// Chunks cancelled in a worker because their session was dropped.
+    /// Chunks that a session took over from another one that waits for the same, or from earlier in its own text.
+    pub chunks_shared: u64,
+    /// Chunks that came out of the store and went to no worker.
+    pub chunks_reused: u64,
+    /// Chunks cancelled in a worker: their sessions were dropped, or the chunk was given up.
     pub cancels: u64,
     /// Samples that came from workers, without those skipped in a replay.
     pub samples_received: u64,
     /// Workers started after one died.
     pub restarts: u64,
-    /// Admitted, and no chunk handed to a worker yet.
+    /// Requests refused because every place was taken.
+    pub rejected_full: u64,
+    /// Requests refused because they would have waited beyond their deadline.
+    pub rejected_late: u64,
+    /// Sessions that ended because their deadline passed before their first chunk was begun.
+    pub late: u64,
+    /// Admitted, and no chunk handed to a worker or found in the store yet.
     pub waiting: u64,
-    /// Sessions with at least one chunk handed to a worker.
+    /// Sessions with at least one chunk handed to a worker or found in the store.
     pub running: u64,
+    /// Of `waiting`, those in the batch lane.
+    pub batch_waiting: u64,
+    /// Of `running`, those in the batch lane.
+    pub batch_running: u64,
 }
 
 /// What a worker reports with each beat; starts from zero in each process.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use stentor_jobs::KeyBase;
 use stentor_supervisor::{
     Counters, ModelOptions, Session, SessionEvent, SessionRequest, SpeechError, Supervisor, SupervisorConfig,
     Ticket, WorkerCommand,
@@ -85,17 +86,23 @@ impl Bench {
     }
 
     pub(crate) fn begin(&self, texts: &[&str]) -> Result<Session, Failed> {
-        self.begin_with(texts, |chunk, _| vec![chunk])
+        self.begin_as(ticket(), texts, |_| {})
     }
 
-    pub(crate) fn begin_with(
+    /// A session whose chunks are shared and kept.
+    pub(crate) fn begin_kept(&self, texts: &[&str]) -> Result<Session, Failed> {
+        self.begin_as(ticket(), texts, |request| request.keep = Some(KeyBase::new(&[b"test"])))
+    }
+
+    pub(crate) fn begin_as(
         &self,
+        ticket: Ticket,
         texts: &[&str],
-        resplit: fn(Chunk, usize) -> Vec<Chunk>,
+        change: impl FnOnce(&mut SessionRequest),
     ) -> Result<Session, Failed> {
-        let permit = self.supervisor.admit(&model(), ticket())?;
+        let permit = self.supervisor.admit(&model(), ticket)?;
         let chunks: Vec<Chunk> = texts.iter().enumerate().map(|(index, text)| chunk(index, text)).collect();
-        let request = SessionRequest {
+        let mut request = SessionRequest {
             voice: voice(),
             voice_digest: String::new(),
             keep: None,
@@ -104,8 +111,9 @@ impl Bench {
             seed: 7,
             params: Params::new(),
             chunks: Box::new(chunks.into_iter()),
-            resplit,
+            resplit: |chunk, _| vec![chunk],
         };
+        change(&mut request);
         Ok(self.supervisor.session(permit, request))
     }
 
@@ -162,6 +170,13 @@ pub(crate) fn voice() -> VoiceSource {
 pub(crate) fn chunk(index: usize, text: &str) -> Chunk {
     let spoken = SpokenText { text: text.to_owned(), spans: Vec::new() };
     Chunk { index: index as u32, spoken, pause_ms: 0 }
+}
+
+/// Cuts a text in two.
+pub(crate) fn halves(chunk: Chunk, limit: usize) -> Vec<Chunk> {
+    let text = chunk.spoken.text;
+    let (head, tail) = text.split_at(limit.min(text.len()));
+    [head, tail].map(|part| self::chunk(chunk.index as usize, part)).into()
 }
 
 /// What came out of a session, chunk by chunk.

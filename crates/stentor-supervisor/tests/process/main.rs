@@ -7,8 +7,10 @@
 mod crash;
 mod fleet;
 mod harness;
+mod kept;
 mod leaks;
 mod lifecycle;
+mod queue;
 mod sharing;
 mod speech;
 mod unloading;
@@ -22,9 +24,18 @@ fn main() -> ExitCode {
         Some(leaks::PARENT) => leaks::be_parent(),
         Some(leaks::CRASHES) => leaks::be_crashing(),
         _ => {
-            let trials = [speech::trials(), crash::trials(), sharing::trials(), lifecycle::trials()];
-            let more = [unloading::trials(), fleet::trials(), leaks::trials()];
-            let trials = trials.into_iter().chain(more).flatten().collect();
+            let trials = [
+                speech::trials(),
+                crash::trials(),
+                sharing::trials(),
+                queue::trials(),
+                kept::trials(),
+                lifecycle::trials(),
+                unloading::trials(),
+                fleet::trials(),
+                leaks::trials(),
+            ];
+            let trials = trials.into_iter().flatten().collect();
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
         }
     }
