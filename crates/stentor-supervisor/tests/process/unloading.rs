@@ -3,7 +3,9 @@
 use crate::harness::{Bench, Outcome, ensure, hear, model, process_state, ticket, trial, until};
 use libtest_mimic::{Failed, Trial};
 use std::time::{Duration, Instant};
-use stentor_supervisor::{ModelOptions, ModelState, ModelStatus, SpeechError, UnloadError, Unloaded};
+use stentor_supervisor::{
+    ModelOptions, ModelState, ModelStatus, SessionEvent, SpeechError, UnloadError, Unloaded,
+};
 use stentor_testkit::{FakeOptions, LoadFault};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -14,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_model_is_unloaded_when_asked_and_nothing_is_left", asked),
         trial("a_load_that_nobody_waits_for_can_be_given_up", given_up),
         trial("an_unload_in_the_midst_of_requests_is_not_heard", in_the_midst),
+        trial("a_chunk_that_nobody_waits_for_does_not_outlive_its_worker", left_behind),
         trial("new_options_count_at_once_and_a_new_spec_with_the_next_start", update),
         trial("a_failed_model_answers_at_once_while_it_is_tried_again", failed),
     ]
@@ -130,6 +133,18 @@ async fn in_the_midst() -> Outcome {
     }
     ensure(bench.counters()?.restarts == 0, "no worker died")?;
     ensure(bench.counters()?.chunks_done == 60, format!("{:?}, unloaded {unloaded} times", bench.counters()?))
+}
+
+async fn left_behind() -> Outcome {
+    // A step is long enough for the unload to come before the cancelled chunk is answered.
+    let bench = Bench::new(FakeOptions { step_ms: 300, steps: 2, ..FakeOptions::default() })?;
+    let mut session = bench.begin(&["soon forgotten"])?;
+    // The second of its two steps runs.
+    while !matches!(session.next().await, Some(Ok(SessionEvent::Pcm(_)))) {}
+    drop(session);
+    bench.supervisor.unload(&model()).await?;
+    bench.hear_true(&["the engine has a slot for this"]).await?;
+    ensure(bench.counters()?.restarts == 0, "the next worker was not taken for stuck")
 }
 
 async fn update() -> Outcome {
