@@ -70,7 +70,7 @@ impl Shared {
         }
     }
 
-    /// Never held across an await, nor while another lock is taken.
+    /// Never held across an await, nor while another lock is taken but that of the chunk store, which takes no other.
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,7 +100,7 @@ impl Shared {
 
     /// Seconds until the model can speak, going by its last load; `None` before it was ever loaded.
     fn load_left(&self, now: Instant) -> Option<f64> {
-        if matches!(self.status.borrow().state, ModelState::Ready | ModelState::Draining) {
+        if self.status.borrow().state == ModelState::Ready {
             return Some(0.0);
         }
         let Loading { since, took } = *self.loading();
