@@ -4,6 +4,7 @@ use crate::{
     AdmitError, SpeechError,
     board::{Manner, Offer, Taken},
     shared::Shared,
+    usage::InUse,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use stentor_engine::ChunkStats;
@@ -19,6 +20,7 @@ pub struct Permit {
     bell: Arc<Notify>,
     since: Instant,
     deadline: Option<Instant>,
+    _in_use: InUse,
 }
 
 /// What admission must know of a request.
@@ -90,7 +92,7 @@ impl Permit {
         let since = Instant::now();
         // A deadline beyond what the clock can tell is none.
         let deadline = ticket.deadline.and_then(|deadline| since.checked_add(deadline));
-        Ok(Self { shared, id, bell, since, deadline })
+        Ok(Self { _in_use: InUse::new(&shared), shared, id, bell, since, deadline })
     }
 
     /// The model that it is for.

@@ -2,7 +2,7 @@
 
 use crate::{
     AdmitError, Counters, ModelState, ModelStatus, SpeechError, SupervisorConfig, Ticket, WorkerProgress,
-    board::Board,
+    board::Board, order::Order, plan::Plan, usage::Usage,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,7 +11,7 @@ use std::{
 use stentor_jobs::ChunkStore;
 use stentor_types::{DeviceSpec, ModelId, SampleRate};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 
@@ -21,7 +21,6 @@ pub(crate) struct Shared {
     /// Where finished chunks are found again.
     pub(crate) store: Option<ChunkStore>,
     board: Mutex<Board>,
-    gate: Mutex<Gate>,
     loading: Mutex<Loading>,
     progress: Mutex<WorkerProgress>,
     /// Rung for the keeper whenever the board has changed.
@@ -29,11 +28,10 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<ModelStatus>,
     /// Set by `shutdown`: no session is served after this instant.
     pub(crate) stop: watch::Sender<Option<Instant>>,
-}
-
-struct Gate {
-    /// A worker is wanted, even without work.
-    wanted: bool,
+    pub(crate) plan: Plan,
+    pub(crate) usage: Usage,
+    /// To the keeper.
+    pub(crate) orders: mpsc::Sender<Order>,
 }
 
 /// How long the model takes to load.
@@ -46,27 +44,22 @@ struct Loading {
 }
 
 impl Shared {
-    pub(crate) fn new(model: ModelId, config: &SupervisorConfig) -> Self {
+    pub(crate) fn new(plan: Plan, orders: mpsc::Sender<Order>, config: &SupervisorConfig) -> Self {
         let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
         let store = config.store.clone();
-        let status = ModelStatus {
-            state: ModelState::Unloaded,
-            reason: None,
-            descriptor: None,
-            pid: None,
-            memory: None,
-        };
         Self {
-            model,
+            model: plan.spec().model,
             max_waiting: config.max_waiting,
             board: Mutex::new(Board::new(max_samples, store.clone())),
             store,
-            gate: Mutex::new(Gate { wanted: false }),
             loading: Mutex::default(),
             progress: Mutex::default(),
             wake: Notify::new(),
-            status: watch::Sender::new(status),
+            status: watch::Sender::new(ModelStatus::default()),
             stop: watch::Sender::new(None),
+            plan,
+            usage: Usage::new(),
+            orders,
         }
     }
 
@@ -75,23 +68,19 @@ impl Shared {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn progress(&self) -> MutexGuard<'_, WorkerProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker is to be started, and kept.
-    pub(crate) fn want(&self) {
-        self.gate().wanted = true;
+    /// A worker is to be started, and kept. See [`Usage::want`].
+    pub(crate) fn want(&self) -> u64 {
+        let refusals = self.usage.want();
         self.wake.notify_one();
+        refusals
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
-        let wanted = self.gate().wanted;
-        wanted || self.board().has_work()
+        self.usage.is_wanted() || self.board().has_work()
     }
 
     fn loading(&self) -> MutexGuard<'_, Loading> {
@@ -158,7 +147,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.board().close_for_good(SpeechError::shutting_down());
         self.set_status(|status| {
-            *status = ModelStatus { state: ModelState::Unloaded, reason: None, pid: None, ..status.clone() };
+            (status.state, status.reason, status.pid) = (ModelState::Unloaded, None, None);
         });
     }
 

@@ -1,12 +1,13 @@
 //! What outsiders can see of a model: state, counters, the worker's own progress.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use stentor_engine::EngineDescriptor;
 
 /// Where a model is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ModelState {
     /// No worker; the next use starts one.
+    #[default]
     Unloaded,
     Starting,
     Ready,
@@ -18,17 +19,39 @@ pub enum ModelState {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Why a model has no worker any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unloaded {
+    /// Nobody had used it for its `idle_timeout`.
+    Idle,
+    /// By [`Supervisor::unload`](crate::Supervisor::unload).
+    Asked,
+    /// Another model needed the memory.
+    Evicted,
+    /// Another tenant of the device needed the memory; it comes back when there is room again.
+    Yielded,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelStatus {
     pub state: ModelState,
-    /// Why, in one line: set in `Backoff` and `Failed`.
+    /// Why, in one line: set in `Backoff` and `Failed`, and in `Unloaded` if it could not start for want of memory.
     pub reason: Option<String>,
+    /// Set in `Unloaded` if it was loaded before.
+    pub why_unloaded: Option<Unloaded>,
     /// As of the last handshake; stays known while a worker is restarted.
     pub descriptor: Option<Arc<EngineDescriptor>>,
     /// The worker's process id, while there is one.
     pub pid: Option<u32>,
     /// Bytes that the loaded model holds on its device, as its worker measured them; `None` while not loaded.
     pub memory: Option<u64>,
+    /// From spawn to ready, of the last worker that became ready.
+    pub load_seconds: Option<f64>,
+    /// Workers started after one died.
+    pub restarts: u64,
+    /// For how long nobody has used it; `None` while somebody does. Up to date in
+    /// [`Supervisor::status`](crate::Supervisor::status) only: its passing is no change to be told of.
+    pub idle_for: Option<Duration>,
 }
 
 /// Totals since the model was added, and gauges of what is there now.

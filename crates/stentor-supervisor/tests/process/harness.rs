@@ -3,9 +3,7 @@
 use libtest_mimic::{Failed, Trial};
 use std::{
     future::Future,
-    io::Write,
     path::{Path, PathBuf},
-    process::ExitCode,
     time::{Duration, Instant},
 };
 use stentor_jobs::KeyBase;
@@ -18,9 +16,8 @@ use stentor_types::{Chunk, ClientId, Lane, Language, ModelId, Params, Speed, Spo
 use stentor_worker::Registry;
 
 pub(crate) const WORKER: &str = "worker";
-pub(crate) const PARENT: &str = "parent";
 pub(crate) const BUILD_ID: &str = "test-build";
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) type Outcome = Result<(), Failed>;
 
@@ -166,7 +163,7 @@ pub(crate) fn ticket() -> Ticket {
     Ticket { client: ClientId(1), lane: Lane::Interactive, chars: 20, deadline: None }
 }
 
-fn voice() -> VoiceSource {
+pub(crate) fn voice() -> VoiceSource {
     VoiceSource::Preset { name: "one".to_owned() }
 }
 
@@ -239,20 +236,4 @@ pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) -> Outcome {
 pub(crate) fn process_state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// A server in a process of its own: says its worker's id, keeps the worker in a step that never ends, and waits
-/// to be killed.
-pub(crate) fn be_parent() -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
-    let outcome: Outcome = runtime.block_on(async {
-        let bench = Bench::with(FakeOptions::default(), |config| config.stuck_min = TIME_LIMIT)?;
-        let mut session = bench.begin(&["never {hang at=1}"])?;
-        // Speech begins, so the next step hangs.
-        while !matches!(session.next().await, Some(Ok(SessionEvent::Pcm(_)))) {}
-        writeln!(std::io::stdout(), "{}", bench.pid()?)?;
-        tokio::time::sleep(TIME_LIMIT).await;
-        Ok(())
-    });
-    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
