@@ -413,5 +413,7 @@ impl Part {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
 mod work;

@@ -18,16 +18,16 @@ fn manner() -> Arc<Manner> {
     })
 }
 
-fn chunk(index: u32, text: &str) -> Chunk {
+pub(super) fn chunk(index: u32, text: &str) -> Chunk {
     Chunk { index, spoken: SpokenText { text: text.to_owned(), spans: Vec::new() }, pause_ms: 0 }
 }
 
-fn offer(chunk: Chunk) -> Offer {
+pub(super) fn offer(chunk: Chunk) -> Offer {
     Offer { manner: manner(), chunk, key: None, found: None }
 }
 
 /// A chunk that is shared with whoever says the same.
-fn keyed(chunk: Chunk) -> Offer {
+pub(super) fn keyed(chunk: Chunk) -> Offer {
     let key = stentor_jobs::KeyBase::new(&[]).chunk(&chunk.spoken);
     Offer { key: Some(key), ..offer(chunk) }
 }
