@@ -110,7 +110,7 @@ impl Shared {
         let forecast = load_s.map(|load_s| board.forecast(slots, load_s, now));
         if board.places() >= slots + self.max_waiting {
             board.refused_full();
-            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).unwrap_or(1.0);
+            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).or(load_s).unwrap_or(1.0);
             return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s) });
         }
         let wait_s = forecast.and_then(|forecast| forecast.wait_s(ticket.client, ticket.lane));

@@ -43,12 +43,19 @@ impl World {
     fn enter(&mut self, seed: usize) {
         let texts = ["a", "bb", "ccc", "dddd"];
         let left: VecDeque<_> =
-            (0..1 + seed % 4).map(|index| texts[(seed / 4 + index * (seed % 3)) % 4]).collect();
+            (0..=seed % 4).map(|index| texts[(seed / 4 + index * (seed % 3)) % 4]).collect();
         let who =
             (ClientId(seed as u64 % 3), if seed.is_multiple_of(2) { Lane::Batch } else { Lane::Interactive });
         let talk = self.board.enter(who, 10, Arc::new(Notify::new()));
         let (expected, heard) = (left.clone(), Vec::new());
-        self.listeners.push(Listener { talk, keyed: seed % 5 > 0, left, expected, heard, over: false });
+        self.listeners.push(Listener {
+            talk,
+            keyed: !seed.is_multiple_of(5),
+            left,
+            expected,
+            heard,
+            over: false,
+        });
     }
 
     /// Offers and reads as far as it goes, as a session does.
