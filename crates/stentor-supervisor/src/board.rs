@@ -292,7 +292,8 @@ impl Board {
         }
     }
 
-    /// The session has no more use for the slot. With its last session it goes.
+    /// The session has no more use for the slot. With its last session it goes, unless it is in the worker and worth
+    /// keeping: it may be finished before the worker hears that nobody waits.
     fn release(&mut self, id: u64, talk: u64) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if let Some(index) = slot.readers.iter().position(|reader| *reader == talk) {
@@ -305,8 +306,11 @@ impl Board {
             self.counters.cancels += 1;
             self.cancels.push(chunk);
         }
+        let worth_keeping = slot.flight.is_some() && slot.key.is_some();
         self.unshare(id);
-        self.slots.remove(&id);
+        if !worth_keeping {
+            self.slots.remove(&id);
+        }
     }
 
     /// Nobody else is to wait for this slot.
@@ -341,7 +345,7 @@ impl Board {
     pub(crate) fn forecast(&self, slots: usize, load_s: f64, now: Instant) -> Forecast {
         let flying = self.flights.values().map(|flight| Flying {
             // What nobody waits for any more ends with the next step.
-            chars: if self.slots.contains_key(&flight.slot) { flight.chars as f64 } else { 0.0 },
+            chars: if self.is_awaited(flight.slot) { flight.chars as f64 } else { 0.0 },
             for_s: now.saturating_duration_since(flight.since).as_secs_f64(),
         });
         let queue = self.talks.iter().map(|(id, talk)| Queued {
@@ -350,6 +354,10 @@ impl Board {
             chars: self.chars_left(*id, talk) as f64,
         });
         Forecast { pace: self.pace, slots, load_s, flying: flying.collect(), queue: queue.collect() }
+    }
+
+    fn is_awaited(&self, slot: u64) -> bool {
+        self.slots.get(&slot).is_some_and(|slot| !slot.readers.is_empty())
     }
 
     /// Characters that the session will still send. A chunk that several wait for counts for the first of them.
@@ -404,6 +412,8 @@ impl Part {
     }
 }
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod tests;
 mod work;

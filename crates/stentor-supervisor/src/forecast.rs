@@ -4,6 +4,7 @@
 //! client itself does and a chunk more, and the other lane has its share.
 
 use crate::turns::CYCLE;
+use std::collections::BTreeMap;
 use stentor_types::{ClientId, Lane};
 
 /// How much of what was measured before is kept with each new chunk.
@@ -85,14 +86,20 @@ impl Forecast {
     /// Seconds until the session that is nearest its end has been spoken.
     pub(crate) fn first_end_s(&self) -> Option<f64> {
         let pace = self.pace.per_char()?;
-        let ends = self.queue.iter().enumerate().map(|(index, session)| {
-            let older = &self.queue[..=index];
-            let same = |other: &&Queued| other.client == session.client && other.lane == session.lane;
-            let own = older.iter().filter(same).map(|other| other.chars).sum();
-            self.work(session.client, session.lane, own, 0.0)
-        });
+        let ends = [Lane::Interactive, Lane::Batch].into_iter().filter_map(|lane| self.first_end(lane));
         let ahead = ends.min_by(f64::total_cmp)?;
         Some(self.load_s + self.slot_s(pace) + ahead * pace)
+    }
+
+    /// Characters until a session of the lane ends. A client's oldest one ends first, and of the clients that which
+    /// has the least to say.
+    fn first_end(&self, lane: Lane) -> Option<f64> {
+        let mut oldest: BTreeMap<ClientId, f64> = BTreeMap::new();
+        for session in self.of(lane) {
+            oldest.entry(session.client).or_insert(session.chars);
+        }
+        let (client, own) = oldest.into_iter().min_by(|(_, one), (_, other)| one.total_cmp(other))?;
+        Some(self.work(client, lane, own, 0.0))
     }
 
     fn of(&self, lane: Lane) -> impl Iterator<Item = &Queued> {
@@ -102,14 +109,11 @@ impl Forecast {
     /// Characters that the engine speaks while a client gets through `own` of its own; `slack`: how much further
     /// than it the others of its lane may be.
     fn work(&self, client: ClientId, lane: Lane, own: f64, slack: f64) -> f64 {
-        let mut others: Vec<(ClientId, f64)> = Vec::new();
+        let mut others: BTreeMap<ClientId, f64> = BTreeMap::new();
         for other in self.of(lane).filter(|other| other.client != client) {
-            match others.iter_mut().find(|(known, _)| *known == other.client) {
-                Some((_, chars)) => *chars += other.chars,
-                None => others.push((other.client, other.chars)),
-            }
+            *others.entry(other.client).or_default() += other.chars;
         }
-        let in_lane = own + others.iter().map(|(_, chars)| chars.min(own + slack)).sum::<f64>();
+        let in_lane = own + others.values().map(|chars| chars.min(own + slack)).sum::<f64>();
         let (rival, share) = match lane {
             Lane::Interactive => (Lane::Batch, in_lane / FAVOUR),
             Lane::Batch => (Lane::Interactive, (in_lane + slack) * FAVOUR),
@@ -199,6 +203,12 @@ mod tests {
         assert_eq!(forecast(&queue).first_end_s(), Some(10.0));
         let queue = [queued(A, Lane::Interactive, 100.0), queued(B, Lane::Interactive, 20.0)];
         assert_eq!(forecast(&queue).first_end_s(), Some(4.0));
+        let queue = [queued(A, Lane::Batch, 5.0), queued(B, Lane::Interactive, 90.0)];
+        assert_eq!(
+            forecast(&queue).first_end_s(),
+            Some(2.0),
+            "three turns of the other lane to one of its own"
+        );
         assert_eq!(forecast(&[]).first_end_s(), None);
     }
 

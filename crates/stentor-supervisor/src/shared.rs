@@ -63,7 +63,7 @@ impl Shared {
         }
     }
 
-    /// Never held across an await, nor while another lock is taken.
+    /// Never held across an await, nor while another lock is taken but that of the chunk store, which takes no other.
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ impl Shared {
 
     /// Seconds until the model can speak, going by its last load; `None` before it was ever loaded.
     fn load_left(&self, now: Instant) -> Option<f64> {
-        if matches!(self.status.borrow().state, ModelState::Ready | ModelState::Draining) {
+        if self.status.borrow().state == ModelState::Ready {
             return Some(0.0);
         }
         let Loading { since, took } = *self.loading();
@@ -110,7 +110,7 @@ impl Shared {
         let forecast = load_s.map(|load_s| board.forecast(slots, load_s, now));
         if board.places() >= slots + self.max_waiting {
             board.refused_full();
-            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).unwrap_or(1.0);
+            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).or(load_s).unwrap_or(1.0);
             return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s) });
         }
         let wait_s = forecast.and_then(|forecast| forecast.wait_s(ticket.client, ticket.lane));

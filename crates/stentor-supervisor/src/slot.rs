@@ -64,8 +64,16 @@ impl Slot {
 
     /// A chunk that was spoken before.
     pub(crate) fn found(manner: Arc<Manner>, text: SpokenText, spoken: Arc<SpokenChunk>) -> Self {
+        let mut slot = Self::new(manner, text, None);
+        slot.adopt(spoken);
+        slot
+    }
+
+    /// It was spoken elsewhere.
+    pub(crate) fn adopt(&mut self, spoken: Arc<SpokenChunk>) {
         let stats = ChunkStats { samples: spoken.samples.len() as u64, units: spoken.units };
-        Self { end: Some(SlotEnd::Spoken(stats)), spoken, ..Self::new(manner, text, None) }
+        self.end = Some(SlotEnd::Spoken(stats));
+        self.spoken = spoken;
     }
 
     /// Waits to be sent to a worker.

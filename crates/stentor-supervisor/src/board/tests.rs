@@ -18,16 +18,16 @@ fn manner() -> Arc<Manner> {
     })
 }
 
-fn chunk(index: u32, text: &str) -> Chunk {
+pub(super) fn chunk(index: u32, text: &str) -> Chunk {
     Chunk { index, spoken: SpokenText { text: text.to_owned(), spans: Vec::new() }, pause_ms: 0 }
 }
 
-fn offer(chunk: Chunk) -> Offer {
+pub(super) fn offer(chunk: Chunk) -> Offer {
     Offer { manner: manner(), chunk, key: None, found: None }
 }
 
 /// A chunk that is shared with whoever says the same.
-fn keyed(chunk: Chunk) -> Offer {
+pub(super) fn keyed(chunk: Chunk) -> Offer {
     let key = stentor_jobs::KeyBase::new(&[]).chunk(&chunk.spoken);
     Offer { key: Some(key), ..offer(chunk) }
 }
@@ -257,11 +257,13 @@ fn a_chunk_that_two_wait_for_is_spoken_once_and_heard_whole_by_both() {
     done(&mut board, flying, 3);
     assert_eq!(samples(&events(&mut board, first)), [3.0]);
     assert_eq!(samples(&events(&mut board, second)), [1.0, 2.0, 3.0]);
-    assert_eq!(send(&mut board, 9).len(), 1, "only the other chunk is left");
+    let other = send_one(&mut board, "other");
+    assert!(send(&mut board, 9).is_empty(), "only the other chunk was left");
     let counters = board.counters();
     assert_eq!((counters.chunks_sent, counters.chunks_shared), (2, 1));
     board.close(first);
     board.close(second);
+    failed(&mut board, other, EngineError::Cancelled);
     assert!(board.slots.is_empty() && board.keyed.is_empty(), "nothing is left behind");
 }
 
@@ -435,4 +437,54 @@ fn the_forecast_knows_the_pace_and_what_is_left_of_each_session() {
     assert_eq!(left(&board, 3000), (70.0, 0));
     board.drained(talk);
     assert_eq!(left(&board, 3000), (0.0, 0));
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_finished_before_its_cancel_is_heard_is_not_spoken_twice() {
+    let store = ChunkStore::open(ChunkStoreConfig { memory_bytes: 1 << 20, ..Default::default() });
+    let store = store.expect("in memory");
+    let mut board = Board::new(1000, Some(store.clone()));
+    let gone = open_shared(&mut board, &["same"]);
+    let flying = send_one(&mut board, "same");
+    board.pcm(flying, &[1.0]);
+    board.close(gone);
+    assert_eq!(board.take_cancels(), [flying]);
+    let back = open_shared(&mut board, &["same"]);
+    assert!(board.begun(back).is_none(), "what is cancelled is nothing to wait for");
+    board.pcm(flying, &[2.0]);
+    done(&mut board, flying, 2);
+    assert!(send(&mut board, 1).is_empty());
+    assert_eq!(samples(&events(&mut board, back)), [1.0, 2.0]);
+    let key = keyed(chunk(0, "same")).key.expect("keyed");
+    assert!(store.get(&key).await.is_some());
+    assert_eq!(board.counters().waiting, 0);
+    board.close(back);
+    assert!(board.slots.is_empty() && board.keyed.is_empty() && board.flights.is_empty());
+}
+
+#[test]
+fn a_cancelled_chunk_leaves_nothing_behind_however_it_ends() {
+    for ending in 0..4 {
+        let mut board = board();
+        let gone = open_shared(&mut board, &["same"]);
+        let flying = send_one(&mut board, "same");
+        board.close(gone);
+        let back = open_shared(&mut board, &["same"]);
+        match ending {
+            0 => failed(&mut board, flying, EngineError::Cancelled),
+            1 => assert!(board.worker_died(&crash())),
+            2 => done(&mut board, flying, 7),
+            _ => {
+                board.pcm(flying, &[f32::NAN]);
+                failed(&mut board, flying, EngineError::Cancelled);
+            }
+        }
+        let counters = board.counters();
+        assert_eq!((counters.cancels, counters.chunks_failed), (1, 0), "{ending}");
+        let again = send_one(&mut board, "same");
+        done(&mut board, again, 0);
+        assert_eq!(events(&mut board, back).len(), 2, "{ending}");
+        board.close(back);
+        assert!(board.slots.is_empty() && board.keyed.is_empty() && board.flights.is_empty(), "{ending}");
+    }
 }

@@ -7,9 +7,10 @@ use crate::{
     slot::{Death, Slot, SlotEnd},
     turns::Contender,
 };
+use std::sync::Arc;
 use stentor_engine::{ChunkStats, EngineError, PhonemeTrace};
 use stentor_protocol::ChunkJob;
-use stentor_types::{ChunkId, Language, SpokenText, WordTiming};
+use stentor_types::{ChunkId, ChunkKey, Language, SpokenChunk, SpokenText, WordTiming};
 use tokio::time::Instant;
 
 impl Board {
@@ -82,13 +83,9 @@ impl Board {
         self.flights.insert(chunk, Flight { slot: id, chars: slot.chars(), since: now });
         self.counters.chunks_sent += 1;
         self.counters.chunks_replayed += u64::from(slot.suspect);
-        for reader in &slot.readers {
-            if let Some(talk) = self.talks.get_mut(reader) {
-                talk.begun.get_or_insert(now);
-            }
-        }
         let Manner { voice, voice_digest, language, speed, seed, params } = slot.manner.as_ref().clone();
         let text = slot.text.clone();
+        self.begin(id, now);
         Some(ChunkJob { chunk, text, language, voice, voice_digest, speed, seed, params })
     }
 
@@ -138,6 +135,11 @@ impl Board {
     /// the sessions learn now.
     fn give_up(&mut self, chunk: ChunkId, why: &str) {
         let Some((id, slot)) = self.flying(chunk) else { return };
+        if slot.readers.is_empty() {
+            // It is cancelled already.
+            self.slots.remove(&id);
+            return;
+        }
         slot.give_up(why);
         self.counters.chunks_failed += 1;
         self.counters.cancels += 1;
@@ -167,17 +169,44 @@ impl Board {
             slot.finish(end);
             let (keep, failed) = (slot.to_keep(), slot.failed());
             let spoken = matches!(slot.end, Some(SlotEnd::Spoken(_)));
-            self.counters.chunks_failed += u64::from(failed);
-            if let (Some((key, chunk)), Some(store)) = (keep, &self.store) {
-                store.put(key, chunk);
+            let abandoned = slot.readers.is_empty();
+            if let (Some((key, chunk)), Some(store)) = (&keep, &self.store) {
+                store.put(*key, Arc::clone(chunk));
             }
-            if !spoken {
-                self.unshare(id);
+            if abandoned {
+                self.slots.remove(&id);
+                self.hand_over(keep, now);
+            } else {
+                self.counters.chunks_failed += u64::from(failed);
+                if !spoken {
+                    self.unshare(id);
+                }
+                self.ring(id);
             }
-            self.ring(id);
         }
         self.flights.remove(&chunk);
         self.busy_since = Some(now);
+    }
+
+    /// Gives a chunk that was abandoned, and finished all the same, to those who have come for it meanwhile.
+    fn hand_over(&mut self, kept: Option<(ChunkKey, Arc<SpokenChunk>)>, now: Instant) {
+        let Some((key, spoken)) = kept else { return };
+        let Some(id) = self.keyed.get(&key).copied() else { return };
+        let Some(slot) = self.slots.get_mut(&id).filter(|slot| !slot.begun()) else { return };
+        slot.adopt(spoken);
+        self.counters.chunks_reused += 1;
+        self.begin(id, now);
+        self.ring(id);
+    }
+
+    /// Those who wait for the slot wait for the engine no more.
+    fn begin(&mut self, slot: u64, now: Instant) {
+        let readers = self.slots.get(&slot).into_iter().flat_map(|slot| &slot.readers);
+        for reader in readers {
+            if let Some(talk) = self.talks.get_mut(reader) {
+                talk.begun.get_or_insert(now);
+            }
+        }
     }
 
     /// The slot that is in the worker as `chunk`, unless its sessions have left or have been answered.
@@ -199,6 +228,10 @@ impl Board {
         let chunks: Vec<ChunkId> = self.flights.keys().copied().collect();
         for chunk in &chunks {
             let Some((id, slot)) = self.flying(*chunk) else { continue };
+            if slot.readers.is_empty() {
+                self.slots.remove(&id);
+                continue;
+            }
             slot.lose(death, chunks.len() == 1);
             if slot.failed() {
                 self.counters.chunks_failed += 1;
