@@ -6,7 +6,7 @@
 mod process;
 mod registry;
 
-pub use registry::{Registry, default_registry};
+pub use registry::{Registry, default_registry, embedded_files};
 
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};

@@ -4,7 +4,9 @@ mod cli;
 mod commands;
 mod compose;
 pub mod config;
+mod host_memory;
 mod logging;
+mod nvml;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -25,6 +27,9 @@ pub fn main(registry: Registry) -> ExitCode {
     match config::load(&cli.options) {
         Ok(config) => run(cli, &config),
         Err(mistakes) => {
+            if let cli::Command::Doctor(options) = &cli.command {
+                return commands::doctor::misconfigured(options, &mistakes).unwrap_or(ExitCode::FAILURE);
+            }
             logging::complain(&mistakes.to_string());
             ExitCode::from(EXIT_USAGE)
         }

@@ -130,7 +130,7 @@ async fn wait_until_it_speaks(app: AppState) {
     tracing::info!(model = %app.default_model, "ready");
 }
 
-async fn canary(app: &AppState) -> Result<()> {
+pub(super) async fn canary(app: &AppState) -> Result<()> {
     let request = SpeechRequest {
         model: None,
         voice: None,
