@@ -1,5 +1,7 @@
 //! The command line as its users see it.
 
+mod doctor;
+
 use serde_json::Value;
 use std::process::Output;
 use stentor_tests::{

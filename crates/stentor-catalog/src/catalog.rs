@@ -13,7 +13,7 @@ use crate::{
     verify::check_files,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -155,6 +155,17 @@ impl Catalog {
     /// The voices that `model` can use now: published ones that are on disk, then those of directories.
     pub fn voices(&self, model: &Model) -> Vec<&VoiceEntry> {
         self.index(model).entries().iter().collect()
+    }
+
+    /// The files that are voices, of every model and directory, also those that no model can use now.
+    pub fn voice_files(&self) -> BTreeSet<&Path> {
+        let sources = self.all.entries().iter().map(|entry| &entry.source);
+        let files = sources.filter_map(|source| match source {
+            VoiceSource::Embedding { path } | VoiceSource::Reference { path, .. } => Some(path.as_path()),
+            VoiceSource::Preset { .. } | VoiceSource::Blend { .. } => None,
+        });
+        // A published voice that was not pulled has no path.
+        files.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
     fn index(&self, model: &Model) -> &VoiceIndex {

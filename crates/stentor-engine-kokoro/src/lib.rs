@@ -12,5 +12,5 @@ mod voice;
 
 pub use config::Config;
 pub use engine::{KokoroEngine, SpeakError};
-pub use load::{load, load_engine};
+pub use load::{builtin_files, load, load_engine};
 pub use voice::Voice;

@@ -8,6 +8,8 @@ use stentor_g2p::{G2p, G2pOptions};
 use stentor_nn::{NnError, Opened, Weights, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec};
 
+/// As `sha256sum` prints them.
+const BUILTIN_SUMS: &str = include_str!("../../../models/builtin/SHA256SUMS");
 const BUILTIN_CONFIG: &str = include_str!("../../../models/builtin/config.json");
 static BUILTIN_WEIGHTS: &[u8] = include_bytes!("../../../models/builtin/model.safetensors");
 static BUILTIN_VOICES: &[u8] = include_bytes!("../../../models/builtin/voices.safetensors");
@@ -88,6 +90,20 @@ fn open(spec: &LoadSpec, device: &Device) -> Result<Parts, String> {
     let voices =
         spec.files.get("voices").map(|path| Weights::open(path, &Device::Cpu)).transpose().map_err(text)?;
     Ok(Parts { config, weights, voices })
+}
+
+/// The files of the model inside the program: name, content, and the SHA-256 that it should have, in hex.
+pub fn builtin_files() -> [(&'static str, &'static [u8], &'static str); 3] {
+    let files = [
+        ("config.json", BUILTIN_CONFIG.as_bytes()),
+        ("model.safetensors", BUILTIN_WEIGHTS),
+        ("voices.safetensors", BUILTIN_VOICES),
+    ];
+    files.map(|(name, content)| {
+        let mut lines = BUILTIN_SUMS.lines().filter_map(|line| line.split_once("  "));
+        let sum = lines.find(|(_, file)| *file == name).map_or("", |(sum, _)| sum);
+        (name, content, sum)
+    })
 }
 
 fn presets(voices: Option<&Weights>, config: &Config) -> Result<BTreeMap<String, Voice>, String> {

@@ -8,7 +8,7 @@ mod memory;
 mod process;
 mod registry;
 
-pub use registry::{Load, Registry, default_registry};
+pub use registry::{Load, Registry, default_registry, embedded_files};
 
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};

@@ -56,6 +56,11 @@ pub fn default_registry() -> Registry {
     Registry::empty().with("kokoro", stentor_engine_kokoro::load)
 }
 
+/// Files of the models inside the program: name, content, and the SHA-256 that it should have, in hex.
+pub fn embedded_files() -> Vec<(&'static str, &'static [u8], &'static str)> {
+    stentor_engine_kokoro::builtin_files().to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

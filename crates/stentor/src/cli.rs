@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Models(Listing),
     /// Check the configuration, models and voices, and print what is in force.
     Check(Listing),
+    /// Look at everything that speaking needs: devices, files, port, voices; exit status 0 when nothing failed.
+    Doctor(Doctor),
     /// Ask a running server whether it is ready; exit status 0 when it is.
     Healthcheck,
     /// Fetch a model's files.
@@ -80,6 +82,19 @@ pub(crate) struct Listing {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print a JSON array of checks.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Compare sizes of model files, not their content.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Don't start a worker.
+    #[arg(long)]
+    pub(crate) no_speak: bool,
 }
 
 #[derive(Debug, Args)]

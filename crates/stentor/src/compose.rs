@@ -1,6 +1,9 @@
 //! Builds the parts from the configuration.
 
-use crate::config::{Config, Mistakes};
+use crate::{
+    config::{self, Config, Mistakes},
+    nvml::DeviceMemory,
+};
 use anyhow::{Context as _, Result, bail};
 use std::{env, ffi::OsString, sync::Arc};
 use stentor_catalog::Catalog;
@@ -44,6 +47,7 @@ pub(crate) fn app(config: &Config, store: Option<ChunkStore>) -> Result<AppState
     let supervisor = Supervisor::new(SupervisorConfig {
         max_waiting: config.max_waiting,
         vram_floor: config.vram_floor,
+        memory: Arc::new(DeviceMemory::new(config::cuda_visible_devices().as_deref())),
         store: store.clone(),
         random,
         ..SupervisorConfig::new(worker_command()?, crate::BUILD_ID)

@@ -213,6 +213,11 @@ pub fn load(flags: &RawConfig) -> Result<Config, Mistakes> {
     Ok(Config { flags, ..config })
 }
 
+/// Which GPUs CUDA sees; the empty text means none, so it is not the same as `None`.
+pub fn cuda_visible_devices() -> Option<String> {
+    env::var("CUDA_VISIBLE_DEVICES").ok()
+}
+
 fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
     let default = Path::new("stentor.toml");
     let path = match path {

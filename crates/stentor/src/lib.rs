@@ -4,8 +4,10 @@ mod cli;
 mod commands;
 mod compose;
 pub mod config;
+mod host_memory;
 mod listen;
 mod logging;
+mod nvml;
 mod reload;
 mod signals;
 mod startup;
@@ -29,6 +31,9 @@ pub fn main(registry: Registry) -> ExitCode {
     match config::load(&cli.options) {
         Ok(config) => run(cli, &config),
         Err(mistakes) => {
+            if let cli::Command::Doctor(options) = &cli.command {
+                return commands::doctor::misconfigured(options, &mistakes).unwrap_or(ExitCode::FAILURE);
+            }
             logging::complain(&mistakes.to_string());
             ExitCode::from(EXIT_USAGE)
         }

@@ -98,7 +98,7 @@ async fn until_it_fails(app: &AppState) {
 }
 
 /// Has exactly this model speak a word, freshly synthesized.
-async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
+pub(crate) async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
     let speech = SpeechRequest {
         model: Some(model.to_string()),
         voice: None,

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod check;
+pub(crate) mod doctor;
 mod healthcheck;
 mod listings;
 mod pull;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
             Command::Voices(listing) => listings::voices(config, &listing),
             Command::Models(listing) => listings::models(config, &listing),
             Command::Check(listing) => check::run(config, &listing),
+            Command::Doctor(options) => doctor::run(config, &options).await,
             Command::Healthcheck => healthcheck::run(config).await,
             Command::Pull(pull) => pull::run(config, &pull).await,
             Command::Worker => bail!("a worker is started before the configuration is read"),
