@@ -53,9 +53,7 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         let (reader, writer) = socket.into_split();
         let load = move |spec: &_| {
             let _open = process::prepared(spec)?;
-            let engine = registry.load(spec)?;
-            process::explained(engine.descriptor());
-            Ok((engine, 0))
+            Ok((registry.load(spec)?, 0))
         };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });
