@@ -57,3 +57,8 @@ check-cuda:
 # The goldens on cuda:0; fails where there is none.
 parity-cuda:
     cargo xtask cuda test --release --package stentor-engine-kokoro --features cuda --test cuda_parity -- --test-threads=1 --nocapture
+
+# Every drill at full scale, an hour and more; or those that are named, e.g. `just soak kills drain --scale 0.1`.
+soak *ARGS:
+    cargo build --release --package stentor-tests --bins
+    cargo run --release --package stentor-tests --bin stentor-soak -- target/release/stentor-under-test {{ARGS}}

@@ -167,6 +167,10 @@ impl WholeChunk for KokoroEngine {
         self.voices.remove(&slot);
     }
 
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.voices.get(&slot).map_or(0, Voice::bytes)
+    }
+
     fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost> {
         let outcome = request
             .checkpoint()
@@ -224,7 +228,10 @@ fn describe(
         max_slots: 2,
         native_speed: true,
         params: Vec::new(),
-        memory: MemoryUse { weights: model.weight_bytes(), per_chunk: chunk_bytes(config, model.device().is_cpu()) },
+        memory: MemoryUse {
+            weights: model.weight_bytes(),
+            per_chunk: chunk_bytes(config, model.device().is_cpu()),
+        },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,
         precision: Precision::F32,

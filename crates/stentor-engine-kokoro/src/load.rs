@@ -33,7 +33,8 @@ pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
     let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
     match load_on(spec, &opened) {
         Err(error) if !opened.device.is_cpu() => {
-            let why = format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
+            let why =
+                format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
             // Whatever it took of the card goes back before the CPU's turn.
             drop(opened);
             load_on(spec, &Opened::cpu(Some(why))).map_err(fail)

@@ -98,10 +98,7 @@ mod tests {
     fn the_cpu_is_what_it_is_and_computes_in_f32() {
         let opened = open_device(DeviceSpec::Cpu, Precision::F16);
         assert!(opened.device.is_cpu());
-        assert_eq!(
-            (opened.spec, opened.precision, opened.degraded),
-            (DeviceSpec::Cpu, Precision::F32, None)
-        );
+        assert_eq!((opened.spec, opened.precision, opened.degraded), (DeviceSpec::Cpu, Precision::F32, None));
     }
 
     #[test]

@@ -198,7 +198,8 @@ mod tests {
         let random = |dims: &[usize]| Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap();
         for (input, hidden, len) in [(3, 5, 30), (4, 2, 1)] {
             let recurrent = [(); 2].map(|()| random(&[4 * hidden * hidden]).to_vec1().unwrap());
-            let (input, bias, x) = (random(&[8 * hidden, input]), random(&[8 * hidden]), random(&[len, input]));
+            let (input, bias, x) =
+                (random(&[8 * hidden, input]), random(&[8 * hidden]), random(&[len, input]));
             let weights = LstmWeights { input, bias, recurrent, hidden };
             let ours = KernelLstm::new(&weights).forward(&x, &Unwatched).unwrap();
             assert_same(&ours, &StockLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap());

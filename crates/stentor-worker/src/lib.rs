@@ -3,10 +3,12 @@
 //! A worker is the server's own executable started again. It talks to the server over the socket it finds as
 //! its standard input, opens no listener, downloads nothing and lives exactly as long as that socket.
 
+mod ending;
+mod memory;
 mod process;
 mod registry;
 
-pub use registry::{Registry, default_registry};
+pub use registry::{Load, Registry, default_registry};
 
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};
@@ -53,11 +55,12 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         let (reader, writer) = socket.into_split();
         let load = move |spec: &_| {
             let _open = process::prepared(spec)?;
-            Ok((registry.load(spec)?, 0))
+            memory::measured(|| registry.load(spec))
         };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });
-    // A step may still run; the process does not wait for it.
+    // A load or a step may still run; the process does not wait for it.
+    ending::no_later_than(ending::PATIENCE);
     runtime.shutdown_background();
     match end? {
         HostEnd::Closed => Ok(()),

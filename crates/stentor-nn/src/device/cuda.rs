@@ -78,7 +78,11 @@ fn try_out(device: &Device) -> Result<(), String> {
     let found = compute().map_err(|error| error.to_string())?;
     let right = [8.0, 11.0, 16.0, 23.0];
     let wrong = found.iter().zip(right).any(|(found, right)| (found - right).abs() > 1e-3);
-    if wrong || found.len() != right.len() { Err(format!("it gave {found:?}, not {right:?}")) } else { Ok(()) }
+    if wrong || found.len() != right.len() {
+        Err(format!("it gave {found:?}, not {right:?}"))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn free_memory(device: &Device) -> Option<u64> {

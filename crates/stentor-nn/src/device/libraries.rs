@@ -26,7 +26,8 @@ pub(super) fn mathematics() -> Result<(), String> {
 
 /// Looks for a library where the system does, in the toolkit's usual place and in `lib` beside the program.
 fn load(name: &str) -> bool {
-    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("lib").join(name)));
+    let beside =
+        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("lib").join(name)));
     let places = [Some(PathBuf::from(name)), Some(PathBuf::from(TOOLKIT).join(name)), beside];
     places.into_iter().flatten().any(|place| open(&place))
 }
