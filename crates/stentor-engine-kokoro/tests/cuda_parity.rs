@@ -24,7 +24,12 @@ const CARD: DeviceSpec = DeviceSpec::Cuda(0);
 fn card() -> &'static Opened {
     static OPENED: OnceLock<Opened> = OnceLock::new();
     let opened = OPENED.get_or_init(|| open_device(CARD, Precision::F32));
-    assert_eq!(opened.spec, CARD, "no CUDA device: {}", opened.degraded.as_deref().unwrap_or("no reason given"));
+    assert_eq!(
+        opened.spec,
+        CARD,
+        "no CUDA device: {}",
+        opened.degraded.as_deref().unwrap_or("no reason given")
+    );
     opened
 }
 

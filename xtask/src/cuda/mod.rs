@@ -88,11 +88,7 @@ pub(crate) fn cargo(root: &Path, arguments: &[String]) -> Result<()> {
 }
 
 fn metadata(root: &Path) -> Result<Metadata> {
-    MetadataCommand::new()
-        .current_dir(root)
-        .features(CargoOpt::AllFeatures)
-        .exec()
-        .context("cargo metadata")
+    MetadataCommand::new().current_dir(root).features(CargoOpt::AllFeatures).exec().context("cargo metadata")
 }
 
 /// Runs a tool to its end; it must succeed.

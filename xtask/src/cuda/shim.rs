@@ -75,7 +75,7 @@ fn bindings(metadata: &Metadata) -> Result<PathBuf> {
 /// The foreign functions that a module of the bindings declares, each once.
 fn functions(source: &str) -> Vec<Function> {
     let declared = source.lines().filter_map(|line| {
-        let (name, rest) = line.strip_prefix("pub unsafe fn ")?.split_once('(')?;
+        let (name, rest) = line.strip_prefix("pub unsafe ")?.strip_prefix("fn ")?.split_once('(')?;
         let gives_pointer = rest.rsplit_once("-> ").is_some_and(|(_, given)| given.starts_with('*'));
         Some(Function { name: name.to_owned(), gives_pointer })
     });
@@ -218,8 +218,7 @@ mod tests {
         };
         let library =
             Library { name: "real", module: "", file: "libstentor-real.so", absent: 34, unknown: 500 };
-        let function =
-            |name: &str, gives_pointer| Function { name: name.to_owned(), gives_pointer };
+        let function = |name: &str, gives_pointer| Function { name: name.to_owned(), gives_pointer };
         let functions = [function("sum", false), function("text", true), function("young", false)];
         archive(&library, &functions, &folders).unwrap();
         // Arguments in every kind of place: registers for integers and for floats, and the stack.
