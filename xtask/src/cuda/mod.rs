@@ -99,7 +99,8 @@ where
 {
     let mut command = Command::new(program);
     command.args(arguments);
-    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    let status =
+        command.status().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
 }

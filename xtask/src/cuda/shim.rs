@@ -171,8 +171,9 @@ fn jumps(library: &Library, functions: &[Function]) -> String {
         (0..8).map(line).collect()
     };
     let (save, restore) = (floats("movups", true), floats("movups", false));
-    let pushes: String = REGISTERS.iter().map(|register| format!("    push %{register}\n")).collect();
-    let pops: String = REGISTERS.iter().rev().map(|register| format!("    pop %{register}\n")).collect();
+    let pushes = format!("    push %{}\n", REGISTERS.join("\n    push %"));
+    let backwards: Vec<&str> = REGISTERS.into_iter().rev().collect();
+    let pops = format!("    pop %{}\n", backwards.join("\n    pop %"));
     format!(
         "    .text\n{code}.Lfill:\n{pushes}    sub $128, %rsp\n{save}    call stand_in_{name}_fill\n{restore}    \
          add $128, %rsp\n{pops}    lea stand_in_{name}_table(%rip), %rax\n    jmp *(%rax,%r11,8)\n\n    .data\n    \

@@ -54,7 +54,7 @@ fn faults(root: &Path, text: &str) -> Vec<(usize, String)> {
         }
     }
     let stages = instructions.iter().enumerate().filter(|(_, (_, text))| text.starts_with("FROM "));
-    let last = stages.last().map_or(0, |(index, _)| index);
+    let last = stages.map(|(index, _)| index).max().unwrap_or(0);
     let image = &instructions[last..];
     let line = image.first().map_or(1, |(line, _)| *line);
     let argument =
