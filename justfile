@@ -46,6 +46,18 @@ bench-latency:
     cargo build --release
     cargo run --release --package stentor-benches --bin latency -- target/release/stentor
 
+# One program for CPU and NVIDIA cards, on a machine that needs no card (x86_64 Linux; installs a compiler under target/).
+build-cuda:
+    cargo xtask cuda build --release --package stentor --features cuda
+
+# Lint what only the CUDA build compiles.
+check-cuda:
+    cargo xtask cuda clippy --release --all-targets --features cuda --package stentor-nn --package stentor-engine-kokoro --package stentor-worker --package stentor -- -D warnings
+
+# The goldens on cuda:0; fails where there is none.
+parity-cuda:
+    cargo xtask cuda test --release --package stentor-engine-kokoro --features cuda --test cuda_parity -- --test-threads=1 --nocapture
+
 # Every drill at full scale, an hour and more; or those that are named, e.g. `just soak kills drain --scale 0.1`.
 soak *ARGS:
     cargo build --release --package stentor-tests --bins

@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask <chore>`. `just` lists them; the logic is here.
 
+mod cuda;
 mod goldens;
 mod mutants;
 mod mutate;
@@ -29,6 +30,16 @@ enum Chore {
         #[arg(long)]
         python: Option<PathBuf>,
     },
+    /// Install the pinned CUDA compiler under the target directory.
+    CudaToolchain,
+    /// Make the stand-ins for NVIDIA's libraries that a program with CUDA is linked with.
+    CudaShim,
+    /// Run cargo with the CUDA compiler and the stand-ins, in a target directory of its own.
+    Cuda {
+        /// Cargo's arguments, e.g. `build --release --package stentor --features cuda`.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        cargo: Vec<String>,
+    },
     /// Break the Kokoro port in each known way and see a golden turn red.
     MutateParity {
         /// Only mutants whose names contain this.
@@ -44,6 +55,9 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's root")?;
     match Cli::parse().chore {
         Chore::Tidy => tidy::run(root),
+        Chore::CudaToolchain => cuda::toolchain(root),
+        Chore::CudaShim => cuda::shim(root),
+        Chore::Cuda { cargo } => cuda::cargo(root, &cargo),
         Chore::Goldens { python } => goldens::run(root, python),
         Chore::MutateParity { filter, thorough } => mutate::run(root, &filter, thorough),
     }

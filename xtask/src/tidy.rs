@@ -4,6 +4,7 @@
 //! source rules look for words in code, with comments and test modules cut out.
 
 mod dependencies;
+mod docker;
 mod source;
 mod test_code;
 
@@ -27,6 +28,7 @@ impl fmt::Display for Finding {
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mut findings = dependencies::check(root)?;
     findings.extend(source::check(root)?);
+    findings.extend(docker::check(root)?);
     if findings.is_empty() {
         return crate::say("tidy: every rule holds");
     }

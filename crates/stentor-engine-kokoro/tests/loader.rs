@@ -308,15 +308,21 @@ fn the_engine_takes_presets_files_and_blends_but_no_recordings() {
 }
 
 #[test]
-fn a_device_that_this_build_has_not_is_a_clear_error() {
-    let spec = LoadSpec {
+fn a_card_that_cannot_be_used_becomes_the_cpu_and_says_why() {
+    let engine = stentor_engine_kokoro::load(&LoadSpec {
         model: ModelId::from("builtin"),
         engine: "kokoro".to_owned(),
         files: BTreeMap::new(),
-        device: DeviceSpec::Cuda(0),
-        precision: Precision::F32,
+        // No machine has so many; without CUDA or without a driver that is said instead.
+        device: DeviceSpec::Cuda(4096),
+        precision: Precision::F16,
         threads: 1,
         cache_dir: None,
-    };
-    assert!(stentor_engine_kokoro::load(&spec).err().unwrap().0.contains("without CUDA"));
+    });
+    let descriptor = engine.unwrap().descriptor().clone();
+    assert_eq!((descriptor.device, descriptor.precision), (DeviceSpec::Cpu, Precision::F32));
+    let why = descriptor.degraded.unwrap();
+    assert!(why.starts_with("asked for cuda:4096: ") && why.ends_with("; runs on the CPU"), "{why}");
+    #[cfg(not(feature = "cuda"))]
+    assert_eq!(why, "asked for cuda:4096: this program was built without CUDA; runs on the CPU");
 }

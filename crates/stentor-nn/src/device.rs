@@ -36,7 +36,9 @@ impl Opened {
 
     /// Brings every kernel onto the card, so that none is compiled while somebody waits for speech. On the CPU it does nothing.
     pub fn preload(&self) -> crate::Result<()> {
-        cuda::preload(&self.device)
+        #[cfg(feature = "cuda")]
+        cuda::preload(&self.device)?;
+        Ok(())
     }
 }
 
@@ -83,10 +85,6 @@ mod cuda {
 
     pub(super) fn free_memory(_device: &Device) -> Option<u64> {
         None
-    }
-
-    pub(super) fn preload(_device: &Device) -> crate::Result<()> {
-        Ok(())
     }
 }
 

@@ -55,9 +55,7 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         let (reader, writer) = socket.into_split();
         let load = move |spec: &_| {
             let _open = process::prepared(spec)?;
-            let (engine, memory) = memory::measured(|| registry.load(spec))?;
-            process::explained(engine.descriptor());
-            Ok((engine, memory))
+            memory::measured(|| registry.load(spec))
         };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });

@@ -5,7 +5,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     panic,
 };
-use stentor_engine::{EngineDescriptor, LoadError};
+use stentor_engine::LoadError;
 use stentor_nn::{Opened, open_device};
 use stentor_types::{DeviceSpec, LoadSpec};
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,13 +61,6 @@ pub(crate) fn prepared(spec: &LoadSpec) -> Result<Opened, LoadError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(spec.threads).build_global();
     pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))?;
     Ok(opened)
-}
-
-/// One line, if a model runs elsewhere than it was asked to.
-pub(crate) fn explained(descriptor: &EngineDescriptor) {
-    if let Some(why) = &descriptor.degraded {
-        complain(why);
-    }
 }
 
 fn yield_to_the_server() -> rustix::io::Result<()> {
