@@ -30,6 +30,7 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let capacity = capacity(&app, watch, plan.times(200, 20)).await;
     report.figure("capacity, requests/s", format!("{capacity:.1}"));
     let time = plan.seconds(30.0, 3.0);
+    // That of the last load that is not beyond it.
     let mut at_capacity = f64::NAN;
     for load in LOADS {
         let outcomes = offer(&app, watch, capacity * load, time).await;
@@ -45,10 +46,9 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
             format!("{load}x: answer ms, median / p99"),
             format!("{:.0} / {:.0}", median(&good), percentile(&good, 99.0)),
         );
-        if load == 1.0 {
+        if load <= 1.0 {
             at_capacity = goodput;
-        }
-        if load > 1.0 {
+        } else {
             let least = LEAST_SHARE * at_capacity;
             report.bound(goodput >= least, format!("{load}x: goodput {goodput:.1} is less than {least:.1}"));
             report.bound(!rejects.is_empty(), format!("{load}x: nobody was refused"));
