@@ -1,10 +1,16 @@
 //! The server as its clients see it.
 
+mod connections;
 mod contract;
+mod deadlines;
 mod errors;
+mod fallback;
 mod formats;
 mod kokoro;
+mod lifecycle;
 mod long_texts;
+mod metrics;
+mod reload;
 mod voices;
 
 use serde_json::{Value, json};

@@ -15,7 +15,7 @@ use tokio::{
 const START: Duration = Duration::from_secs(90);
 
 /// The fake engine as a model. Its faults are asked for in the text, in braces; see `stentor_testkit`.
-const FAKE_MANIFEST: &str = r#"
+pub const FAKE_MANIFEST: &str = r#"
 engine = "fake"
 title = "An engine without a model"
 licence = "MIT"
@@ -41,6 +41,7 @@ pub struct Setup {
     dir: TempDir,
     program: String,
     args: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
 }
 
 impl Setup {
@@ -53,12 +54,19 @@ impl Setup {
         // One thread, because many servers share the machine in a test run.
         let defaults = [("--listen", "127.0.0.1:0"), ("--threads", "1"), ("--drain-delay", "0")];
         let args = defaults.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
-        Self { dir, program: program.to_owned(), args }
+        Self { dir, program: program.to_owned(), args, variables: BTreeMap::new() }
     }
 
     #[must_use]
     pub fn arg(mut self, flag: &str, value: &str) -> Self {
         self.args.insert(flag.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable of the program's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -104,6 +112,7 @@ impl Setup {
             .arg("--voices")
             .arg(under("voices"))
             .args(self.args.iter().flat_map(|(flag, value)| [flag, value]))
+            .envs(&self.variables)
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -174,6 +183,26 @@ impl TestApp {
     pub async fn speech(&self, body: &Value) -> Response {
         let url = format!("{}/v1/audio/speech", self.base);
         self.client.post(url).json(body).send().await.expect("an answer")
+    }
+
+    /// Posts JSON to another route than that of speech.
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.client.post(format!("{}{path}", self.base)).json(body).send().await.expect("an answer")
+    }
+
+    /// Waits until `is` holds of the answer of a route.
+    pub async fn wait_for(&self, path: &str, is: impl Fn(u16, &Value) -> bool) {
+        let waiting = async {
+            loop {
+                let response = self.get(path).await;
+                let status = response.status().as_u16();
+                if is(status, &response.json().await.unwrap_or_default()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(START, waiting).await.expect("it comes to that state");
     }
 
     /// Speaks and asserts success.

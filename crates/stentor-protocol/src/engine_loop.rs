@@ -236,7 +236,12 @@ impl EngineLoop {
         if cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        let voice = self.voices.slot(self.engine.as_mut(), &job.voice)?;
+        let steps = &self.out.shared.steps;
+        // Reading a voice counts no steps of its own: it has the whole of the server's patience to itself.
+        steps.advance();
+        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest));
+        steps.advance();
+        let voice = voice?;
         let ChunkJob { chunk: id, text, language, speed, seed, params, .. } = job;
         let progress = self.out.shared.steps.clone();
         self.engine.admit(ChunkRequest { id, text, language, voice, speed, seed, params, cancel, progress })

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 use stentor_catalog::CatalogError;
-use stentor_supervisor::{AdmitError, SpeechError};
+use stentor_supervisor::{AdmitError, SpeechError, UnloadError};
 
 /// Machine-readable reasons, as in `error.code`. `docs/ERRORS.md` explains each one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,11 @@ pub enum ErrorCode {
     ModelNotInstalled,
     NotFound,
     MethodNotAllowed,
+    BodyTimeout,
+    ModelBusy,
     QueueFull,
+    DeadlineUnreachable,
+    DeadlinePassed,
     ModelUnavailable,
     ChunkQuarantined,
     SynthesisFailed,
@@ -33,7 +37,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidJson,
         Self::InvalidValue,
         Self::MissingField,
@@ -47,7 +51,11 @@ impl ErrorCode {
         Self::ModelNotInstalled,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::ModelBusy,
         Self::QueueFull,
+        Self::DeadlineUnreachable,
+        Self::DeadlinePassed,
         Self::ModelUnavailable,
         Self::ChunkQuarantined,
         Self::SynthesisFailed,
@@ -69,7 +77,11 @@ impl ErrorCode {
             Self::ModelNotInstalled => "model_not_installed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTimeout => "body_timeout",
+            Self::ModelBusy => "model_busy",
             Self::QueueFull => "queue_full",
+            Self::DeadlineUnreachable => "deadline_unreachable",
+            Self::DeadlinePassed => "deadline_passed",
             Self::ModelUnavailable => "model_unavailable",
             Self::ChunkQuarantined => "chunk_quarantined",
             Self::SynthesisFailed => "synthesis_failed",
@@ -89,8 +101,10 @@ impl ErrorCode {
             Self::InputTooLarge | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ModelNotFound | Self::ModelNotInstalled | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-            Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ModelBusy => StatusCode::CONFLICT,
+            Self::QueueFull | Self::DeadlineUnreachable => StatusCode::TOO_MANY_REQUESTS,
+            Self::DeadlinePassed | Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::ChunkQuarantined | Self::SynthesisFailed | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -132,6 +146,11 @@ impl ApiError {
         Self { param: Some(param), ..Self::new(code, message) }
     }
 
+    /// The model can't speak, whatever the request is: another one could.
+    pub(crate) fn is_models_fault(&self) -> bool {
+        matches!(self.code, ErrorCode::ModelUnavailable | ErrorCode::ModelNotInstalled)
+    }
+
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "the server failed; its log has the details under this request id";
         Self { detail: Some(detail.into()), ..Self::new(ErrorCode::Internal, message) }
@@ -156,10 +175,16 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(json!({ "error": error }))).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.clamp(1, 60)));
+            let seconds = seconds.clamp(1, 60);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert("retry-after-ms", HeaderValue::from(seconds * 1000));
         }
         if self.lasting {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if self.code == ErrorCode::BodyTimeout {
+            // The rest of the body is not waited for.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -185,11 +210,20 @@ impl From<AdmitError> for ApiError {
     fn from(error: AdmitError) -> Self {
         let (code, retry_after_s) = match &error {
             AdmitError::Busy { retry_after_s } => (ErrorCode::QueueFull, Some(*retry_after_s)),
-            AdmitError::Late { retry_after_s, .. } => (ErrorCode::QueueFull, Some(*retry_after_s)),
+            AdmitError::Late { retry_after_s, .. } => (ErrorCode::DeadlineUnreachable, Some(*retry_after_s)),
             AdmitError::ShuttingDown => (ErrorCode::ModelUnavailable, Some(10)),
             AdmitError::UnknownModel(_) => return Self::internal(error.to_string()),
         };
         Self { retry_after_s, ..Self::new(code, error.to_string()) }
+    }
+}
+
+impl From<UnloadError> for ApiError {
+    fn from(error: UnloadError) -> Self {
+        match error {
+            UnloadError::Busy => Self::new(ErrorCode::ModelBusy, error.to_string()),
+            UnloadError::UnknownModel(_) => Self::field(ErrorCode::ModelNotFound, "model", error.to_string()),
+        }
     }
 }
 
@@ -207,7 +241,11 @@ impl From<SpeechError> for ApiError {
                 let message = "the speech engine failed on this text";
                 Self { detail, lasting: true, ..Self::new(ErrorCode::SynthesisFailed, message) }
             }
-            SpeechError::Late { .. } => Self::new(ErrorCode::QueueFull, error.to_string()),
+            SpeechError::Late { waited_s } => {
+                // Nobody knows better than the queue: who comes back after as long finds it shorter.
+                let retry_after_s = Some(waited_s.clamp(1, 60));
+                Self { retry_after_s, ..Self::new(ErrorCode::DeadlinePassed, error.to_string()) }
+            }
             SpeechError::Unavailable { reason, retry_after_s } => {
                 let message = format!("the model can't speak now: {reason}");
                 let retry_after_s = Some(retry_after_s);

@@ -6,12 +6,20 @@
 mod api;
 pub mod encoded;
 pub mod error;
+pub mod metrics;
 mod middleware;
+mod readiness;
 mod router;
 mod routes;
+mod settings;
 pub mod state;
 pub mod synthesis;
+mod terms;
 
 pub use error::{ApiError, ErrorCode};
+pub use metrics::Metrics;
+pub use readiness::{Readiness, is_out};
 pub use router::router;
-pub use state::{App, AppState, Limits, Readiness};
+pub use settings::{Limits, ModelSettings, Settings};
+pub use state::{App, AppState, Parts};
+pub use terms::Terms;

@@ -33,7 +33,7 @@ pub(crate) async fn request_context(State(state): State<AppState>, request: Requ
 
 /// Probes come every few seconds and would drown the log.
 fn is_probe(path: &str) -> bool {
-    matches!(path, "/livez" | "/healthz" | "/readyz" | "/health")
+    matches!(path, "/livez" | "/healthz" | "/readyz" | "/health" | "/metrics")
 }
 
 /// Ids go into logs and headers: short and printable only.

@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, AppState, ErrorCode, middleware,
-    routes::{health, models, speech, voices},
+    routes::{health, metrics, models, speech, voices},
 };
 use axum::{
     Router,
@@ -16,12 +16,13 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/audio/speech", post(speech::create))
         .route("/v1/audio/voices", get(voices::list))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
+        .route("/v1/models/{*id}", get(models::show).post(models::act))
         // Probes live at the root: a 200 under `/v1` makes some clients take us for another server.
         .route("/livez", get(health::live))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/health", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), middleware::request_context))
@@ -32,6 +33,6 @@ async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("there is no route `{}`", uri.path()))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
     ApiError::new(ErrorCode::MethodNotAllowed, format!("`{}` does not take {method}", uri.path()))
 }

@@ -1,83 +1,115 @@
-//! What a handler may use, built once by the composition root.
+//! What a handler may use, built once by the composition root; catalog and settings can be replaced while it runs.
 
+use crate::{Metrics, Readiness, Settings};
 use axum::extract::FromRef;
 use std::{
+    collections::BTreeMap,
     ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
 };
 use stentor_catalog::Catalog;
-use stentor_supervisor::Supervisor;
-use stentor_types::{DeviceSpec, ModelId};
-
-/// Bounds on what a client may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of UTF-8 in `input`.
-    pub max_input_bytes: usize,
-    /// Characters of `input` that may be answered as one whole file, which is held in memory.
-    pub max_whole_chars: usize,
-    /// Seconds of such a file; pauses count too.
-    pub max_whole_seconds: u32,
-    /// How long a client may leave its audio unread before its place is given to another.
-    pub stalled_reader: Duration,
-}
-
-impl Limits {
-    /// JSON may spell characters as escapes; four times the text leaves room for any of more than one byte.
-    pub fn max_body_bytes(&self) -> usize {
-        self.max_input_bytes.saturating_mul(4).saturating_add(64 * 1024)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_input_bytes: 1024 * 1024,
-            max_whole_chars: 30_000,
-            max_whole_seconds: 2400,
-            stalled_reader: Duration::from_secs(120),
-        }
-    }
-}
-
-/// Whether this server should get traffic.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    canary_passed: AtomicBool,
-    draining: AtomicBool,
-}
-
-impl Readiness {
-    pub fn pass_canary(&self) {
-        self.canary_passed.store(true, Ordering::Release);
-    }
-    pub fn has_passed_canary(&self) -> bool {
-        self.canary_passed.load(Ordering::Acquire)
-    }
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-    }
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-}
+use stentor_supervisor::{ModelOptions, Supervisor};
+use stentor_types::ModelId;
 
 /// The server's parts. Randomness comes in as `random`, so that tests can fix it.
 pub struct App {
-    pub catalog: Catalog,
+    catalog: RwLock<Arc<Catalog>>,
+    settings: RwLock<Arc<Settings>>,
+    /// Who speaks for whom at the moment, as last logged; bounded by the number of models.
+    stand_ins: Mutex<BTreeMap<ModelId, ModelId>>,
     pub supervisor: Supervisor,
-    pub limits: Limits,
     pub readiness: Readiness,
+    pub metrics: Arc<Metrics>,
+    /// For requests that name no model of ours.
     pub default_model: ModelId,
-    pub device: DeviceSpec,
-    /// Compute threads of each worker; zero means one per core.
-    pub threads: usize,
+    /// Names this build of program and engines; chunks of another build are not found in the store.
+    pub build_id: &'static str,
     pub random: fn() -> u64,
     pub request_counter: AtomicU64,
+}
+
+/// What an [`App`] is made from.
+pub struct Parts {
+    pub catalog: Catalog,
+    pub settings: Settings,
+    pub supervisor: Supervisor,
+    pub metrics: Metrics,
+    pub default_model: ModelId,
+    pub build_id: &'static str,
+    pub random: fn() -> u64,
+}
+
+impl App {
+    /// Makes the installed models known to the supervisor; must be called within a tokio runtime.
+    pub fn new(parts: Parts) -> Self {
+        let app = Self {
+            catalog: RwLock::new(Arc::new(parts.catalog)),
+            settings: RwLock::new(Arc::new(parts.settings)),
+            stand_ins: Mutex::default(),
+            supervisor: parts.supervisor,
+            readiness: Readiness::default(),
+            metrics: Arc::new(parts.metrics),
+            default_model: parts.default_model,
+            build_id: parts.build_id,
+            random: parts.random,
+            request_counter: AtomicU64::new(1),
+        };
+        app.tell_supervisor();
+        app
+    }
+
+    /// The catalog as it is now; a request keeps the one that it began with.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// For requests that come later. New models are made known to the supervisor.
+    pub fn replace_catalog(&self, catalog: Catalog) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        self.tell_supervisor();
+    }
+
+    /// For requests that come later.
+    pub fn replace_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.tell_supervisor();
+    }
+
+    /// Who stands in for `model`, in order.
+    pub fn fallback_of(&self, model: &ModelId) -> Vec<ModelId> {
+        self.settings().fallback_of(model, *model == self.default_model)
+    }
+
+    fn tell_supervisor(&self) {
+        let (catalog, settings) = (self.catalog(), self.settings());
+        for model in catalog.models().iter().filter(|model| model.installed) {
+            let own = settings.of(&model.id);
+            match model.load_spec(own.device, own.precision, own.threads) {
+                Ok(spec) => {
+                    let memory = model.memory.unwrap_or(0);
+                    let options = ModelOptions { idle_timeout: own.idle_timeout, memory };
+                    self.supervisor.update_model(spec, options);
+                }
+                Err(error) => tracing::warn!(model = %model.id, "left out: {error}"),
+            }
+        }
+    }
+
+    /// Says so in the log when another model than before speaks for `asked`; `why` the asked one doesn't.
+    pub(crate) fn note_speaker(&self, asked: &ModelId, speaker: &ModelId, why: &str) {
+        let mut stand_ins = self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked == speaker {
+            if stand_ins.remove(asked).is_some() {
+                tracing::info!(model = %asked, "speaks for itself again");
+            }
+        } else if stand_ins.insert(asked.clone(), speaker.clone()).as_ref() != Some(speaker) {
+            tracing::info!(model = %asked, fallback = %speaker, "the fallback speaks: {why}");
+        }
+    }
 }
 
 /// Shared by all handlers.

@@ -122,7 +122,12 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
     let options = FakeOptions::from_spec(spec);
     load_fault::suffer_file(spec)?;
     options.load.suffer()?;
-    Ok(Box::new(FakeEngine::new(options)))
+    let mut engine = FakeEngine::new(options);
+    // No device is opened: it says what it was told, and holds what it was told to hold.
+    engine.descriptor.device = if spec.device == DeviceSpec::Auto { DeviceSpec::Cpu } else { spec.device };
+    let memory = spec.files.get("memory").and_then(|bytes| bytes.to_str()?.parse().ok());
+    engine.descriptor.memory.weights = memory.unwrap_or_default();
+    Ok(Box::new(engine))
 }
 
 /// Which threads have called into an engine, in order, one entry per call.
@@ -293,6 +298,9 @@ impl Engine for FakeEngine {
     }
 
     fn phonemize(&self, text: &SpokenText, _language: &Language) -> Result<PhonemeTrace, EngineError> {
+        if Fault::find(&text.text).is_some_and(|fault| fault.kind == Kind::Hang) {
+            thread::sleep(Duration::from_secs(3600));
+        }
         let upper = |word: &str| (word.to_owned(), word.to_uppercase(), "fake".to_owned());
         let words = text.text.split_whitespace().map(upper).collect();
         Ok(PhonemeTrace { phonemes: text.text.to_uppercase(), words })

@@ -1,48 +1,83 @@
 //! Builds the parts from the configuration.
 
-use crate::config::Config;
+use crate::config::{Config, Mistakes};
 use anyhow::{Context as _, Result, bail};
-use std::{env, ffi::OsString, sync::Arc, sync::atomic::AtomicU64};
+use std::{env, ffi::OsString, sync::Arc};
 use stentor_catalog::Catalog;
-use stentor_server::{App, AppState, Readiness};
-use stentor_supervisor::{ModelOptions, Supervisor, SupervisorConfig, WorkerCommand};
-use stentor_types::Precision;
+use stentor_jobs::{ChunkStore, ChunkStoreConfig};
+use stentor_server::{App, AppState, Metrics, Parts};
+use stentor_supervisor::{Supervisor, SupervisorConfig, WorkerCommand};
+use stentor_types::ModelId;
 
-/// Opens the catalog and settles which model is the default.
+/// Opens the catalog, settles which model is the default and checks every model that the configuration names.
 pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
     let mut catalog = Catalog::open(config.catalog.clone())?;
     if let Some(name) = &config.model {
         let id = catalog.resolve_model(Some(name))?.id.clone();
         catalog.set_default(id)?;
     }
-    Ok(catalog)
+    let mistakes = unknown_models(config, &catalog);
+    if mistakes.is_empty() { Ok(catalog) } else { Err(Mistakes(mistakes).into()) }
 }
 
-/// Everything a handler may use. No worker is started yet.
-pub(crate) fn app(config: &Config) -> Result<AppState> {
+fn unknown_models(config: &Config, catalog: &Catalog) -> Vec<String> {
+    let settings = &config.settings;
+    let common = settings.common.fallback.iter().map(|id| ("fallback".to_owned(), id));
+    let sections = settings.models.keys().map(|id| ("per_model or device".to_owned(), id));
+    let chains = settings.models.iter().flat_map(|(model, own)| {
+        own.fallback.iter().map(move |id| (format!("per_model.{model}.fallback"), id))
+    });
+    let known: Vec<&str> = catalog.models().iter().map(|model| model.id.as_str()).collect();
+    let unknown = |(_, id): &(String, &ModelId)| catalog.model(id).is_none();
+    common
+        .chain(sections)
+        .chain(chains)
+        .filter(unknown)
+        .map(|(place, id)| format!("{place}: there is no model `{id}`, only {}", known.join(", ")))
+        .collect()
+}
+
+/// Everything that speaking needs. No worker is started yet. Must be called within a tokio runtime.
+pub(crate) fn app(config: &Config, store: Option<ChunkStore>) -> Result<AppState> {
     let catalog = catalog(config)?;
     let default_model = catalog.resolve_model(None)?.id.clone();
     let supervisor = Supervisor::new(SupervisorConfig {
         max_waiting: config.max_waiting,
+        vram_floor: config.vram_floor,
+        store: store.clone(),
+        random,
         ..SupervisorConfig::new(worker_command()?, crate::BUILD_ID)
     });
-    for model in catalog.models().iter().filter(|model| model.installed) {
-        supervisor.add_model(
-            model.load_spec(config.device, Precision::F32, config.threads)?,
-            ModelOptions::default(),
-        );
-    }
-    Ok(AppState(Arc::new(App {
+    let metrics = Metrics::new(supervisor.clone(), store, env!("CARGO_PKG_VERSION"));
+    Ok(AppState(Arc::new(App::new(Parts {
         catalog,
+        settings: config.settings.clone(),
         supervisor,
-        limits: config.limits,
-        readiness: Readiness::default(),
+        metrics,
         default_model,
-        device: config.device,
-        threads: config.threads,
+        build_id: crate::BUILD_ID,
         random,
-        request_counter: AtomicU64::new(1),
-    })))
+    }))))
+}
+
+/// The store of finished chunks. A directory that can't be used costs the files only; a server never stops for it.
+pub(crate) fn chunk_store(config: &Config) -> Option<ChunkStore> {
+    let sizes = config.cache;
+    let directory = config.catalog.data_dir.join("chunks");
+    let open = |disk_bytes| {
+        let directory = directory.clone();
+        ChunkStore::open(ChunkStoreConfig { memory_bytes: sizes.memory, disk_bytes, directory })
+    };
+    if sizes.memory == 0 && sizes.disk == 0 {
+        return None;
+    }
+    match open(sizes.disk) {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::warn!("finished speech is kept in memory only: {error}");
+            open(0).ok()
+        }
+    }
 }
 
 /// A worker is this very program.

@@ -2,22 +2,23 @@
 //!
 //! This is the only place that reads the environment.
 
+mod models;
+mod validate;
+
+pub use models::RawModel;
+
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     env, fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 use stentor_catalog::{CatalogConfig, HubOptions};
-use stentor_server::Limits;
-use stentor_types::DeviceSpec;
-
-/// Far beyond any machine; a typing mistake must not start a million threads.
-const MAX_THREADS: usize = 1024;
-/// A request's text is held in memory.
-const MAX_INPUT_BYTES: usize = 64 * 1024 * 1024;
+use stentor_server::Settings;
+use validate::validate;
 
 /// What the user wrote, in flags and environment or in the file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -42,12 +43,30 @@ pub struct RawConfig {
     /// Where everything that the program writes goes [default: stentor in the XDG data directory].
     #[arg(long, global = true, env = "STENTOR_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// `cpu`, or `cuda:N` in a build with CUDA [default: cpu].
+    /// `auto` (CUDA where it works), `cpu` or `cuda:N`; for one model `kokoro=cuda:0,cpu` [default: auto].
     #[arg(long, global = true, env = "STENTOR_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
+    /// Number format on a CUDA device, `f32` or `f16` [default: f32].
+    #[arg(long, global = true, env = "STENTOR_PRECISION", value_name = "FORMAT")]
+    pub precision: Option<String>,
     /// Compute threads of a model [default: one per core].
     #[arg(long, global = true, env = "STENTOR_THREADS", value_name = "N")]
     pub threads: Option<usize>,
+    /// Seconds without a request after which a model is unloaded; 0 keeps it [default: 0].
+    #[arg(long, global = true, env = "STENTOR_IDLE_TIMEOUT", value_name = "SECONDS")]
+    pub idle_timeout: Option<u64>,
+    /// MiB of a CUDA device that stay free for its other tenants [default: 512].
+    #[arg(long, global = true, env = "STENTOR_VRAM_FLOOR_MIB", value_name = "MIB")]
+    pub vram_floor_mib: Option<u64>,
+    /// Who speaks, in this order, while the default model can't.
+    #[arg(long, global = true, env = "STENTOR_FALLBACK", value_name = "IDS", value_delimiter = ',')]
+    pub fallback: Option<Vec<String>>,
+    /// A fallback may also speak for a model that a request names [default: false].
+    #[arg(long, global = true, env = "STENTOR_FALLBACK_FOR_NAMED", value_name = "BOOL")]
+    pub fallback_for_named: Option<bool>,
+    /// What differs for one model; only in the file, as `[per_model.kokoro]`.
+    #[arg(skip)]
+    pub per_model: BTreeMap<String, RawModel>,
     /// When the port opens [default: ready].
     #[arg(long, global = true, env = "STENTOR_LISTEN_WHEN", value_name = "WHEN")]
     pub listen_when: Option<ListenWhen>,
@@ -57,6 +76,27 @@ pub struct RawConfig {
     /// Requests that may wait for a model beyond those it speaks; more are answered 429 [default: 64].
     #[arg(long, global = true, env = "STENTOR_MAX_WAITING", value_name = "N")]
     pub max_waiting: Option<usize>,
+    /// Seconds that a request waits for its first sound, unless it says so itself; 0: for ever [default: 120].
+    #[arg(long, global = true, env = "STENTOR_REQUEST_TIMEOUT", value_name = "SECONDS")]
+    pub request_timeout: Option<u64>,
+    /// Characters up to which a request counts as one that somebody waits for [default: 1000].
+    #[arg(long, global = true, env = "STENTOR_INTERACTIVE_CHARS", value_name = "N")]
+    pub interactive_chars: Option<usize>,
+    /// MiB of finished speech kept in memory [default: 64].
+    #[arg(long, global = true, env = "STENTOR_CACHE_MEMORY_MIB", value_name = "MIB")]
+    pub cache_memory_mib: Option<u64>,
+    /// MiB of finished speech kept in the data directory; 0 keeps none [default: 1024].
+    #[arg(long, global = true, env = "STENTOR_CACHE_DISK_MIB", value_name = "MIB")]
+    pub cache_disk_mib: Option<u64>,
+    /// Connections at once; further ones wait to be accepted [default: 4096].
+    #[arg(long, global = true, env = "STENTOR_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// Seconds in which a connection must have sent the head of its next request [default: 75].
+    #[arg(long, global = true, env = "STENTOR_HEADER_TIMEOUT", value_name = "SECONDS")]
+    pub header_timeout: Option<u64>,
+    /// Seconds in which a request's body must be complete [default: 60].
+    #[arg(long, global = true, env = "STENTOR_BODY_TIMEOUT", value_name = "SECONDS")]
+    pub body_timeout: Option<u64>,
     /// Seconds between a stop signal and the end of accepting [default: 5].
     #[arg(long, global = true, env = "STENTOR_DRAIN_DELAY", value_name = "SECONDS")]
     pub drain_delay: Option<u64>,
@@ -95,20 +135,42 @@ pub struct Config {
     pub listen: SocketAddr,
     pub model: Option<String>,
     pub catalog: CatalogConfig,
-    pub device: DeviceSpec,
-    pub threads: usize,
+    /// What can change while the server runs.
+    pub settings: Settings,
     pub listen_when: ListenWhen,
-    pub limits: Limits,
     pub max_waiting: usize,
+    /// Bytes.
+    pub vram_floor: u64,
+    pub cache: CacheSizes,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub log_format: LogFormat,
     pub log: Option<String>,
+    /// What it was read from, so that it can be read again.
+    flags: RawConfig,
+}
+
+impl Config {
+    /// Reads the file again under the same flags and environment.
+    pub fn reread(&self) -> Result<Self, Mistakes> {
+        load(&self.flags)
+    }
+}
+
+/// Bounds of the chunk store, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheSizes {
+    pub memory: u64,
+    pub disk: u64,
 }
 
 /// Every mistake that was found, one a line.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mistakes(Vec<String>);
+pub struct Mistakes(pub(crate) Vec<String>);
+
+impl std::error::Error for Mistakes {}
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,7 +209,8 @@ impl Environment {
 pub fn load(flags: &RawConfig) -> Result<Config, Mistakes> {
     let flags = flags.clone().without_blanks();
     let file = read_file(flags.config.as_deref()).map_err(|mistake| Mistakes(vec![mistake]))?;
-    validate(flags.or(file), Environment::read())
+    let config = validate(flags.clone().or(file), Environment::read())?;
+    Ok(Config { flags, ..config })
 }
 
 fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
@@ -165,12 +228,17 @@ fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
 impl RawConfig {
     /// An empty variable, as compose files leave them behind, equals an absent one.
     fn without_blanks(mut self) -> Self {
-        for text in [&mut self.listen, &mut self.model, &mut self.device, &mut self.log] {
+        for text in [&mut self.listen, &mut self.model, &mut self.device, &mut self.precision, &mut self.log]
+        {
             text.take_if(|text| text.trim().is_empty());
         }
         for path in [&mut self.config, &mut self.models, &mut self.voices, &mut self.data_dir] {
             path.take_if(|path| path.as_os_str().is_empty());
         }
+        if let Some(fallback) = &mut self.fallback {
+            fallback.retain(|id| !id.trim().is_empty());
+        }
+        self.fallback.take_if(|fallback| fallback.is_empty());
         self
     }
 
@@ -184,120 +252,27 @@ impl RawConfig {
             voices: self.voices.or(lower.voices),
             data_dir: self.data_dir.or(lower.data_dir),
             device: self.device.or(lower.device),
+            precision: self.precision.or(lower.precision),
             threads: self.threads.or(lower.threads),
+            idle_timeout: self.idle_timeout.or(lower.idle_timeout),
+            vram_floor_mib: self.vram_floor_mib.or(lower.vram_floor_mib),
+            fallback: self.fallback.or(lower.fallback),
+            fallback_for_named: self.fallback_for_named.or(lower.fallback_for_named),
             listen_when: self.listen_when.or(lower.listen_when),
             max_input_bytes: self.max_input_bytes.or(lower.max_input_bytes),
             max_waiting: self.max_waiting.or(lower.max_waiting),
+            request_timeout: self.request_timeout.or(lower.request_timeout),
+            interactive_chars: self.interactive_chars.or(lower.interactive_chars),
+            cache_memory_mib: self.cache_memory_mib.or(lower.cache_memory_mib),
+            cache_disk_mib: self.cache_disk_mib.or(lower.cache_disk_mib),
+            max_connections: self.max_connections.or(lower.max_connections),
+            header_timeout: self.header_timeout.or(lower.header_timeout),
+            body_timeout: self.body_timeout.or(lower.body_timeout),
+            per_model: lower.per_model,
             drain_delay: self.drain_delay.or(lower.drain_delay),
             drain_timeout: self.drain_timeout.or(lower.drain_timeout),
             log_format: self.log_format.or(lower.log_format),
             log: self.log.or(lower.log),
         }
-    }
-}
-
-fn validate(raw: RawConfig, environment: Environment) -> Result<Config, Mistakes> {
-    let mut mistakes = Vec::new();
-    let mut complain = |mistake: String| mistakes.push(mistake);
-
-    let listen = raw.listen.as_deref().unwrap_or("127.0.0.1:8004");
-    let listen = listen.parse().map_err(|_| complain(format!("listen: `{listen}` is not ADDRESS:PORT"))).ok();
-    let device = raw.device.as_deref().unwrap_or("cpu");
-    let device: Option<DeviceSpec> = device.parse().map_err(|e| complain(format!("device: {e}"))).ok();
-    for (name, directory) in [("voices", &raw.voices), ("models", &raw.models)] {
-        if let Some(path) = directory.as_deref().filter(|path| !path.is_dir()) {
-            complain(format!("{name}: {} is not a directory", path.display()));
-        }
-    }
-    let data_dir = raw.data_dir.or_else(|| default_data_dir(&environment));
-    if data_dir.is_none() {
-        complain("data_dir: neither HOME nor XDG_DATA_HOME is set, so it must be given".to_owned());
-    }
-    for (name, value) in [("max_input_bytes", raw.max_input_bytes), ("max_waiting", raw.max_waiting)] {
-        if value == Some(0) {
-            complain(format!("{name}: must be at least 1"));
-        }
-    }
-    if raw.threads.is_some_and(|threads| threads > MAX_THREADS) {
-        complain(format!("threads: at most {MAX_THREADS}"));
-    }
-    if raw.max_input_bytes.is_some_and(|bytes| bytes > MAX_INPUT_BYTES) {
-        complain(format!("max_input_bytes: at most {MAX_INPUT_BYTES}"));
-    }
-    let (Some(listen), Some(device), Some(data_dir), true) = (listen, device, data_dir, mistakes.is_empty())
-    else {
-        return Err(Mistakes(mistakes));
-    };
-    let limits = Limits::default();
-    Ok(Config {
-        listen,
-        model: raw.model,
-        catalog: CatalogConfig {
-            model_dirs: with_here("models", raw.models),
-            voice_dirs: with_here("voices", raw.voices),
-            data_dir,
-            hf: environment.hub,
-        },
-        device,
-        threads: raw.threads.unwrap_or(0),
-        listen_when: raw.listen_when.unwrap_or_default(),
-        limits: Limits { max_input_bytes: raw.max_input_bytes.unwrap_or(limits.max_input_bytes), ..limits },
-        max_waiting: raw.max_waiting.unwrap_or(64),
-        drain_delay: Duration::from_secs(raw.drain_delay.unwrap_or(5)),
-        drain_timeout: Duration::from_secs(raw.drain_timeout.unwrap_or(130)),
-        log_format: raw.log_format.unwrap_or_default(),
-        log: raw.log,
-    })
-}
-
-/// The directory of the working directory, when it exists, and the one that was given.
-fn with_here(name: &str, given: Option<PathBuf>) -> Vec<PathBuf> {
-    let real = |path: &PathBuf| fs::canonicalize(path).ok();
-    let here =
-        Some(PathBuf::from(name)).filter(|path| path.is_dir() && real(path) != given.as_ref().and_then(real));
-    here.into_iter().chain(given).collect()
-}
-
-fn default_data_dir(environment: &Environment) -> Option<PathBuf> {
-    let home = environment.home.as_ref();
-    let base = environment.data_home.clone().or_else(|| home.map(|home| home.join(".local/share")));
-    base.map(|base| base.join("stentor"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment() -> Environment {
-        Environment { home: Some("/home/someone".into()), data_home: None, hub: HubOptions::default() }
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file: RawConfig = toml::from_str("listen = \"0.0.0.0:1\"\nthreads = 3").unwrap();
-        let flags = RawConfig { listen: Some("127.0.0.1:2".into()), ..RawConfig::default() };
-        let config = validate(flags.or(file), environment()).unwrap();
-        assert_eq!((config.listen.port(), config.threads, config.max_waiting), (2, 3, 64));
-        assert_eq!(config.catalog.data_dir, Path::new("/home/someone/.local/share/stentor"));
-    }
-
-    #[test]
-    fn all_mistakes_are_reported_at_once() {
-        let raw = RawConfig {
-            listen: Some("here".into()),
-            device: Some("tpu".into()),
-            voices: Some("/nowhere/at/all".into()),
-            max_waiting: Some(0),
-            ..RawConfig::default()
-        };
-        let Mistakes(found) = validate(raw, environment()).unwrap_err();
-        let names: Vec<_> = found.iter().filter_map(|mistake| mistake.split(':').next()).collect();
-        assert_eq!(names, ["listen", "device", "voices", "max_waiting"]);
-    }
-
-    #[test]
-    fn an_unknown_key_in_the_file_is_an_error_that_names_it() {
-        let error = toml::from_str::<RawConfig>("lisen = \"0.0.0.0:1\"").unwrap_err().to_string();
-        assert!(error.contains("lisen"), "{error}");
     }
 }

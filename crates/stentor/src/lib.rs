@@ -4,7 +4,11 @@ mod cli;
 mod commands;
 mod compose;
 pub mod config;
+mod listen;
 mod logging;
+mod reload;
+mod signals;
+mod startup;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -37,7 +41,7 @@ fn run(cli: cli::Cli, config: &config::Config) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             logging::complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<config::Mistakes>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

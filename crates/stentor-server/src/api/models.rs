@@ -1,9 +1,9 @@
 //! The wire form of `GET /v1/models`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stentor_catalog::Model;
 use stentor_supervisor::{Counters, ModelState, ModelStatus, WorkerProgress};
-use stentor_types::Language;
+use stentor_types::{Language, Precision};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelObject<'a> {
@@ -40,6 +40,12 @@ pub(crate) struct ModelList<'a> {
     pub data: Vec<ModelObject<'a>>,
 }
 
+/// The body of `POST /v1/models/load` and `/unload`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ModelName {
+    pub(crate) model: String,
+}
+
 /// One model with its life and its work.
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelDetail<'a> {
@@ -47,7 +53,16 @@ pub(crate) struct ModelDetail<'a> {
     pub(crate) model: ModelObject<'a>,
     /// `unloaded`, `starting`, `ready`, `draining`, `backoff`, `failed`; `null` when not installed.
     pub state: Option<&'static str>,
+    /// Why it is in that state, where that needs a reason.
     pub reason: Option<String>,
+    /// Where it really runs, as of its last start.
+    pub device: Option<String>,
+    /// Of weights and activations: `f32` or `f16`.
+    pub precision: Option<Precision>,
+    /// Why it runs elsewhere, or otherwise, than it was asked to.
+    pub degraded: Option<String>,
+    /// Held on its device while it is loaded.
+    pub memory_bytes: Option<u64>,
     pub requests_waiting: u64,
     pub requests_running: u64,
     pub chunks_done: u64,
@@ -66,10 +81,15 @@ impl<'a> ModelDetail<'a> {
         counters: Counters,
         progress: WorkerProgress,
     ) -> Self {
+        let descriptor = status.as_ref().and_then(|status| status.descriptor.clone());
         Self {
             model: model.into(),
             state: status.as_ref().map(|status| state_name(status.state)),
+            memory_bytes: status.as_ref().and_then(|status| status.memory),
             reason: status.and_then(|status| status.reason),
+            device: descriptor.as_ref().map(|descriptor| descriptor.device.to_string()),
+            precision: descriptor.as_ref().map(|descriptor| descriptor.precision),
+            degraded: descriptor.and_then(|descriptor| descriptor.degraded.clone()),
             requests_waiting: counters.waiting,
             requests_running: counters.running,
             chunks_done: counters.chunks_done,

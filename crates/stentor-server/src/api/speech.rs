@@ -2,19 +2,12 @@
 //!
 //! `null` equals absent everywhere. Unknown keys never fail a request; they are reported back by name.
 
-use crate::{ApiError, ErrorCode, Limits, synthesis::check_input};
+use crate::{ApiError, ErrorCode, Limits, synthesis::check_input, terms};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use stentor_types::{
-    AudioFormat, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
+    AudioFormat, Lane, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
 };
-
-/// A request and the names of the fields that had no effect on it.
-#[derive(Debug)]
-pub(crate) struct Parsed {
-    pub request: SpeechRequest,
-    pub ignored: Vec<String>,
-}
 
 /// Reads the body. Engine parameters are left in `rest`, because only the resolved model knows them.
 pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
@@ -37,28 +30,32 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError
         params: Params::new(),
     };
     check_stream_format(&mut fields)?;
-    Ok(Unresolved { request, rest: fields })
+    let lane = priority(&mut fields)?;
+    let cache = take_bool(&mut fields, "cache")?.unwrap_or(true);
+    Ok(Unresolved { request, lane, cache, rest: fields })
 }
 
 /// A request whose remaining keys wait for the model to be known.
 #[derive(Debug)]
 pub(crate) struct Unresolved {
     pub request: SpeechRequest,
+    pub lane: Option<Lane>,
+    /// Finished chunks may be kept, and taken from the store.
+    pub cache: bool,
     rest: Map<String, Value>,
 }
 
 impl Unresolved {
-    /// Takes the parameters that `specs` declares and names the others as ignored.
-    pub(crate) fn resolve(self, specs: &[ParamSpec]) -> Result<Parsed, ApiError> {
-        let Self { mut request, rest } = self;
-        let mut ignored = Vec::new();
-        for (key, value) in rest {
-            match specs.iter().find(|spec| spec.name == key) {
-                Some(spec) => drop(request.params.insert(key, engine_param(spec, value)?)),
-                None => ignored.push(key),
-            }
-        }
-        Ok(Parsed { request, ignored })
+    /// The parameters that `specs` declares.
+    pub(crate) fn params(&self, specs: &[ParamSpec]) -> Result<Params, ApiError> {
+        let spec_of = |key: &str| specs.iter().find(|spec| spec.name == key);
+        let declared = self.rest.iter().filter_map(|(key, value)| Some((key, spec_of(key)?, value)));
+        declared.map(|(key, spec, value)| Ok((key.clone(), engine_param(spec, value.clone())?))).collect()
+    }
+
+    /// Names of the fields that had no effect.
+    pub(crate) fn ignored(&self, params: &Params) -> Vec<String> {
+        self.rest.keys().filter(|key| !params.contains_key(*key)).cloned().collect()
     }
 }
 
@@ -117,6 +114,11 @@ fn language(fields: &mut Map<String, Value>) -> Result<Option<Language>, ApiErro
     tag.parse().map(Some).map_err(|e: stentor_types::ParseLanguageError| invalid("language", e.to_string()))
 }
 
+fn priority(fields: &mut Map<String, Value>) -> Result<Option<Lane>, ApiError> {
+    let lane = take_text(fields, "priority")?.map(|text| terms::lane(&text));
+    lane.transpose().map_err(|()| invalid("priority", "`priority` must be `interactive` or `batch`"))
+}
+
 fn seed(value: Option<Value>) -> Result<Seed, ApiError> {
     let bad = || invalid("seed", "`seed` must be a whole number or \"random\"");
     match value {
@@ -162,8 +164,8 @@ fn invalid(param: &'static str, message: impl Into<String>) -> ApiError {
 mod tests {
     use super::*;
 
-    fn parse_text(body: &str) -> Result<Parsed, ApiError> {
-        parse(body.as_bytes(), &Limits::default())?.resolve(&[])
+    fn parse_text(body: &str) -> Result<Unresolved, ApiError> {
+        parse(body.as_bytes(), &Limits::default())
     }
 
     #[test]
@@ -173,7 +175,8 @@ mod tests {
         let parsed = parse_text(body).unwrap();
         assert_eq!(parsed.request.voice, None);
         assert_eq!(parsed.request.format, AudioFormat::Mp3);
-        assert_eq!(parsed.ignored, ["colour", "instructions"]);
+        assert_eq!(parsed.ignored(&Params::new()), ["colour", "instructions"]);
+        assert_eq!((parsed.lane, parsed.cache), (None, true));
     }
 
     #[test]
@@ -202,6 +205,8 @@ mod tests {
             (r#"{"input":"a","seed":1.5}"#, "seed", ErrorCode::InvalidValue),
             (r#"{"input":"a","stream":"yes"}"#, "stream", ErrorCode::InvalidValue),
             (r#"{"input":"a","model":3}"#, "model", ErrorCode::InvalidValue),
+            (r#"{"input":"a","priority":"urgent"}"#, "priority", ErrorCode::InvalidValue),
+            (r#"{"input":"a","cache":1}"#, "cache", ErrorCode::InvalidValue),
         ];
         for (body, param, code) in rows {
             let error = parse_text(body).unwrap_err();
@@ -224,10 +229,20 @@ mod tests {
     fn engine_parameters_are_checked_against_their_specs() {
         let kind = ParamKind::Number { min: 0.0, max: 2.0, default: 0.5 };
         let specs = [ParamSpec { name: "exaggeration".into(), kind, description: String::new() }];
-        let resolve = |body: &str| parse(body.as_bytes(), &Limits::default()).unwrap().resolve(&specs);
-        let parsed = resolve(r#"{"input":"x","exaggeration":1,"other":2}"#).unwrap();
-        assert_eq!(parsed.request.params["exaggeration"], ParamValue::Number(1.0));
-        assert_eq!(parsed.ignored, ["other"]);
-        assert!(resolve(r#"{"input":"x","exaggeration":9}"#).is_err());
+        let read = |body: &str| {
+            let parsed = parse_text(body)?;
+            let params = parsed.params(&specs)?;
+            Ok::<_, ApiError>((parsed.ignored(&params), params))
+        };
+        let (ignored, params) = read(r#"{"input":"x","exaggeration":1,"other":2}"#).unwrap();
+        assert_eq!(params["exaggeration"], ParamValue::Number(1.0));
+        assert_eq!(ignored, ["other"]);
+        assert!(read(r#"{"input":"x","exaggeration":9}"#).is_err());
+    }
+
+    #[test]
+    fn priority_and_cache_are_read() {
+        let parsed = parse_text(r#"{"input":"x","priority":"Batch","cache":false}"#).unwrap();
+        assert_eq!((parsed.lane, parsed.cache), (Some(Lane::Batch), false));
     }
 }

@@ -1,6 +1,6 @@
 //! Probes. None of them touches a worker or waits for anything.
 
-use crate::{AppState, api::models::state_name};
+use crate::{App, AppState, api::models::state_name};
 use axum::{
     Json,
     extract::State,
@@ -8,36 +8,55 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stentor_supervisor::ModelState;
+use stentor_supervisor::ModelStatus;
+use stentor_types::ModelId;
 
 /// The HTTP plane answers.
 pub(crate) async fn live() -> &'static str {
     "ok"
 }
 
-/// The default model has spoken since start and can speak again; not draining.
+/// What a probe is told.
+struct Verdict {
+    status: &'static str,
+    reason: Option<String>,
+    /// Who would speak now.
+    serving: Option<ModelId>,
+}
+
+/// The default model, or one of its fallbacks, has spoken since start and can speak again; not draining.
 pub(crate) async fn ready(State(app): State<AppState>) -> Response {
-    let state = app.supervisor.status(&app.default_model).map_or(ModelState::Failed, |status| status.state);
-    let reason = if app.readiness.is_draining() {
-        Some("draining")
-    } else if !app.readiness.has_passed_canary() {
-        Some("the default model has not spoken yet")
-    } else {
-        match state {
-            // An unloaded model loads on demand.
-            ModelState::Ready | ModelState::Unloaded => None,
-            ModelState::Starting => Some("the default model is loading"),
-            ModelState::Draining => Some("the default model is being unloaded"),
-            ModelState::Backoff => Some("the default model's worker crashed and restarts"),
-            ModelState::Failed => Some("the default model can't be loaded"),
-        }
-    };
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = app.supervisor.status(&app.default_model);
+    let verdict = verdict(&app, status.as_ref());
+    let code = if verdict.status == "unavailable" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let body = json!({
-        "status": if reason.is_none() { "ready" } else { "unavailable" },
-        "reason": reason,
+        "status": verdict.status,
+        "reason": verdict.reason,
         "model": app.default_model.as_str(),
-        "state": state_name(state),
+        "serving": verdict.serving.as_ref().map(ModelId::as_str),
+        "state": status.as_ref().map(|status| state_name(status.state)),
+        // Of the state, e.g. why it was unloaded or what it died of.
+        "detail": status.as_ref().and_then(|status| status.reason.as_deref()),
     });
-    (status, Json(body)).into_response()
+    (code, Json(body)).into_response()
+}
+
+fn verdict(app: &App, status: Option<&ModelStatus>) -> Verdict {
+    let unavailable =
+        |reason: &str| Verdict { status: "unavailable", reason: Some(reason.to_owned()), serving: None };
+    if app.readiness.is_draining() {
+        return unavailable("draining");
+    }
+    let model = &app.default_model;
+    let Some(objection) = app.readiness.objection(model, status) else {
+        let degraded = status.and_then(|status| status.descriptor.as_ref()?.degraded.clone());
+        let word = if degraded.is_some() { "degraded" } else { "ready" };
+        return Verdict { status: word, reason: degraded, serving: Some(model.clone()) };
+    };
+    let able = |id: &ModelId| app.readiness.objection(id, app.supervisor.status(id).as_ref()).is_none();
+    match app.fallback_of(model).into_iter().find(able) {
+        Some(id) => Verdict { status: "degraded", reason: Some(objection.to_owned()), serving: Some(id) },
+        None if app.readiness.is_fetching() => unavailable("the model's files are being fetched"),
+        None => unavailable(objection),
+    }
 }

@@ -1,6 +1,8 @@
 //! Handlers, one noun per file.
 
+mod body;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod speech;
 mod stream;

@@ -1,17 +1,25 @@
-//! `GET /v1/models` and `GET /v1/models/{id}`.
+//! `GET /v1/models`, `GET /v1/models/{id}`, `POST /v1/models/load` and `/unload`.
 
+use super::body;
 use crate::{
-    ApiError, AppState, ErrorCode,
-    api::models::{ModelDetail, ModelList, ModelObject},
+    ApiError, App, AppState, ErrorCode,
+    api::models::{ModelDetail, ModelList, ModelName, ModelObject},
 };
 use axum::{
     Json,
+    body::Body,
     extract::{Path, State, rejection::PathRejection},
+    http::{Method, Uri},
     response::{IntoResponse, Response},
 };
+use stentor_types::ModelId;
+
+/// `{"model": id}` needs no more.
+const MAX_BODY: usize = 16 * 1024;
 
 pub(crate) async fn list(State(app): State<AppState>) -> Response {
-    let data = app.catalog.models().iter().map(ModelObject::from).collect();
+    let catalog = app.catalog();
+    let data = catalog.models().iter().map(ModelObject::from).collect();
     Json(ModelList { object: "list", data }).into_response()
 }
 
@@ -20,7 +28,56 @@ pub(crate) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path(id) = id.map_err(|e| ApiError::new(ErrorCode::ModelNotFound, e.body_text()))?;
-    let model = app.catalog.resolve_model(Some(&id))?;
+    detail(&app, &id)
+}
+
+/// `load` and `unload` stand where ids stand, since an id may hold slashes and no other route can be beside it.
+pub(crate) async fn act(
+    State(app): State<AppState>,
+    Path(verb): Path<String>,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, ApiError> {
+    match verb.as_str() {
+        "load" => load(&app, body).await,
+        "unload" => unload(&app, body).await,
+        _ => Err(crate::router::method_not_allowed(Method::POST, uri).await),
+    }
+}
+
+async fn load(app: &App, body: Body) -> Result<Response, ApiError> {
+    let id = named(app, body).await?;
+    app.supervisor.ready(&id).await?;
+    detail(app, id.as_str())
+}
+
+async fn unload(app: &App, body: Body) -> Result<Response, ApiError> {
+    let id = named(app, body).await?;
+    app.supervisor.unload(&id).await?;
+    detail(app, id.as_str())
+}
+
+/// The installed model that a body names.
+async fn named(app: &App, body: Body) -> Result<ModelId, ApiError> {
+    let bytes = body::read(body, MAX_BODY, app.settings().limits.body_timeout).await?;
+    let name: ModelName = serde_json::from_slice(&bytes).map_err(|e| {
+        let message = format!("the body must be {{\"model\": \"…\"}}: {e}");
+        ApiError::field(
+            if e.is_data() { ErrorCode::InvalidValue } else { ErrorCode::InvalidJson },
+            "model",
+            message,
+        )
+    })?;
+    let (catalog, settings) = (app.catalog(), app.settings());
+    let model = catalog.resolve_model(Some(&name.model))?;
+    let own = settings.of(&model.id);
+    model.load_spec(own.device, own.precision, own.threads)?;
+    Ok(model.id.clone())
+}
+
+fn detail(app: &App, id: &str) -> Result<Response, ApiError> {
+    let catalog = app.catalog();
+    let model = catalog.resolve_model(Some(id))?;
     let supervisor = &app.supervisor;
     let counters = supervisor.counters(&model.id).unwrap_or_default();
     let progress = supervisor.progress(&model.id).unwrap_or_default();

@@ -1,11 +1,12 @@
 //! `POST /v1/audio/speech`.
 
-use super::stream;
+use super::{body, stream};
 use crate::{
-    ApiError, App, AppState, ErrorCode,
-    api::speech::{Parsed, parse},
+    ApiError, App, AppState, ErrorCode, Terms,
+    api::speech::{Unresolved, parse},
     encoded::{EncodedSynthesis, whole},
-    synthesis::{self, Synthesis},
+    metrics::RequestMeter,
+    synthesis::{self, Request, Synthesis},
 };
 use axum::{
     body::Body,
@@ -13,58 +14,65 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt as _;
 use stentor_types::SpeechRequest;
+use tokio::time::Instant;
 
-/// Beyond this a client is cut off; see [`read`].
-const DISCARD_UP_TO: usize = 64 * 1024 * 1024;
+pub(crate) async fn create(
+    State(app): State<AppState>,
+    terms: Result<Terms, ApiError>,
+    body: Body,
+) -> Response {
+    let mut meter = app.metrics.request();
+    let response = match answer(&app, terms, body, &mut meter).await {
+        Ok(response) => response,
+        Err(error) => {
+            if matches!(error.code.status().as_u16(), 429 | 503) {
+                app.metrics.rejected(error.code.name());
+            }
+            error.into_response()
+        }
+    };
+    meter.answered(response.status().as_u16());
+    response
+}
 
-pub(crate) async fn create(State(app): State<AppState>, body: Body) -> Result<Response, ApiError> {
-    let body = read(body, app.limits.max_body_bytes()).await?;
-    let unresolved = parse(&body, &app.limits)?;
-    let resolved = synthesis::resolve(&app, &unresolved.request).await?;
-    let Parsed { request, ignored } = unresolved.resolve(&resolved.descriptor.params)?;
-    let synthesis = synthesis::open(&app, &request, resolved)?;
-    let headers = headers(&request, &synthesis, &ignored);
-    if goes_out_whole(&app, &request, &synthesis)? {
-        let bytes = whole(synthesis, request.format, app.limits.max_whole_seconds).await?;
+async fn answer(
+    app: &App,
+    terms: Result<Terms, ApiError>,
+    body: Body,
+    meter: &mut RequestMeter<'_>,
+) -> Result<Response, ApiError> {
+    let (since, terms) = (Instant::now(), terms?);
+    let limits = app.settings().limits;
+    let body = body::read(body, limits.max_body_bytes(), limits.body_timeout).await?;
+    let parsed = parse(&body, &limits)?;
+    drop(body);
+    let Unresolved { request: speech, lane, cache, .. } = &parsed;
+    meter.format(speech.format);
+    let terms = Terms { lane: terms.lane.or(*lane), keep: *cache, ..terms };
+    let read_params = |specs: &[_]| parsed.params(specs);
+    let request = Request { params: Some(&read_params), since, ..Request::new(speech, terms) };
+    refuse_long_whole(app, speech)?;
+    let synthesis = synthesis::begin(app, request).await?;
+    meter.model(&synthesis.model);
+    let headers = headers(speech, &synthesis, &parsed.ignored(&synthesis.params));
+    if speech.stream == Some(false) || synthesis.single_chunk {
+        let bytes = whole(synthesis, speech.format, limits.max_whole_seconds).await?;
         return Ok((headers, bytes).into_response());
     }
-    let encoded = EncodedSynthesis::new(synthesis, request.format)?;
-    Ok((headers, stream::audio_body(encoded, app.limits.stalled_reader).await?).into_response())
+    let encoded = EncodedSynthesis::new(synthesis, speech.format)?;
+    Ok((headers, stream::audio_body(encoded, limits.stalled_reader).await?).into_response())
 }
 
-/// Reads at most `limit` bytes. What a client sends beyond that is read and thrown away up to a bound, because a client
-/// that is cut off while it writes reports a broken connection instead of our answer.
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
-    let mut stream = body.into_data_stream();
-    let (mut bytes, mut total) = (Vec::new(), 0);
-    while let Some(piece) = stream.next().await {
-        let piece =
-            piece.map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("reading the body: {e}")))?;
-        total += piece.len();
-        if total > DISCARD_UP_TO {
-            break;
-        }
-        if total <= limit {
-            bytes.extend_from_slice(&piece);
-        }
-    }
-    if total > limit {
-        let message = format!("the body is larger than {limit} bytes");
-        return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
-    }
-    Ok(bytes)
-}
-
-fn goes_out_whole(app: &App, request: &SpeechRequest, synthesis: &Synthesis) -> Result<bool, ApiError> {
-    let asked = request.stream == Some(false);
-    let limit = app.limits.max_whole_chars;
-    if asked && request.input.len() > limit && request.input.chars().count() > limit {
+/// A text that is too long to be sent whole is refused before anything of it is spoken.
+fn refuse_long_whole(app: &App, speech: &SpeechRequest) -> Result<(), ApiError> {
+    let limit = app.settings().limits.max_whole_chars;
+    let asked = speech.stream == Some(false);
+    if asked && speech.input.len() > limit && speech.input.chars().count() > limit {
         let message = format!("`input` is too long for \"stream\": false, which takes {limit} characters");
         return Err(ApiError::field(ErrorCode::InputTooLarge, "stream", message));
     }
-    Ok(asked || synthesis.single_chunk)
+    Ok(())
 }
 
 /// Field names for a header: as many as fit a line that every client reads, and the number of the others.
@@ -91,6 +99,9 @@ fn headers(request: &SpeechRequest, synthesis: &Synthesis, ignored: &[String]) -
     };
     put("x-model", synthesis.model.as_str());
     put("x-voice", &synthesis.voice);
+    if let Some(asked) = &synthesis.fallback_from {
+        put("x-fallback-from", asked.as_str());
+    }
     if !ignored.is_empty() {
         put("x-ignored-params", &shown(ignored));
     }

@@ -16,7 +16,8 @@ pub(crate) async fn list(
     filter: Result<Query<VoiceFilter>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(filter) = filter.map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
-    let model = app.catalog.resolve_model(filter.model.as_deref().filter(|name| !name.is_empty()))?;
-    let voices = app.catalog.voices(model).into_iter().map(VoiceObject::from).collect();
+    let catalog = app.catalog();
+    let model = catalog.resolve_model(filter.model.as_deref().filter(|name| !name.is_empty()))?;
+    let voices = catalog.voices(model).into_iter().map(VoiceObject::from).collect();
     Ok(Json(VoiceList::new(voices)).into_response())
 }

@@ -7,12 +7,27 @@ mod pull;
 mod say;
 mod serve;
 
+pub(crate) use pull::configured_model;
+
 use crate::{cli::Command, config::Config};
 use anyhow::{Result, bail};
 use std::{io::Write as _, process::ExitCode};
 
+/// Encoding and files. More would only take turns on the cores; tasks beyond them wait in line.
+const BLOCKING_THREADS: usize = 64;
+
+/// Two at least, so that one long look at a text leaves a thread for probes; more than a few have nothing to do, since
+/// speaking and encoding happen elsewhere.
+fn event_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
+}
+
 pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(event_threads())
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
     let code = runtime.block_on(async {
         match command {
             Command::Serve => serve::run(config).await,

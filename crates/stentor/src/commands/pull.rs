@@ -21,7 +21,7 @@ pub(super) async fn run(config: &Config, pull: &Pull) -> Result<ExitCode> {
 }
 
 /// Fetches the model that the configuration names, when it is not here yet.
-pub(super) async fn configured_model(config: &Config) -> Result<()> {
+pub(crate) async fn configured_model(config: &Config) -> Result<()> {
     let Some(name) = &config.model else { return Ok(()) };
     let catalog = compose::catalog(config)?;
     let model = catalog.resolve_model(Some(name))?;

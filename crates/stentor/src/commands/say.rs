@@ -12,16 +12,19 @@ use std::{
     time::Duration,
 };
 use stentor_server::{
-    App, Limits,
+    App, Limits, Terms,
     encoded::EncodedSynthesis,
-    synthesis::{self, check_input},
+    synthesis::{self, Request, check_input},
 };
 use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
+
+/// For a model to load: nobody else is waiting.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
     let request = request(config, &say)?;
     pull::configured_model(config).await?;
-    let app = compose::app(config)?;
+    let app = compose::app(config, None)?;
     let result = speak(&app, &request, &say).await;
     app.supervisor.shutdown(Duration::ZERO).await;
     result.map(|()| ExitCode::SUCCESS)
@@ -31,7 +34,7 @@ fn request(config: &Config, say: &Say) -> Result<SpeechRequest> {
     Ok(SpeechRequest {
         model: config.model.clone(),
         voice: say.voice.clone(),
-        input: check_input(&text(say, &config.limits)?, &config.limits)?,
+        input: check_input(&text(say, &config.settings.limits)?, &config.settings.limits)?,
         format: format(say)?,
         speed: Speed::try_from(say.speed)?,
         language: say.language.as_deref().map(str::parse::<Language>).transpose()?,
@@ -74,8 +77,8 @@ fn format(say: &Say) -> Result<AudioFormat> {
 }
 
 async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
-    let resolved = synthesis::resolve(app, request).await?;
-    let synthesis = synthesis::open(app, request, resolved)?;
+    let terms = Terms { deadline: Some(PATIENCE), ..Terms::default() };
+    let synthesis = synthesis::begin(app, Request::new(request, terms)).await?;
     let mut encoded = EncodedSynthesis::new(synthesis, request.format)?;
     if say.output == Path::new("-") {
         write_all(&mut encoded, &mut io::stdout()).await?;

@@ -1,0 +1,41 @@
+//! Reading a request's body within bounds of size and time.
+
+use crate::{ApiError, ErrorCode};
+use axum::body::Body;
+use futures_util::StreamExt as _;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Beyond this a client is cut off; see [`read`].
+const DISCARD_UP_TO: usize = 64 * 1024 * 1024;
+
+/// Reads at most `limit` bytes. What a client sends beyond that is read and thrown away up to a bound, because a client
+/// that is cut off while it writes reports a broken connection instead of our answer. A client that has not sent
+/// everything after `patience` is answered 408.
+pub(super) async fn read(body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
+    timeout(patience, read_all(body, limit)).await.unwrap_or_else(|_| {
+        let message = format!("the body was not complete after {} s", patience.as_secs());
+        Err(ApiError::new(ErrorCode::BodyTimeout, message))
+    })
+}
+
+async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut stream = body.into_data_stream();
+    let (mut bytes, mut total) = (Vec::new(), 0);
+    while let Some(piece) = stream.next().await {
+        let piece =
+            piece.map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("reading the body: {e}")))?;
+        total += piece.len();
+        if total > DISCARD_UP_TO {
+            break;
+        }
+        if total <= limit {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    if total > limit {
+        let message = format!("the body is larger than {limit} bytes");
+        return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,379 @@
+//! The path of one request from checked fields to ordered samples: resolve, admit, cut, speak, join.
+
+mod choose;
+
+use crate::{ApiError, App, ErrorCode, Limits, Metrics, Terms};
+use std::{sync::Arc, time::Duration};
+use stentor_audio::{JoinOptions, Joiner};
+use stentor_catalog::{Catalog, Model, ResolvedVoice};
+use stentor_engine::EngineDescriptor;
+use stentor_jobs::KeyBase;
+use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
+use stentor_text::TextOptions;
+use stentor_types::{
+    Chunk, Language, ModelId, ParamSpec, Params, SampleRate, Seed, SourceTiming, SpeechRequest, VoiceSource,
+    WordTiming, content_hash,
+};
+use tokio::time::{Instant, timeout};
+
+/// Samples ready to be encoded and the words that have been spoken since the last piece.
+#[derive(Debug, Default)]
+pub struct Piece {
+    /// Mono, within -1..=1.
+    pub samples: Vec<f32>,
+    pub words: Vec<SourceTiming>,
+}
+
+/// Reads a request's engine parameters once it is known what the engine takes.
+pub type ReadParams<'a> = &'a (dyn Fn(&[ParamSpec]) -> Result<Params, ApiError> + Send + Sync);
+
+/// A request and what surrounds it.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub speech: &'a SpeechRequest,
+    pub terms: Terms,
+    /// Its model's fallbacks may speak it.
+    pub stand_ins: bool,
+    /// `None` takes the parameters of `speech`.
+    pub params: Option<ReadParams<'a>>,
+    /// When it came.
+    pub since: Instant,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(speech: &'a SpeechRequest, terms: Terms) -> Self {
+        Self { speech, terms, stand_ins: true, params: None, since: Instant::now() }
+    }
+}
+
+/// A request that is being spoken. Dropping it frees the engine.
+pub struct Synthesis {
+    /// Who speaks.
+    pub model: ModelId,
+    /// Who was to speak, when `model` stands in for it.
+    pub fallback_from: Option<ModelId>,
+    pub voice: String,
+    pub rate: SampleRate,
+    /// The whole text fits one chunk, so its audio is complete with the first piece.
+    pub single_chunk: bool,
+    /// The engine's parameters that are in force.
+    pub params: Params,
+    original: Arc<str>,
+    session: Session,
+    joiner: Joiner,
+    chunk: Option<Chunk>,
+    timings: Vec<WordTiming>,
+    /// Waited for when the synthesis began, and not yet given out.
+    first: Option<Piece>,
+    meter: Meter,
+}
+
+/// Counts what becomes of a synthesis.
+struct Meter {
+    metrics: Arc<Metrics>,
+    model: ModelId,
+    since: Instant,
+    admitted: Instant,
+    /// Some chunk has given samples.
+    heard: bool,
+    /// It came to its end, be it an error.
+    over: bool,
+}
+
+impl Meter {
+    fn hear(&mut self) {
+        if !self.heard {
+            self.heard = true;
+            self.metrics.queued(&self.model, self.admitted.elapsed().as_secs_f64());
+            self.metrics.first_audio(&self.model, self.since.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if !self.over {
+            self.metrics.cancelled(&self.model);
+        }
+        if self.heard {
+            self.metrics.finished(&self.model, self.since.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Refuses text that is blank, holds NUL, or is longer than the limit.
+pub fn check_input(text: &str, limits: &Limits) -> Result<Arc<str>, ApiError> {
+    if text.len() > limits.max_input_bytes {
+        let message = format!("`input` has more than {} bytes", limits.max_input_bytes);
+        return Err(ApiError::field(ErrorCode::InputTooLarge, "input", message));
+    }
+    if text.contains('\0') {
+        let message = "`input` holds a NUL character";
+        return Err(ApiError::field(ErrorCode::InvalidValue, "input", message));
+    }
+    if text.trim().is_empty() {
+        return Err(ApiError::field(ErrorCode::MissingField, "input", "`input` is empty"));
+    }
+    Ok(Arc::from(text))
+}
+
+/// Resolves the names of a request, admits it and waits for its first sound, from its model or from one that stands in.
+pub async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, ApiError> {
+    choose::begin(app, request).await
+}
+
+/// What a request has come to, once it is admitted.
+struct Admitted {
+    model: ModelId,
+    voice: ResolvedVoice,
+    language: Language,
+    descriptor: Arc<EngineDescriptor>,
+    params: Params,
+    seed: u64,
+    digest: String,
+    keep: Option<KeyBase>,
+    permit: Permit,
+}
+
+/// Has `model` speak; gives the synthesis when its first sound is there. A stand-in uses its own voice where it does not
+/// have the one that was asked for.
+async fn speak(
+    app: &App,
+    catalog: &Arc<Catalog>,
+    model: &Model,
+    (request, stand_in): (Request<'_>, bool),
+) -> Result<Synthesis, ApiError> {
+    let speech = request.speech;
+    let voice = match catalog.resolve_voice(model, speech.voice.as_deref()) {
+        Err(_) if stand_in => catalog.resolve_voice(model, None)?,
+        voice => voice?,
+    };
+    let ticket = request.terms.ticket(speech.input.chars().count(), &app.settings().limits);
+    // Admitted before it waits for a model to load, so that waiting is bounded too.
+    let permit = app.supervisor.admit(&model.id, ticket)?;
+    let admitted = Instant::now();
+    let descriptor = descriptor(app, model, ticket.deadline).await?;
+    let language = language_of(speech, &voice, model, &descriptor)?;
+    let params = match request.params {
+        Some(read) => read(&descriptor.params)?,
+        None => speech.params.clone(),
+    };
+    let seed = seed_of(app, speech, &voice.id);
+    let digest = digest_of(catalog, &voice.source).await?;
+    let permitted = request.terms.keep && speech.seed != Seed::Random;
+    let mut all = Admitted {
+        model: model.id.clone(),
+        voice,
+        language,
+        descriptor,
+        params,
+        seed,
+        digest,
+        keep: None,
+        permit,
+    };
+    if permitted {
+        all.keep = Some(key_base(app, model, &all, speech));
+    }
+    let meter = Meter {
+        metrics: Arc::clone(&app.metrics),
+        model: model.id.clone(),
+        since: request.since,
+        admitted,
+        heard: false,
+        over: false,
+    };
+    let mut synthesis = open(app, speech, all, meter)?;
+    synthesis.first = synthesis.next().await.transpose()?;
+    Ok(synthesis)
+}
+
+/// What the engine can do. A model that has once been loaded is not waited for: what is in the store needs no engine.
+async fn descriptor(
+    app: &App,
+    model: &Model,
+    deadline: Option<Duration>,
+) -> Result<Arc<EngineDescriptor>, ApiError> {
+    if let Some(known) = app.supervisor.status(&model.id).and_then(|status| status.descriptor) {
+        return Ok(known);
+    }
+    let ready = app.supervisor.ready(&model.id);
+    let Some(deadline) = deadline else { return Ok(ready.await?) };
+    match timeout(deadline, ready).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(SpeechError::Late { waited_s: deadline.as_secs_f64().ceil() as u32 }.into()),
+    }
+}
+
+/// Reads the voice's files, when they have changed.
+async fn digest_of(catalog: &Arc<Catalog>, source: &VoiceSource) -> Result<String, ApiError> {
+    let (catalog, source) = (Arc::clone(catalog), source.clone());
+    let digest = tokio::task::spawn_blocking(move || catalog.voice_digest(&source)).await;
+    let digest = digest.map_err(|e| ApiError::internal(format!("reading the voice: {e}")))?;
+    digest.map_err(|error| ApiError {
+        detail: Some(error.to_string()),
+        ..ApiError::field(ErrorCode::VoiceNotFound, "voice", "the voice's file can't be read any more")
+    })
+}
+
+/// Everything that a chunk's samples depend on beside its text.
+fn key_base(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) -> KeyBase {
+    // A map of plain values always has a JSON form; its keys are sorted.
+    let params = serde_json::to_string(&all.params).unwrap_or_default();
+    let precision = format!("{:?}", all.descriptor.precision);
+    KeyBase::new(&[
+        app.build_id.as_bytes(),
+        model.id.as_str().as_bytes(),
+        model.revision().as_bytes(),
+        all.digest.as_bytes(),
+        all.language.as_str().as_bytes(),
+        &speech.speed.get().to_bits().to_le_bytes(),
+        params.as_bytes(),
+        &all.seed.to_le_bytes(),
+        all.descriptor.name.as_bytes(),
+        precision.as_bytes(),
+    ])
+}
+
+fn language_of(
+    request: &SpeechRequest,
+    voice: &ResolvedVoice,
+    model: &Model,
+    descriptor: &EngineDescriptor,
+) -> Result<Language, ApiError> {
+    let asked = request.language.clone().or_else(|| voice.language.clone()).unwrap_or_else(Language::en_us);
+    let speaks = |language: &&Language| **language == asked;
+    let same_primary = |language: &&Language| language.primary() == asked.primary();
+    let spoken = &descriptor.languages;
+    if let Some(found) = spoken.iter().find(speaks).or_else(|| spoken.iter().find(same_primary)) {
+        return Ok(found.clone());
+    }
+    // Beside English, languages come from `espeak-ng`; where one of them is spoken, the program is there.
+    let has_espeak = spoken.iter().any(|language| !language.is_english());
+    let hint = if !has_espeak && model.languages.iter().any(|l| l.primary() == asked.primary()) {
+        "; the program `espeak-ng` is needed for more and was not found: install it and restart"
+    } else {
+        ""
+    };
+    let known: Vec<&str> = spoken.iter().map(Language::as_str).collect();
+    let message = format!("model `{}` can't speak `{asked}` here, only {}{hint}", model.id, known.join(", "));
+    Err(ApiError::field(ErrorCode::LanguageNotSupported, "language", message))
+}
+
+/// Cuts the text and opens the session.
+fn open(app: &App, speech: &SpeechRequest, all: Admitted, meter: Meter) -> Result<Synthesis, ApiError> {
+    let mut meter = meter;
+    let Admitted { model, voice, language, descriptor, params, seed, digest, keep, permit } = all;
+    let options = TextOptions { language: language.clone(), normalize: speech.normalize };
+    let mut chunks = stentor_text::chunks(Arc::clone(&speech.input), &options, descriptor.chunk_budget);
+    let Some(first) = chunks.next() else {
+        meter.over = true;
+        return Err(not_speakable());
+    };
+    let second = chunks.next();
+    let single_chunk = second.is_none();
+    app.metrics.chars(&model, speech.input.chars().count());
+    let session = SessionRequest {
+        voice: voice.source,
+        voice_digest: digest,
+        keep,
+        language,
+        speed: speech.speed,
+        seed,
+        params: params.clone(),
+        chunks: Box::new([first].into_iter().chain(second).chain(chunks)),
+        resplit: stentor_text::split,
+    };
+    Ok(Synthesis {
+        model,
+        fallback_from: None,
+        voice: voice.id,
+        rate: descriptor.sample_rate,
+        single_chunk,
+        params,
+        original: Arc::clone(&speech.input),
+        session: app.supervisor.session(permit, session),
+        joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),
+        chunk: None,
+        timings: Vec::new(),
+        first: None,
+        meter,
+    })
+}
+
+fn not_speakable() -> ApiError {
+    ApiError::field(
+        ErrorCode::InputNotSpeakable,
+        "input",
+        "nothing in `input` can be spoken in this language",
+    )
+}
+
+fn seed_of(app: &App, request: &SpeechRequest, voice: &str) -> u64 {
+    match request.seed {
+        Seed::Fixed(seed) => seed,
+        Seed::Random => (app.random)(),
+        Seed::FromContent => content_hash(&[&request.input, voice]),
+    }
+}
+
+impl Synthesis {
+    /// The next stretch of audio; `None` when the text has been spoken. A text of which nothing could be spoken
+    /// ends with an error.
+    pub async fn next(&mut self) -> Option<Result<Piece, ApiError>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        loop {
+            let event = match self.session.next().await {
+                Some(Ok(event)) => event,
+                end => {
+                    self.meter.over = true;
+                    return match end {
+                        Some(Err(error)) => Some(Err(error.into())),
+                        _ if self.meter.heard => None,
+                        _ => {
+                            self.meter.heard = true;
+                            Some(Err(not_speakable()))
+                        }
+                    };
+                }
+            };
+            let mut piece = Piece::default();
+            self.take(event, &mut piece);
+            if !piece.samples.is_empty() || !piece.words.is_empty() {
+                let seconds = self.rate.seconds(piece.samples.len() as u64);
+                self.meter.metrics.audio(&self.model, seconds);
+                return Some(Ok(piece));
+            }
+        }
+    }
+
+    fn take(&mut self, event: SessionEvent, piece: &mut Piece) {
+        match event {
+            SessionEvent::ChunkStart(chunk) => {
+                self.joiner.begin();
+                self.timings.clear();
+                self.chunk = Some(chunk);
+            }
+            SessionEvent::Pcm(samples) => {
+                self.meter.hear();
+                self.joiner.push(&samples, &mut piece.samples);
+            }
+            SessionEvent::Timing(words) => self.timings = words,
+            SessionEvent::ChunkEnd { .. } => {
+                // Without a sound before it, a pause would pass for audio.
+                let Some(chunk) = self.chunk.take().filter(|_| self.meter.heard) else { return };
+                let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
+                let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
+                piece.words = stentor_text::source_timings(
+                    &self.original,
+                    &chunk.spoken,
+                    &self.timings,
+                    self.rate,
+                    offset,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What changes while the server runs: configuration on SIGHUP, and manifests and voices whenever their folders change.
+
+use crate::{compose, config::Config, startup::Trackers};
+use anyhow::{Context as _, Result};
+use std::{sync::Arc, time::Duration};
+use stentor_catalog::Catalog;
+use stentor_server::AppState;
+use tokio::{
+    signal::unix::Signal,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Between two looks at the folders.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Runs as long as the server.
+pub(crate) async fn watch(config: Config, app: AppState, mut hangup: Signal) {
+    let mut reloader =
+        Reloader { config, trackers: Trackers::new(app.clone()), seen: None, failure: None, app };
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reloader.reread().await,
+            _ = look.tick() => reloader.look().await,
+        }
+        reloader.trackers.track();
+    }
+}
+
+/// Reads manifests and voices again, as they are under the same configuration.
+pub(crate) async fn refresh(app: &AppState) -> Result<()> {
+    let catalog = app.catalog();
+    let fresh = spawn_blocking(move || {
+        let mut fresh = Catalog::clone(&catalog);
+        fresh.reload().map(|()| fresh)
+    });
+    take_over(app, fresh.await.context("reading the catalog")??);
+    Ok(())
+}
+
+/// The default model stays the same one: readiness has been shown for it.
+fn take_over(app: &AppState, mut fresh: Catalog) {
+    if fresh.set_default(app.default_model.clone()).is_err() {
+        return tracing::error!(
+            "the manifest of the default model is gone; models and voices stay as they were"
+        );
+    }
+    for warning in fresh.warnings().iter().filter(|warning| !app.catalog().warnings().contains(warning)) {
+        tracing::warn!("{warning}");
+    }
+    app.replace_catalog(fresh);
+}
+
+struct Reloader {
+    config: Config,
+    app: AppState,
+    trackers: Trackers,
+    /// How the folders looked when they were last read.
+    seen: Option<u64>,
+    /// The last failure, which is told once.
+    failure: Option<String>,
+}
+
+impl Reloader {
+    /// Reads the folders again when they look different than before.
+    async fn look(&mut self) {
+        let catalog = self.app.catalog();
+        let Ok(now) = spawn_blocking(move || catalog.fingerprint()).await else { return };
+        if self.seen == Some(now) {
+            return;
+        }
+        let first = self.seen.replace(now).is_none();
+        if first {
+            return;
+        }
+        match refresh(&self.app).await {
+            Ok(()) => {
+                self.failure = None;
+                tracing::info!("models and voices were read again");
+            }
+            Err(error) => self.complain(&format!("models and voices stay as they were: {error:#}")),
+        }
+    }
+
+    fn complain(&mut self, message: &str) {
+        if self.failure.as_deref() != Some(message) {
+            tracing::error!("{message}");
+            self.failure = Some(message.to_owned());
+        }
+    }
+
+    /// Takes over what can change at run time; a configuration with a mistake changes nothing.
+    async fn reread(&mut self) {
+        match self.read().await {
+            Ok((fresh, catalog)) => {
+                let later = needs_restart(&self.config, &fresh);
+                if !later.is_empty() {
+                    tracing::warn!("changed, and in force after a restart only: {}", later.join(", "));
+                }
+                self.app.replace_settings(fresh.settings.clone());
+                take_over(&self.app, catalog);
+                self.config = fresh;
+                tracing::info!("the configuration was read again");
+            }
+            Err(error) => {
+                // One line, however many mistakes there are.
+                let mistakes = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+                tracing::error!("the configuration stays as it was: {mistakes}");
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<(Config, Catalog)> {
+        let old = self.config.clone();
+        let data_dir = Arc::new(self.app.catalog().config().data_dir.clone());
+        let read = spawn_blocking(move || {
+            let fresh = old.reread()?;
+            let mut here = fresh.clone();
+            here.catalog.data_dir.clone_from(&data_dir);
+            let catalog = compose::catalog(&here)?;
+            anyhow::Ok((fresh, catalog))
+        });
+        read.await.context("reading the configuration")?
+    }
+}
+
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("listen", old.listen != new.listen),
+        ("model", old.model != new.model),
+        ("data_dir", old.catalog.data_dir != new.catalog.data_dir),
+        ("listen_when", old.listen_when != new.listen_when),
+        ("max_waiting", old.max_waiting != new.max_waiting),
+        ("vram_floor_mib", old.vram_floor != new.vram_floor),
+        ("cache_memory_mib or cache_disk_mib", old.cache != new.cache),
+        ("max_connections", old.max_connections != new.max_connections),
+        ("header_timeout", old.header_timeout != new.header_timeout),
+        ("drain_delay", old.drain_delay != new.drain_delay),
+        ("drain_timeout", old.drain_timeout != new.drain_timeout),
+        ("log_format", old.log_format != new.log_format),
+        ("log", old.log != new.log),
+    ];
+    changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+}

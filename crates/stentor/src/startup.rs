@@ -1,0 +1,158 @@
+//! From "started" to "ready", and back there after a loss: fetches the default model, has it speak, and while it
+//! can't, has its fallbacks speak, so that a server with anybody who can speak is of use.
+
+use crate::{commands::configured_model, config::Config, reload};
+use anyhow::Result;
+use std::{collections::BTreeSet, time::Duration};
+use stentor_server::{
+    AppState, Terms, is_out,
+    synthesis::{self, Request},
+};
+use stentor_types::{AudioFormat, ModelId, Params, Seed, SpeechRequest, Speed};
+use tokio::{sync::Notify, time::sleep};
+
+/// Between attempts to get a model that can't be had.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Runs as long as the server.
+pub(crate) async fn keep_ready(config: Config, app: AppState) {
+    let fetched = Notify::new();
+    let ready = async {
+        loop {
+            until_it_speaks(&app, &fetched).await;
+            until_it_fails(&app).await;
+        }
+    };
+    tokio::join!(fetch(&config, &app, &fetched), ready);
+}
+
+/// Whether the default model's files have to be fetched first.
+pub(crate) fn must_fetch(config: &Config, app: &AppState) -> bool {
+    config.model.is_some() && app.catalog().model(&app.default_model).is_some_and(|model| !model.installed)
+}
+
+/// Fetches the configured model when it is missing, trying again with growing pauses. One log line per failure.
+async fn fetch(config: &Config, app: &AppState, fetched: &Notify) {
+    let mut pause = FIRST_PAUSE;
+    while app.readiness.is_fetching() {
+        let result = match configured_model(config).await {
+            Ok(()) => reload::refresh(app).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => {
+                app.readiness.set_fetching(false);
+                fetched.notify_one();
+            }
+            Err(error) => {
+                tracing::error!("the model can't be fetched: {error:#}");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Has the default model speak a word, again and again with growing pauses until it succeeds, and meanwhile its
+/// fallbacks until one of them does. One log line per failure.
+async fn until_it_speaks(app: &AppState, fetched: &Notify) {
+    let model = &app.default_model;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if !app.readiness.is_fetching() {
+            match canary(app, model).await {
+                Ok(()) => return tracing::info!(%model, "ready"),
+                Err(error) => tracing::error!(%model, "not ready: {error:#}"),
+            }
+        }
+        for fallback in app.fallback_of(model) {
+            if app.readiness.has_passed(&fallback) {
+                break;
+            }
+            match canary(app, &fallback).await {
+                Ok(()) => {
+                    tracing::info!(%model, %fallback, "ready, with the fallback");
+                    break;
+                }
+                Err(error) => tracing::error!(%model, %fallback, "not ready: {error:#}"),
+            }
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = fetched.notified() => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn until_it_fails(app: &AppState) {
+    match app.supervisor.watch(&app.default_model) {
+        Some(mut status) => {
+            if status.wait_for(is_out).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Has exactly this model speak a word, freshly synthesized.
+async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
+    let speech = SpeechRequest {
+        model: Some(model.to_string()),
+        voice: None,
+        input: "Ready.".into(),
+        format: AudioFormat::Pcm,
+        speed: Speed::NORMAL,
+        language: None,
+        seed: Seed::FromContent,
+        normalize: true,
+        stream: None,
+        params: Params::new(),
+    };
+    let terms = Terms { keep: false, ..Terms::default() };
+    let request = Request { stand_ins: false, ..Request::new(&speech, terms) };
+    let mut synthesis = synthesis::begin(app, request).await?;
+    let mut samples = 0;
+    while let Some(piece) = synthesis.next().await {
+        samples += piece?.samples.len();
+    }
+    anyhow::ensure!(samples > 0, "the model spoke silence");
+    app.readiness.pass(model);
+    Ok(())
+}
+
+/// Tells readiness what each model goes through, one small task per model.
+pub(crate) struct Trackers {
+    app: AppState,
+    known: BTreeSet<ModelId>,
+}
+
+impl Trackers {
+    pub(crate) fn new(app: AppState) -> Self {
+        let mut trackers = Self { app, known: BTreeSet::new() };
+        trackers.track();
+        trackers
+    }
+
+    /// Takes on the models that have been added.
+    pub(crate) fn track(&mut self) {
+        for model in self.app.supervisor.models() {
+            if self.known.insert(model.clone()) {
+                tokio::spawn(track(self.app.clone(), model));
+            }
+        }
+    }
+}
+
+async fn track(app: AppState, model: ModelId) {
+    let Some(mut status) = app.supervisor.watch(&model) else { return };
+    loop {
+        let state = status.borrow_and_update().state;
+        app.readiness.note(&model, state);
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}

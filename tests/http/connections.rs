@@ -1,0 +1,107 @@
+//! Clients that are slow, silent or many cost others nothing.
+
+use super::{PROGRAM, fake, say};
+use std::time::Duration;
+use stentor_tests::{TestApp, app::Setup};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+/// A busy machine may be slow; a connection that is never cut must still end the test.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn connect(app: &TestApp) -> TcpStream {
+    TcpStream::connect(app.address()).await.expect("a connection")
+}
+
+/// What the server sends until it closes the connection.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the connection is cut");
+    // A reset is an end too.
+    drop(read);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_cut_off() {
+    let app = Setup::new(PROGRAM).with_fake_model().arg("--header-timeout", "1").start().await;
+    let mut slow = connect(&app).await;
+    let started = Instant::now();
+    for byte in b"GET /livez HTTP/1.1\r\nhost: x\r\nx-long: aaaaaaaaaaaaaaaaaaaaaaaaaaaa".chunks(1) {
+        if slow.write_all(byte).await.is_err() || started.elapsed() > PATIENCE {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    rest(&mut slow).await;
+    assert!(started.elapsed() < PATIENCE);
+    assert_eq!(app.get("/livez").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_408() {
+    let app = Setup::new(PROGRAM).with_fake_model().arg("--body-timeout", "1").start().await;
+    let mut slow = connect(&app).await;
+    let head = "POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{\"input";
+    slow.write_all(head.as_bytes()).await.expect("it is open");
+    let answer = rest(&mut slow).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"code\":\"body_timeout\"") && answer.contains("connection: close"), "{answer}");
+    app.audio(&say("Hello.")).await;
+}
+
+#[tokio::test]
+async fn a_thousand_idle_connections_hold_up_nobody() {
+    let app = fake().await;
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        idle.push(connect(&app).await);
+    }
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let asked = Instant::now();
+        // A new connection each time: accepting is what idle ones could hold up.
+        let mut probe = connect(&app).await;
+        probe
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .expect("it is open");
+        assert!(rest(&mut probe).await.starts_with("HTTP/1.1 200 "));
+        times.push(asked.elapsed());
+    }
+    times.sort();
+    // The bound is 10 ms where nothing else runs; a test machine gets a hundred times that.
+    assert!(times[98] < Duration::from_secs(1), "p99 {:?}, median {:?}", times[98], times[50]);
+    app.audio(&say("Hello.")).await;
+    drop(idle);
+}
+
+#[tokio::test]
+async fn beyond_the_most_connections_the_next_one_waits_for_a_place() {
+    let app = Setup::new(PROGRAM).with_fake_model().arg("--max-connections", "2").start().await;
+    let (one, _two) = (connect(&app).await, connect(&app).await);
+    let mut third = connect(&app).await;
+    third
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("it is open");
+    assert!(timeout(Duration::from_millis(500), third.readable()).await.is_err(), "it is not answered");
+    drop(one);
+    assert!(rest(&mut third).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_without_a_word_leaves_its_place() {
+    let app = fake().await;
+    let body = super::slow(40).to_string();
+    let head = format!("POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut gone = connect(&app).await;
+    gone.write_all(head.as_bytes()).await.expect("it is open");
+    gone.write_all(body.as_bytes()).await.expect("it is open");
+    app.wait_until("fake", |model| model["requests_running"] == 1).await;
+    drop(gone);
+    app.wait_until("fake", |model| model["requests_running"] == 0 && model["chunks_active"] == 0).await;
+}

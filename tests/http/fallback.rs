@@ -1,0 +1,106 @@
+//! Another model speaks when the one that was meant can't.
+
+use super::{PROGRAM, say};
+use serde_json::json;
+use stentor_tests::{TestApp, app::Setup};
+
+/// A model whose engine no worker has.
+const BROKEN: &[u8] = br#"
+engine = "no-such-engine"
+title = "A model that can't be loaded"
+licence = "MIT"
+languages = ["en-us"]
+rank = -2
+voice_kinds = ["preset"]
+[voices]
+default = "only"
+[voices.names]
+en-us = ["only"]
+"#;
+
+fn broken() -> Setup {
+    Setup::new(PROGRAM).with_fake_model().file("models/broken.toml", BROKEN).arg("--model", "broken")
+}
+
+async fn start() -> TestApp {
+    broken().arg("--fallback", "kokoro,fake,builtin").start().await
+}
+
+#[tokio::test]
+async fn a_default_model_that_cannot_load_is_stood_in_for_and_the_probe_says_so() {
+    let app = start().await;
+    let response = app.get("/readyz").await;
+    assert_eq!(response.status(), 200);
+    let ready: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(ready["status"], "degraded", "{ready}");
+    assert_eq!((&ready["model"], &ready["serving"]), (&json!("broken"), &json!("fake")));
+    assert!(
+        ready["reason"].is_string() && ready["detail"].as_str().unwrap().contains("no-such-engine"),
+        "{ready}"
+    );
+
+    for body in [say("Hello."), json!({"input": "Hello.", "model": "tts-1", "voice": "only"})] {
+        let response = app.speech(&body).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-model"], "fake");
+        assert_eq!(response.headers()["x-fallback-from"], "broken");
+        assert_eq!(response.headers()["x-voice"], "one", "a voice that it lacks becomes its own");
+    }
+    let (status, error) = app.error(&json!({"input": "Hello.", "voice": "nobody at all"})).await;
+    assert_eq!((status, error["code"].as_str()), (400, Some("voice_not_found")), "{error}");
+}
+
+#[tokio::test]
+async fn a_model_that_is_named_is_not_stood_in_for_unless_that_is_allowed() {
+    let named = json!({"input": "Hello.", "model": "broken"});
+    let app = start().await;
+    let (status, error) = app.error(&named).await;
+    assert_eq!((status, error["code"].as_str()), (503, Some("model_unavailable")), "{error}");
+    drop(app);
+    let app = broken().arg("--fallback", "fake").arg("--fallback-for-named", "true").start().await;
+    let response = app.speech(&named).await;
+    assert_eq!((response.status().as_u16(), &response.headers()["x-model"]), (200, &"fake".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_fetched_does_not_keep_its_fallback_from_speaking() {
+    let app = Setup::new(PROGRAM)
+        .with_fake_model()
+        .variable("HF_HUB_OFFLINE", "1")
+        .arg("--model", "kokoro")
+        .arg("--fallback", "fake")
+        .start()
+        .await;
+    let ready = app.get_json("/readyz").await;
+    assert_eq!((&ready["status"], &ready["serving"]), (&json!("degraded"), &json!("fake")), "{ready}");
+    let response = app.speech(&say("Hello.")).await;
+    assert_eq!(response.headers()["x-fallback-from"], "kokoro");
+}
+
+#[tokio::test]
+async fn without_anybody_who_speaks_an_early_port_answers_503_with_a_reason() {
+    let app = broken().arg("--listen-when", "immediately").start().await;
+    app.wait_for("/readyz", |status, body| status == 503 && body["state"] == "failed").await;
+    assert_eq!(app.get("/livez").await.status(), 200);
+    let response = app.speech(&say("Hello.")).await;
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_chain_of_a_single_model_is_its_own_and_unknown_names_are_mistakes() {
+    let config = br#"
+        fallback = ["kokorro"]
+        [per_model.fake]
+        fallback = ["nobody"]
+        [per_model.fakke]
+        device = "cpu"
+    "#;
+    let setup = Setup::new(PROGRAM).with_fake_model().file("stentor.toml", config);
+    let output = setup.run(&["check"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    for name in ["kokorro", "nobody", "fakke"] {
+        assert!(message.contains(&format!("no model `{name}`")), "{message}");
+    }
+}
