@@ -124,12 +124,12 @@ impl Sink<'_> {
 impl StepSink for Sink<'_> {
     fn pcm(&mut self, chunk: ChunkId, samples: &[f32]) {
         self.out.shared.samples.fetch_add(samples.len() as u64, Ordering::Relaxed);
-        if !samples.iter().all(|sample| sample.is_finite()) {
-            if let Some(flag) = self.active.get(&chunk) {
-                self.out.spoilt.insert(chunk);
-                // The next sweep takes it out of the engine.
-                flag.cancel();
-            }
+        if !samples.iter().all(|sample| sample.is_finite())
+            && let Some(flag) = self.active.get(&chunk)
+        {
+            self.out.spoilt.insert(chunk);
+            // The next sweep takes it out of the engine.
+            flag.cancel();
         }
         for part in samples.chunks(FRAME_SAMPLES) {
             if self.awaited(chunk) {

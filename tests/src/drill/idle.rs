@@ -25,7 +25,11 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     drop(doing);
     report.figure("gone after s", format!("{:.1}", idle_since.elapsed().as_secs_f64()));
     report.bound(app.workers().is_empty(), "the worker's process is still there");
-    let state = app.get_json("/v1/models/builtin").await["state"].clone();
+    let state = async || app.get_json("/v1/models/builtin").await["state"].clone();
+    while state().await != "unloaded" && idle_since.elapsed() < Duration::from_secs(1) + GRACE {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let state = state().await;
     report.bound(state == "unloaded", format!("its state is {state}"));
 
     let time = plan.seconds(60.0, 3.0);

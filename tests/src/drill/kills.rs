@@ -25,7 +25,7 @@ use tokio::time::sleep;
 const CLIENTS: usize = 8;
 /// Requests that wait beyond those in the engine; the last check fills them all.
 const WAITING: usize = 16;
-/// A thread of the blocking pool ends after ten idle seconds.
+/// Connections close and workers are waited for within this time.
 const SETTLE: Duration = Duration::from_secs(20);
 
 /// What is asked of one model.

@@ -19,6 +19,8 @@ const DEADLINE: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Goodput beyond capacity, as a share of that at capacity.
 const LEAST_SHARE: f64 = 0.8;
+/// Share of those sent that may be let in and told too late that there is no time for them.
+const MOST_OVERDUE: f64 = 0.05;
 const STEPS: u64 = 10;
 /// A chunk then takes 50 ms, and every request is one chunk.
 const STEP_MS: u64 = 5;
@@ -30,6 +32,7 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let capacity = capacity(&app, watch, plan.times(200, 20)).await;
     report.figure("capacity, requests/s", format!("{capacity:.1}"));
     let time = plan.seconds(30.0, 3.0);
+    // That of the last load that is not beyond it.
     let mut at_capacity = f64::NAN;
     for load in LOADS {
         let outcomes = offer(&app, watch, capacity * load, time).await;
@@ -45,10 +48,9 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
             format!("{load}x: answer ms, median / p99"),
             format!("{:.0} / {:.0}", median(&good), percentile(&good, 99.0)),
         );
-        if load == 1.0 {
+        if load <= 1.0 {
             at_capacity = goodput;
-        }
-        if load > 1.0 {
+        } else {
             let least = LEAST_SHARE * at_capacity;
             report.bound(goodput >= least, format!("{load}x: goodput {goodput:.1} is less than {least:.1}"));
             report.bound(!rejects.is_empty(), format!("{load}x: nobody was refused"));
@@ -56,13 +58,26 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
             let most = plan.bound(50.0, 10.0);
             report.at_most(&format!("{load}x: refusal p99 ms"), percentile(&rejects, 99.0), most);
         }
-        let known = |outcome: &&Outcome| matches!(outcome.end, End::Whole(200 | 429) | End::TimedOut);
-        let odd = outcomes.iter().find(|outcome| !known(outcome)).map(|outcome| outcome.end);
+        let overdue = outcomes.iter().filter(|outcome| is_overdue(outcome)).count();
+        report.figure(format!("{load}x: let in, and told after the deadline"), overdue);
+        let most = (outcomes.len() as f64 * plan.bound(MOST_OVERDUE, 3.0)).ceil();
+        report.bound(overdue as f64 <= most, format!("{load}x: {overdue} were let in for nothing"));
+        let known = |outcome: &&Outcome| {
+            matches!(outcome.end, End::Whole(200 | 429) | End::TimedOut) || is_overdue(outcome)
+        };
+        let odd = outcomes.iter().find(|outcome| !known(outcome));
+        let odd = odd.map(|outcome| (outcome.end, String::from_utf8_lossy(&outcome.body)));
         report
             .bound(odd.is_none(), format!("{load}x: an answer that is neither speech nor refusal: {odd:?}"));
     }
     gauges_are_zero(&app, "fake", &mut report).await;
     report
+}
+
+/// A forecast that was too bright: let in, and then not spoken before its deadline.
+fn is_overdue(outcome: &Outcome) -> bool {
+    const CODE: &str = "deadline_passed";
+    outcome.end == End::Whole(503) && String::from_utf8_lossy(&outcome.body).contains(CODE)
 }
 
 /// Good answers a second, up to the last of them: a queue that is worked off afterwards is not for nothing.

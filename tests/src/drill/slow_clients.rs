@@ -28,6 +28,8 @@ pub(super) async fn run(plan: &Plan, watch: &Watch) -> Report {
     let app = plan.setup().with_fake(&options).start().await;
     clients::raise_file_limit();
     let requests = plan.times(200, 30);
+    // The connection of these questions stays open.
+    app.number("fake", "chunks_active").await;
     let before = Holdings::of(app.pid());
     let alone = latency(&app, watch, requests, "alone").await;
 
