@@ -45,3 +45,8 @@ asr:
 bench-latency:
     cargo build --release
     cargo run --release --package stentor-benches --bin latency -- target/release/stentor
+
+# Every drill at full scale, an hour and more; or those that are named, e.g. `just soak kills drain --scale 0.1`.
+soak *ARGS:
+    cargo build --release --package stentor-tests --bins
+    cargo run --release --package stentor-tests --bin stentor-soak -- target/release/stentor-under-test {{ARGS}}

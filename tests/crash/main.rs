@@ -1,5 +1,15 @@
 //! Workers that die, in the middle of real requests to a real server.
 
+mod drain;
+mod drainer;
+mod faults;
+mod idle;
+mod kills;
+mod overload;
+mod probes;
+mod slow_clients;
+mod soak;
+
 use serde_json::json;
 use std::time::Duration;
 use stentor_tests::{

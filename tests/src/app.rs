@@ -3,6 +3,7 @@
 use reqwest::{Client, Response};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
+use stentor_testkit::FakeOptions;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -84,6 +85,18 @@ impl Setup {
         self.file("models/fake.toml", FAKE_MANIFEST.as_bytes()).arg("--model", "fake")
     }
 
+    /// As [`Setup::with_fake_model`], with an engine that behaves as `options` say.
+    #[must_use]
+    pub fn with_fake(self, options: &FakeOptions) -> Self {
+        self.with_fake_model().file("data/cache/fake/options", options.file().as_bytes())
+    }
+
+    /// Lets a fault strike whenever `model` is loaded; its words as in a text, without braces.
+    #[must_use]
+    pub fn load_fault(self, model: &str, fault: &str) -> Self {
+        self.file(&format!("data/cache/{model}/fault"), fault.as_bytes())
+    }
+
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -143,9 +156,20 @@ impl TestApp {
         crate::process::children(self.pid())
     }
 
-    /// Host and port, for what no HTTP client would do.
+    /// `host:port`.
     pub fn address(&self) -> &str {
-        self.base.strip_prefix("http://").expect("a base URL")
+        self.base.trim_start_matches("http://")
+    }
+
+    /// A client that opens a connection for each request, so that none stays behind.
+    pub fn fresh_client(&self) -> Client {
+        Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client")
+    }
+
+    /// A number in the server's account of a model.
+    pub async fn number(&self, model: &str, name: &str) -> u64 {
+        let detail = self.get_json(&format!("/v1/models/{model}")).await;
+        detail[name].as_u64().unwrap_or_else(|| panic!("no number `{name}` in {detail}"))
     }
 
     pub async fn get(&self, path: &str) -> Response {

@@ -1,15 +1,58 @@
-//! What the kernel knows of a process: children, memory.
+//! What the kernel knows of a process: children, threads, files, memory.
 
-use std::{fs, path::Path};
+use std::fs;
+
+/// What a process holds. A leak is a number that does not come back to what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    pub threads: usize,
+    /// Open file descriptors.
+    pub files: usize,
+    pub rss_kib: u64,
+    /// Direct children that live.
+    pub children: usize,
+    /// Direct children that are dead and were not waited for.
+    pub zombies: usize,
+}
+
+impl Holdings {
+    pub fn of(id: u32) -> Self {
+        let entries = |what: &str| fs::read_dir(format!("/proc/{id}/{what}")).map_or(0, Iterator::count);
+        let states: Vec<char> = states_of_children(id).into_iter().map(|(_, state)| state).collect();
+        let zombies = states.iter().filter(|state| **state == 'Z').count();
+        Self {
+            threads: entries("task"),
+            files: entries("fd"),
+            rss_kib: rss_kib(id),
+            children: states.len() - zombies,
+            zombies,
+        }
+    }
+
+    /// Nothing but memory is more than in `before`.
+    pub fn is_back_to(&self, before: &Self) -> bool {
+        self.threads <= before.threads
+            && self.files <= before.files
+            && self.children == before.children
+            && self.zombies == 0
+    }
+}
 
 /// Ids of the direct children of `parent` that are not zombies.
 pub fn children(parent: u32) -> Vec<u32> {
+    let children = states_of_children(parent).into_iter();
+    children.filter(|(_, state)| *state != 'Z').map(|(id, _)| id).collect()
+}
+
+fn states_of_children(parent: u32) -> Vec<(u32, char)> {
     let ids = fs::read_dir("/proc")
         .expect("a /proc")
         .flatten()
         .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-    ids.filter(|&id| stat(id).is_some_and(|(state, its_parent)| its_parent == parent && state != 'Z'))
-        .collect()
+    ids.filter_map(|id| {
+        stat(id).filter(|(_, its_parent)| *its_parent == parent).map(|(state, _)| (id, state))
+    })
+    .collect()
 }
 
 pub fn is_alive(id: u32) -> bool {
@@ -25,18 +68,27 @@ fn stat(id: u32) -> Option<(char, u32)> {
 
 /// Highest resident memory so far, in KiB.
 pub fn peak_rss_kib(id: u32) -> u64 {
-    field_kib(id, "VmHWM:")
+    field_kib(id, "VmHWM:").expect("a live process")
 }
 
-fn field_kib(id: u32, name: &str) -> u64 {
-    let path = format!("/proc/{id}/status");
-    let text = fs::read_to_string(Path::new(&path)).expect("a live process");
-    let line = text.lines().find(|line| line.starts_with(name)).expect("the field");
-    line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number")
+/// Resident memory now, in KiB; 0 of a process that is gone.
+pub fn rss_kib(id: u32) -> u64 {
+    field_kib(id, "VmRSS:").unwrap_or(0)
+}
+
+fn field_kib(id: u32, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Sends a signal by number to a process that this test started.
 pub fn kill(id: u32, signal: &str) {
-    let status = std::process::Command::new("kill").args([signal, &id.to_string()]).status();
-    assert!(status.expect("kill").success(), "kill {signal} {id}");
+    assert!(try_kill(id, signal), "kill {signal} {id}");
+}
+
+/// As [`kill`], for a process that may be gone already; false if it was.
+pub fn try_kill(id: u32, signal: &str) -> bool {
+    let mut kill = std::process::Command::new("kill");
+    kill.args([signal, &id.to_string()]).stderr(std::process::Stdio::null()).status().expect("kill").success()
 }

@@ -1,12 +1,16 @@
 //! The catalog: manifests and voices as they were when it was opened or last reloaded.
 
 use crate::{
-    CatalogError, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry, embedded,
+    CatalogError, FileCheck, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry,
+    digest::Digests,
+    embedded,
+    fingerprint::fingerprint,
     index::VoiceIndex,
     manifest::is_plain_name,
     names::{self, fold, shown},
     registry::{Found, Registry},
     resolve::Resolver,
+    verify::check_files,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -57,6 +61,7 @@ pub struct Catalog {
     /// What a model of another catalog can use.
     none: VoiceIndex,
     warnings: Vec<String>,
+    pub(crate) digests: Digests,
 }
 
 impl Catalog {
@@ -84,6 +89,7 @@ impl Catalog {
             all: VoiceIndex::default(),
             none: VoiceIndex::default(),
             warnings,
+            digests: Digests::default(),
         };
         catalog.index_voices();
         Ok(catalog)
@@ -93,6 +99,7 @@ impl Catalog {
     pub fn reload(&mut self) -> Result<(), CatalogError> {
         let mut fresh = Self::open(self.config.clone())?;
         fresh.default = self.default.take().filter(|id| fresh.model(id).is_some());
+        fresh.digests = self.digests.clone();
         *self = fresh;
         Ok(())
     }
@@ -173,13 +180,19 @@ impl Catalog {
     /// Of the voice's content: changes when one of its files does. Reads files, so call it off the async threads;
     /// what was read once is remembered until the file's size or time changes.
     pub fn voice_digest(&self, source: &VoiceSource) -> Result<String, CatalogError> {
-        Ok(format!("{source:?}"))
+        self.digests.of(source)
+    }
+
+    /// Compares a model's files with what was pulled or with what the manifest says: sizes, and with `hash` the whole
+    /// content. Empty when the model is embedded or not installed. Reads files.
+    pub fn check_files(&self, model: &Model, hash: bool) -> Result<Vec<FileCheck>, CatalogError> {
+        check_files(&self.config, model, hash)
     }
 
     /// What the directories of manifests and voices look like: names, sizes and times. Two equal values mean that
     /// [`Catalog::reload`] would change nothing. Reads directories.
     pub fn fingerprint(&self) -> u64 {
-        0
+        fingerprint(&self.config)
     }
 
     /// What keeps `model` from using a voice that exists.

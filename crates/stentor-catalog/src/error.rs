@@ -29,6 +29,10 @@ pub enum CatalogError {
     #[error("there is no voice for model `{model}` yet: put a recording into a voices directory")]
     NoVoices { model: ModelId },
 
+    /// It was there when the catalog was read.
+    #[error("voice file {} is no longer there", .path.display())]
+    VoiceGone { path: PathBuf },
+
     /// A manifest, `voices.toml`, `voice.toml` or `models.lock`; the message names the key.
     #[error("{file}: {message}")]
     Manifest { file: String, message: String },

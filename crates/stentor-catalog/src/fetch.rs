@@ -4,6 +4,7 @@
 use crate::{
     CatalogConfig, CatalogError, FileSpec, HubSource, LockedFile, LockedModel, ModelsLock, PullEvent, Pulled,
     attempt::{Failure, Note, PART, Reporter},
+    digest::hash_of,
     manifest::is_sha256,
     model::hub_cache,
 };
@@ -11,10 +12,9 @@ use hf_hub::{
     Cache, Repo, RepoType,
     api::tokio::{Api, ApiBuilder, ApiError, Metadata},
 };
-use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 use stentor_types::ModelId;
@@ -301,13 +301,5 @@ fn remove_with_blob(path: &Path) -> io::Result<()> {
 
 /// Lower-case hex.
 fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(format!("{:x}", hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
+    hash_of(File::open(path)?)
 }

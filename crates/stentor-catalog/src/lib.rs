@@ -6,9 +6,11 @@
 
 mod attempt;
 mod catalog;
+mod digest;
 mod embedded;
 mod error;
 mod fetch;
+mod fingerprint;
 mod index;
 mod lock;
 mod manifest;
@@ -18,6 +20,7 @@ mod pull;
 mod registry;
 mod resolve;
 mod settings;
+mod verify;
 
 pub use catalog::{Catalog, CatalogConfig, HubOptions};
 pub use error::CatalogError;
@@ -28,3 +31,4 @@ pub use model::Model;
 pub use names::VOICE_EXTENSIONS;
 pub use pull::{PullEvent, PullProgress, Pulled, pull, pull_voices};
 pub use resolve::ResolvedVoice;
+pub use verify::FileCheck;

@@ -3,10 +3,16 @@
 use crate::{
     CatalogError, Manifest,
     catalog::CatalogConfig,
+    digest::{add, hex},
     lock::{LockedModel, ModelsLock},
 };
 use hf_hub::{Cache, Repo, RepoType};
-use std::path::{Path, PathBuf};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 use stentor_types::{DeviceSpec, Language, LoadSpec, ModelId, Precision, VoiceKind};
 
 /// A model that a manifest describes, installed or not.
@@ -29,12 +35,15 @@ pub struct Model {
     pub installed: bool,
     manifest: Manifest,
     directory: Option<PathBuf>,
+    revision: String,
     data_dir: PathBuf,
 }
 
 impl Model {
     pub(crate) fn new(id: ModelId, manifest: Manifest, config: &CatalogConfig, lock: &ModelsLock) -> Self {
-        let directory = find_directory(&id, &manifest, config, lock);
+        let place = find_directory(&id, &manifest, config, lock);
+        let revision = place.as_ref().map(|place| revision(place, &manifest)).unwrap_or_default();
+        let directory = place.map(|place| place.directory);
         Self {
             engine: manifest.engine.clone(),
             name: manifest.title.clone(),
@@ -46,6 +55,7 @@ impl Model {
             memory: manifest.memory_mib.map(|mib| mib * 1024 * 1024),
             installed: manifest.files.is_empty() || directory.is_some(),
             directory,
+            revision,
             data_dir: config.data_dir.clone(),
             manifest,
             id,
@@ -63,8 +73,10 @@ impl Model {
 
     /// Names the model's content: the commit it was pulled from, or the sizes and times of files put there by hand;
     /// empty for an embedded model, which changes with the program only.
+    ///
+    /// As it was when the catalog was read.
     pub fn revision(&self) -> String {
-        String::new()
+        self.revision.clone()
     }
 
     /// What a worker needs to load the model. `threads` zero means one per core.
@@ -107,6 +119,12 @@ impl Model {
     }
 }
 
+/// Where a model's files are, and the commit that `models.lock` says they are of.
+struct Place {
+    directory: PathBuf,
+    commit: Option<String>,
+}
+
 /// The first of these that holds every file of the manifest: a directory that somebody filled by hand, the
 /// commit in `models.lock`, the commit to which the hub cache's ref points (pulled by other programs).
 fn find_directory(
@@ -114,27 +132,48 @@ fn find_directory(
     manifest: &Manifest,
     config: &CatalogConfig,
     lock: &ModelsLock,
-) -> Option<PathBuf> {
+) -> Option<Place> {
     let complete = |directory: &PathBuf| {
         let mut files = manifest.files.iter();
         !manifest.files.is_empty() && files.all(|file| directory.join(&file.path).is_file())
     };
     let plain = config.data_dir.join("models").join(id.as_str());
     if complete(&plain) {
-        return Some(plain);
+        return Some(Place { directory: plain, commit: None });
     }
     let source = manifest.source.as_ref()?;
     let cache = hub_cache(config);
-    let locked = lock.models.get(id.as_str()).filter(|locked| locked.repository == source.hub);
-    let locked = locked.map(|locked| snapshot(&cache, &source.hub, locked));
-    if let Some(directory) = locked.filter(complete) {
-        return Some(directory);
+    if let Some(locked) = lock.models.get(id.as_str()).filter(|locked| locked.repository == source.hub) {
+        let directory = snapshot(&cache, &source.hub, locked);
+        if complete(&directory) {
+            return Some(Place { directory, commit: Some(locked.revision.clone()) });
+        }
     }
     let first = manifest.files.first()?;
     let repo = Repo::with_revision(source.hub.clone(), RepoType::Model, source.revision.clone());
     let file = cache.repo(repo).get(&first.path)?;
     let depth = Path::new(&first.path).components().count();
-    file.ancestors().nth(depth).map(Path::to_path_buf).filter(complete)
+    let directory = file.ancestors().nth(depth).map(Path::to_path_buf).filter(complete)?;
+    Some(Place { directory, commit: None })
+}
+
+/// The commit, else a hash of what the files look like: hashing gigabytes at every start would take too long.
+fn revision(place: &Place, manifest: &Manifest) -> String {
+    if let Some(commit) = &place.commit {
+        return commit.clone();
+    }
+    let mut hash = Sha256::new();
+    for file in &manifest.files {
+        add(&mut hash, file.role.as_bytes());
+        add(&mut hash, file.path.as_bytes());
+        // A file that can't be looked at won't be loaded either.
+        if let Ok(metadata) = fs::metadata(place.directory.join(&file.path)) {
+            for number in [metadata.len() as i64, metadata.mtime(), metadata.mtime_nsec()] {
+                hash.update(number.to_le_bytes());
+            }
+        }
+    }
+    format!("files:{}", hex(hash))
 }
 
 /// Where the commit's files lie in the hub cache.

@@ -13,7 +13,7 @@ use stentor_engine::{
     WholeChunk,
 };
 use stentor_g2p::{G2p, G2pError, Phonemes};
-use stentor_nn::{NnError, Watch};
+use stentor_nn::{NnError, Opened, Watch};
 use stentor_types::{ChunkBudget, DeviceSpec, Language, Precision, SpokenText, VoiceKind, VoiceSource};
 
 /// English has about one phoneme character for each letter; this stays well below the model's 510.
@@ -72,7 +72,7 @@ impl KokoroEngine {
         }
         self.check_length(&tokens, request)?;
         let watch = RequestWatch(request);
-        self.pool.install(|| {
+        let run = || {
             let style = Style::new(voice.row(tokens.characters), self.model.device())?;
             let plan = self.model.plan(&tokens.ids, &style, request.speed.get(), &watch)?;
             let frames = plan.durations.iter().sum();
@@ -92,7 +92,17 @@ impl KokoroEngine {
             }
             let words = tokens.timings(phonemes, &plan.durations, self.config.samples_per_frame());
             Ok(ChunkOutput { samples, words, units: tokens.known() as u64 })
-        })
+        };
+        // A card is spoken to from the thread that opened it and from no other.
+        if self.model.device().is_cpu() { self.pool.install(run) } else { run() }
+    }
+
+    /// What the engine says of itself once it is known where it runs and how many bytes its weights hold there.
+    pub(crate) fn settle(&mut self, opened: &Opened, weights: Option<u64>) {
+        let descriptor = &mut self.descriptor;
+        (descriptor.device, descriptor.precision) = (opened.spec, opened.precision);
+        descriptor.degraded.clone_from(&opened.degraded);
+        descriptor.memory.weights = weights.unwrap_or(descriptor.memory.weights);
     }
 
     fn check_length(&self, tokens: &Tokens, request: &ChunkRequest) -> Result<(), EngineError> {
@@ -157,6 +167,10 @@ impl WholeChunk for KokoroEngine {
         self.voices.remove(&slot);
     }
 
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.voices.get(&slot).map_or(0, Voice::bytes)
+    }
+
     fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost> {
         let outcome = request
             .checkpoint()
@@ -214,7 +228,11 @@ fn describe(
         max_slots: 2,
         native_speed: true,
         params: Vec::new(),
-        memory: MemoryUse { weights: model.weight_bytes(), per_chunk: chunk_bytes(config) },
+        memory: MemoryUse {
+            weights: model.weight_bytes(),
+            per_chunk: chunk_bytes(config, model.device().is_cpu()),
+        },
+        // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,
         precision: Precision::F32,
         degraded: None,
@@ -222,11 +240,14 @@ fn describe(
 }
 
 /// What the last stage of the generator holds at once for a chunk of the greatest length.
-fn chunk_bytes(config: &Config) -> u64 {
+fn chunk_bytes(config: &Config, on_cpu: bool) -> u64 {
     /// Input, sum and two inner activations of a block, the other blocks' outputs, and the excitation's share.
     const TENSORS: usize = 8;
     let istftnet = &config.istftnet;
+    // Elsewhere than on the CPU a convolution lays out its input once for each tap, and copies its output once.
+    let taps = istftnet.resblock_kernel_sizes.iter().max().copied().unwrap_or(0);
+    let tensors = if on_cpu { TENSORS } else { TENSORS + taps + 1 };
     let channels = istftnet.upsample_initial_channel >> istftnet.upsample_rates.len();
     let columns = MAX_SECONDS * config.sample_rate as usize / istftnet.gen_istft_hop_size;
-    (TENSORS * channels * columns * size_of::<f32>()) as u64
+    (tensors * channels * columns * size_of::<f32>()) as u64
 }

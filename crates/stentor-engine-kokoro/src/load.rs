@@ -5,8 +5,8 @@ use candle_core::Device;
 use std::{collections::BTreeMap, path::PathBuf};
 use stentor_engine::{Engine, LoadError, Stepped};
 use stentor_g2p::{G2p, G2pOptions};
-use stentor_nn::{Weights, keep_big_blocks};
-use stentor_types::{DeviceSpec, Language, LoadSpec};
+use stentor_nn::{NnError, Opened, Weights, keep_big_blocks, open_device};
+use stentor_types::{Language, LoadSpec};
 
 const BUILTIN_CONFIG: &str = include_str!("../../../models/builtin/config.json");
 static BUILTIN_WEIGHTS: &[u8] = include_bytes!("../../../models/builtin/model.safetensors");
@@ -26,40 +26,51 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
     Ok(Box::new(Stepped::new(load_engine(spec)?)))
 }
 
-/// Like [`load`], before it is lifted to the engine contract.
+/// Like [`load`], before it is lifted to the engine contract. A model that does not load on a card is loaded on the CPU, and
+/// says so in its descriptor.
 pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
-    let fail = |error: &dyn std::fmt::Display| LoadError(format!("model `{}`: {error}", spec.model));
-    let device = open_device(spec.device).map_err(|error| fail(&error))?;
-    if device.is_cpu() {
+    let opened = open_device(spec.device, spec.precision);
+    let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
+    match load_on(spec, &opened) {
+        Err(error) if !opened.device.is_cpu() => {
+            let why =
+                format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
+            // Whatever it took of the card goes back before the CPU's turn.
+            drop(opened);
+            load_on(spec, &Opened::cpu(Some(why))).map_err(fail)
+        }
+        loaded => loaded.map_err(fail),
+    }
+}
+
+fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<KokoroEngine, String> {
+    let text = |error: NnError| error.to_string();
+    if opened.device.is_cpu() {
         keep_big_blocks();
     }
-    let Parts { config, weights, voices } = open(spec, &device).map_err(|error| fail(&error))?;
-    let model = Kokoro::load(&weights, &config, &device).map_err(|error| fail(&error))?;
-    let presets = presets(voices.as_ref(), &config).map_err(|error| fail(&error))?;
+    let free = opened.free_memory();
+    let Parts { config, weights, voices } = open(spec, &opened.device)?;
+    let model = Kokoro::load(&weights, &config, &opened.device, opened.precision).map_err(text)?;
+    if !opened.device.is_cpu() {
+        opened.preload().and_then(|()| model.warm_up(&config)).map_err(text)?;
+    }
+    // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
+    let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
+    let presets = presets(voices.as_ref(), &config)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(spec.threads)
         .thread_name(|index| format!("kokoro-{index}"))
         .build()
-        .map_err(|error| fail(&error))?;
+        .map_err(|error| error.to_string())?;
     let g2p = G2p::new(G2pOptions { cache_dir: spec.cache_dir.clone(), ..G2pOptions::default() });
-    g2p.warm(&Language::en_us()).map_err(|error| fail(&error))?;
-    Ok(KokoroEngine::new(config, model, presets, g2p, pool))
-}
-
-fn open_device(spec: DeviceSpec) -> Result<Device, String> {
-    match spec {
-        DeviceSpec::Auto | DeviceSpec::Cpu => Ok(Device::Cpu),
-        DeviceSpec::Cuda(_) if !candle_core::utils::cuda_is_available() => {
-            Err("this program was built without CUDA; use the device `cpu`".to_owned())
-        }
-        DeviceSpec::Cuda(index) => {
-            Device::new_cuda(index).map_err(|error| format!("cannot open cuda:{index}: {error}"))
-        }
-    }
+    g2p.warm(&Language::en_us()).map_err(|error| error.to_string())?;
+    let mut engine = KokoroEngine::new(config, model, presets, g2p, pool);
+    engine.settle(opened, taken.filter(|&bytes| bytes > 0));
+    Ok(engine)
 }
 
 fn open(spec: &LoadSpec, device: &Device) -> Result<Parts, String> {
-    let text = |error: stentor_nn::NnError| error.to_string();
+    let text = |error: NnError| error.to_string();
     if spec.files.is_empty() {
         let config = Config::parse(BUILTIN_CONFIG).map_err(|error| format!("built-in config: {error}"))?;
         let weights = Weights::embedded("built-in model", BUILTIN_WEIGHTS, device).map_err(text)?;

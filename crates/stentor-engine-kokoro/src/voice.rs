@@ -65,6 +65,11 @@ impl Voice {
         }
     }
 
+    /// Bytes that its rows take.
+    pub(crate) fn bytes(&self) -> u64 {
+        size_of_val(self.rows.as_slice()) as u64
+    }
+
     /// The row for an utterance of `phonemes` characters, counted before those that the model does not know are dropped.
     pub fn row(&self, phonemes: usize) -> &[f32] {
         let last = self.rows.len() / self.width - 1;

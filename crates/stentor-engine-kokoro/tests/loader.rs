@@ -65,7 +65,7 @@ fn complaint(tensors: &Tensors) -> String {
 fn a_checkpoint_of_torch_save_in_the_published_layout_speaks_as_the_reference_does() {
     let config = tiny_config();
     let weights = Weights::open(&golden("tiny.pth"), &Device::Cpu).unwrap();
-    let model = Kokoro::load(&weights, &config, &Device::Cpu).unwrap();
+    let model = Kokoro::load(&weights, &config, &Device::Cpu, Precision::F32).unwrap();
     let expected = candle_core::safetensors::load(golden("tiny.safetensors"), &Device::Cpu).unwrap();
     let ids: Vec<u32> = expected["ids"].to_vec1::<i64>().unwrap().into_iter().map(|id| id as u32).collect();
     let voice = Voice::open(&golden("tiny-voice.pt"), &config).unwrap();

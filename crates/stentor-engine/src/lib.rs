@@ -27,6 +27,11 @@ pub trait Engine: Send {
     /// Frees what `load_voice` made. Chunks already admitted with it still finish.
     fn drop_voice(&mut self, slot: VoiceSlot);
 
+    /// Bytes that a loaded voice holds; zero if they are not worth counting.
+    fn voice_bytes(&self, _slot: VoiceSlot) -> u64 {
+        0
+    }
+
     /// Takes a chunk in; at most `descriptor().max_slots` are admitted at once.
     fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError>;
 

@@ -22,6 +22,10 @@ pub trait WholeChunk: Send {
     fn descriptor(&self) -> &EngineDescriptor;
     fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError>;
     fn drop_voice(&mut self, slot: VoiceSlot);
+    /// See [`Engine::voice_bytes`].
+    fn voice_bytes(&self, _slot: VoiceSlot) -> u64 {
+        0
+    }
     /// Speaks `request`. Calls [`ChunkRequest::checkpoint`] at least every 100 ms of work.
     /// The outer error means that the device is gone.
     fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost>;
@@ -66,6 +70,10 @@ impl<E: WholeChunk> Engine for Stepped<E> {
     fn drop_voice(&mut self, slot: VoiceSlot) {
         self.dropped.push(slot);
         self.release_voices();
+    }
+
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.inner.voice_bytes(slot)
     }
 
     fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError> {

@@ -3,6 +3,7 @@
 use crate::{
     Result, Watch,
     cpu::{View, for_rows, is_cpu, math, matrix, simd, view},
+    watch::tick,
 };
 use candle_core::Tensor;
 
@@ -96,6 +97,7 @@ simd! {
 /// Applies `activation` to a `(channels, time)` tensor.
 pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Result<Tensor> {
     if !is_cpu(x) {
+        tick(watch)?;
         return activation.stock(x);
     }
     let (rows, cols) = x.dims2()?;
@@ -118,7 +120,12 @@ simd! {
 pub fn mean_of(parts: &[Tensor], watch: &dyn Watch) -> Result<Tensor> {
     let scale = 1.0 / parts.len() as f32;
     if !is_cpu(&parts[0]) {
-        return Ok((Tensor::stack(parts, 0)?.sum(0)? * f64::from(scale))?);
+        tick(watch)?;
+        let mut sum = parts[0].clone();
+        for part in &parts[1..] {
+            sum = (sum + part)?;
+        }
+        return Ok((sum * f64::from(scale))?);
     }
     let (rows, cols) = parts[0].dims2()?;
     let views = parts.iter().map(view).collect::<Result<Vec<_>>>()?;

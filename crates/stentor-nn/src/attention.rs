@@ -3,6 +3,7 @@
 use crate::{
     Result, Watch,
     cpu::{Mat, Tile, TileSize, for_tiles, is_cpu, math, matrix, simd, view},
+    watch::tick,
 };
 use candle_core::{D, Tensor};
 
@@ -32,6 +33,7 @@ pub fn self_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, watch: &
     let width = hidden / heads;
     let scale = 1.0 / (width as f32).sqrt();
     if !is_cpu(q) {
+        tick(watch)?;
         return stock(q, k, v, heads, scale);
     }
     let (q, k, v) = (view(q)?, view(k)?, view(v)?);

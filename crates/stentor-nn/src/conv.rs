@@ -6,8 +6,9 @@
 use crate::{
     Result, Scope, Watch,
     cpu::{Mat, Tile, TileSize, View, for_rows, for_tiles, is_cpu, matrix, view},
+    watch::tick,
 };
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use std::ops::Range;
 
 /// Elements of the input that a tile is computed from, at most: they should stay in the second-level cache.
@@ -47,11 +48,18 @@ impl ConvShape {
 /// `(input, time)` to `(output, time')`.
 #[derive(Debug, Clone)]
 pub struct Conv1d {
-    /// Tap by tap: `(kernel, output, input)`.
-    weight: Tensor,
-    /// `(output)`.
+    weight: Weight,
+    /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: ConvShape,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
+    /// For our kernel, tap by tap: `(kernel, output, input)`.
+    Taps(Tensor),
+    /// For candle's: `(output, input, kernel)`, in the precision of the product.
+    Stock(Tensor),
 }
 
 impl Conv1d {
@@ -64,12 +72,18 @@ impl Conv1d {
     /// Reads `weight` (or its weight-norm pair).
     pub fn load_without_bias(scope: &Scope<'_>, shape: ConvShape) -> Result<Self> {
         let weight = scope.folded_weight(&[shape.output, shape.input, shape.kernel])?;
-        Self::new(&weight, None, shape)
+        Self::new(&weight.to_dtype(scope.products())?, None, shape)
     }
 
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.
     pub fn new(weight: &Tensor, bias: Option<Tensor>, shape: ConvShape) -> Result<Self> {
-        Ok(Self { weight: weight.permute((2, 0, 1))?.contiguous()?, bias, shape })
+        let weight = if is_cpu(weight) {
+            Weight::Taps(weight.permute((2, 0, 1))?.contiguous()?)
+        } else {
+            // candle's convolution reads a kernel that is not contiguous wrongly.
+            Weight::Stock(weight.contiguous()?)
+        };
+        Ok(Self { weight, bias, shape })
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
@@ -82,16 +96,20 @@ impl Conv1d {
     }
 
     fn run(&self, x: &Tensor, residual: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
-        if !is_cpu(x) {
-            return self.stock(x, residual);
-        }
+        let taps = match &self.weight {
+            Weight::Taps(taps) if is_cpu(x) => taps,
+            _ => {
+                tick(watch)?;
+                return self.stock(x, residual);
+            }
+        };
         let len = x.dims2()?.1;
         let (rows, cols) = (self.shape.output, self.shape.output_len(len));
         let operands = Operands {
             shape: self.shape,
             len,
             x: view(x)?,
-            weight: view(&self.weight)?,
+            weight: view(taps)?,
             bias: self.bias.as_ref().map(view).transpose()?,
             residual: residual.map(view).transpose()?,
         };
@@ -102,9 +120,12 @@ impl Conv1d {
     /// The same out of candle's ops.
     fn stock(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let ConvShape { stride, padding, dilation, .. } = self.shape;
-        // candle's convolution reads a kernel that is not contiguous wrongly.
-        let weight = self.weight.permute((1, 2, 0))?.contiguous()?;
-        let mut out = x.unsqueeze(0)?.conv1d(&weight, padding, stride, dilation, 1)?.squeeze(0)?;
+        let weight = match &self.weight {
+            Weight::Taps(taps) => &taps.permute((1, 2, 0))?.contiguous()?,
+            Weight::Stock(weight) => weight,
+        };
+        let x = x.to_dtype(weight.dtype())?.unsqueeze(0)?;
+        let mut out = x.conv1d(weight, padding, stride, dilation, 1)?.squeeze(0)?.to_dtype(DType::F32)?;
         if let Some(bias) = &self.bias {
             out = out.broadcast_add(&bias.unsqueeze(1)?)?;
         }
@@ -173,6 +194,7 @@ impl Operands<'_> {
 pub fn repeat_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
     if !is_cpu(x) {
+        tick(watch)?;
         return Ok(x.unsqueeze(2)?.broadcast_as((rows, cols, 2))?.reshape((rows, 2 * cols))?);
     }
     let values = view(x)?;

@@ -3,8 +3,9 @@
 use crate::{
     Result, Scope, Watch,
     cpu::{Mat, TileSize, for_rows, for_tiles, is_cpu, matrix, view},
+    watch::tick,
 };
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 const TILE: TileSize = TileSize { rows: 256, cols: 256 };
 
@@ -14,9 +15,9 @@ const TILE: TileSize = TileSize { rows: 256, cols: 256 };
 /// ends off, so candle's path runs without it and narrows the result: its padded kernel is several times slower.
 #[derive(Debug, Clone)]
 pub struct ConvTranspose1d {
-    /// `(input, output, kernel)`.
+    /// `(input, output, kernel)`, in the precision of the product.
     weight: Tensor,
-    /// `(output)`.
+    /// `(output)`, f32.
     bias: Tensor,
     stride: usize,
     padding: usize,
@@ -26,7 +27,7 @@ impl ConvTranspose1d {
     /// Reads `weight` (or its weight-norm pair) and `bias`; `widths` are those of input, output and kernel.
     pub fn load(scope: &Scope<'_>, widths: [usize; 3], stride: usize, padding: usize) -> Result<Self> {
         let (weight, bias) = (scope.folded_weight(&widths)?, scope.tensor("bias", &[widths[1]])?);
-        Ok(Self::new(weight, bias, stride, padding))
+        Ok(Self::new(weight.to_dtype(scope.products())?, bias, stride, padding))
     }
 
     /// `weight` is `(input, output, kernel)`, `bias` is `(output)`.
@@ -37,7 +38,8 @@ impl ConvTranspose1d {
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         let ((input, output, kernel), (_, len)) = (self.weight.dims3()?, x.dims2()?);
         let total = (len - 1) * self.stride + kernel - 2 * self.padding;
-        if !is_cpu(x) {
+        if !(is_cpu(x) && is_cpu(&self.weight)) {
+            tick(watch)?;
             return self.stock(x, total);
         }
         let taps = {
@@ -71,8 +73,10 @@ impl ConvTranspose1d {
 
     /// The same out of candle's ops.
     fn stock(&self, x: &Tensor, total: usize) -> Result<Tensor> {
-        let whole = x.unsqueeze(0)?.conv_transpose1d(&self.weight, 0, 0, self.stride, 1, 1)?.squeeze(0)?;
-        Ok(whole.narrow(1, self.padding, total)?.broadcast_add(&self.bias.unsqueeze(1)?)?.contiguous()?)
+        let x = x.to_dtype(self.weight.dtype())?.unsqueeze(0)?;
+        let whole = x.conv_transpose1d(&self.weight, 0, 0, self.stride, 1, 1)?.squeeze(0)?;
+        let kept = whole.narrow(1, self.padding, total)?.to_dtype(DType::F32)?;
+        Ok(kept.broadcast_add(&self.bias.unsqueeze(1)?)?.contiguous()?)
     }
 }
 
@@ -102,6 +106,7 @@ impl DepthwiseUpsample {
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         if !is_cpu(x) {
+            tick(watch)?;
             return self.stock(x);
         }
         let (rows, cols) = x.dims2()?;

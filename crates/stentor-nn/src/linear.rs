@@ -3,24 +3,26 @@
 use crate::{
     Result, Scope, Watch,
     cpu::{Mat, TileSize, for_tiles, is_cpu, matrix, view},
+    watch::tick,
 };
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 const TILE: TileSize = TileSize { rows: 64, cols: 256 };
 
 /// y = x Wᵀ + b over rows: `(time, input)` to `(time, output)`.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// `(output, input)`.
+    /// `(output, input)`, in the precision of the product.
     weight: Tensor,
-    /// `(output)`.
+    /// `(output)`, f32.
     bias: Tensor,
 }
 
 impl Linear {
     /// Reads `weight` and `bias`.
     pub fn load(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
-        Ok(Self { weight: scope.tensor("weight", &[output, input])?, bias: scope.tensor("bias", &[output])? })
+        let weight = scope.tensor("weight", &[output, input])?.to_dtype(scope.products())?;
+        Ok(Self { weight, bias: scope.tensor("bias", &[output])? })
     }
 
     /// `weight` is `(output, input)`, `bias` is `(output)`.
@@ -29,8 +31,10 @@ impl Linear {
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        if !is_cpu(x) {
-            return Ok(x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)?);
+        if !(is_cpu(x) && is_cpu(&self.weight)) {
+            tick(watch)?;
+            let product = x.to_dtype(self.weight.dtype())?.matmul(&self.weight.t()?)?;
+            return Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?);
         }
         let ((rows, input), output) = (x.dims2()?, self.bias.dims1()?);
         let (values, weight, bias) = (view(x)?, view(&self.weight)?, view(&self.bias)?);

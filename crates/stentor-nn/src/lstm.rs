@@ -6,9 +6,10 @@
 use crate::{
     Linear, Result, Scope, Watch,
     cpu::{is_cpu, math, matrix, simd, view},
+    stock_lstm::StockLstm,
     watch::tick,
 };
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 /// Columns of the recurrent matrix that are summed together, in registers.
 const PANEL: usize = 64;
@@ -16,7 +17,67 @@ const STEPS_PER_TICK: usize = 32;
 
 /// `(time, input)` to `(time, 2 * hidden)`, the forward direction first.
 #[derive(Debug, Clone)]
-pub struct BiLstm {
+pub enum BiLstm {
+    /// Our kernel, on the CPU.
+    #[doc(hidden)]
+    Kernel(KernelLstm),
+    /// Composed of candle's ops, for any other device.
+    #[doc(hidden)]
+    Stock(StockLstm),
+}
+
+/// The weights of both directions, as they are stored.
+pub(crate) struct LstmWeights {
+    /// `(8 * hidden, input)`: the forward direction's gates, then the backward direction's.
+    pub(crate) input: Tensor,
+    /// Both biases summed, `(8 * hidden)`.
+    pub(crate) bias: Tensor,
+    /// `[4 * hidden][hidden]` of each direction.
+    pub(crate) recurrent: [Vec<f32>; 2],
+    pub(crate) hidden: usize,
+}
+
+impl BiLstm {
+    /// Reads `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` and their `_reverse` counterparts. All is f32,
+    /// whatever the scope's products are: what a recurrence rounds off, it rounds off again at every step.
+    pub fn load(scope: &Scope<'_>, input: usize, hidden: usize) -> Result<Self> {
+        let gates = 4 * hidden;
+        let read = |suffix: &str| -> Result<_> {
+            let weight = scope.tensor(&format!("weight_ih_l0{suffix}"), &[gates, input])?;
+            let bias = (scope.tensor(&format!("bias_ih_l0{suffix}"), &[gates])?
+                + scope.tensor(&format!("bias_hh_l0{suffix}"), &[gates])?)?;
+            Ok((weight, bias, scope.values(&format!("weight_hh_l0{suffix}"), &[gates, hidden])?))
+        };
+        let ((forward, forward_bias, forward_recurrent), (backward, backward_bias, backward_recurrent)) =
+            (read("")?, read("_reverse")?);
+        Self::new(&LstmWeights {
+            input: Tensor::cat(&[forward, backward], 0)?,
+            bias: Tensor::cat(&[forward_bias, backward_bias], 0)?,
+            recurrent: [forward_recurrent, backward_recurrent],
+            hidden,
+        })
+    }
+
+    fn new(weights: &LstmWeights) -> Result<Self> {
+        debug_assert_eq!(weights.input.dtype(), DType::F32);
+        Ok(if is_cpu(&weights.input) {
+            Self::Kernel(KernelLstm::new(weights))
+        } else {
+            Self::Stock(StockLstm::new(weights)?)
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        match self {
+            Self::Kernel(lstm) => lstm.forward(x, watch),
+            Self::Stock(lstm) => lstm.forward(x, watch),
+        }
+    }
+}
+
+/// The layer on the CPU.
+#[derive(Debug, Clone)]
+pub struct KernelLstm {
     /// Input to the gates of both directions, with both biases.
     input: Linear,
     directions: [Recurrence; 2],
@@ -26,35 +87,22 @@ pub struct BiLstm {
 /// The recurrent half of one direction.
 #[derive(Debug, Clone)]
 struct Recurrence {
-    /// `(4 * hidden, hidden)`.
-    weight: Tensor,
-    /// The same as panels of [`PANEL`] gates: `[panel][hidden][gate in panel]`, padded with zeros.
+    /// The matrix `(4 * hidden, hidden)` as panels of [`PANEL`] gates: `[panel][hidden][gate in panel]`, padded with zeros.
     panels: Vec<f32>,
 }
 
-impl BiLstm {
-    /// Reads `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` and their `_reverse` counterparts.
-    pub fn load(scope: &Scope<'_>, input: usize, hidden: usize) -> Result<Self> {
-        let gates = 4 * hidden;
-        let read = |suffix: &str| -> Result<_> {
-            let weight = scope.tensor(&format!("weight_ih_l0{suffix}"), &[gates, input])?;
-            let bias = (scope.tensor(&format!("bias_ih_l0{suffix}"), &[gates])?
-                + scope.tensor(&format!("bias_hh_l0{suffix}"), &[gates])?)?;
-            Ok((weight, bias, scope.tensor(&format!("weight_hh_l0{suffix}"), &[gates, hidden])?))
-        };
-        let ((forward, forward_bias, forward_recurrent), (backward, backward_bias, backward_recurrent)) =
-            (read("")?, read("_reverse")?);
-        let weight = Tensor::cat(&[forward, backward], 0)?;
-        let bias = Tensor::cat(&[forward_bias, backward_bias], 0)?;
-        let directions = [Recurrence::new(forward_recurrent)?, Recurrence::new(backward_recurrent)?];
-        Ok(Self { input: Linear::new(weight, bias), directions, hidden })
+impl KernelLstm {
+    fn new(weights: &LstmWeights) -> Self {
+        let recurrence = |values: &Vec<f32>| Recurrence::new(values, weights.hidden);
+        Self {
+            input: Linear::new(weights.input.clone(), weights.bias.clone()),
+            directions: weights.recurrent.each_ref().map(recurrence),
+            hidden: weights.hidden,
+        }
     }
 
-    pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         let gates = self.input.forward(x, watch)?;
-        if !is_cpu(x) {
-            return self.stock(&gates);
-        }
         let (len, hidden) = (x.dims2()?.0, self.hidden);
         let values = view(&gates)?;
         let [forward, backward] = &self.directions;
@@ -76,47 +124,19 @@ impl BiLstm {
         }
         matrix(out, len, 2 * hidden)
     }
-
-    /// The same out of candle's ops, from the input's part of the gates `(time, 8 * hidden)`.
-    fn stock(&self, gates: &Tensor) -> Result<Tensor> {
-        let (len, hidden) = (gates.dims2()?.0, self.hidden);
-        let mut rows = Vec::with_capacity(2);
-        for (direction, recurrence) in self.directions.iter().enumerate() {
-            let weight = recurrence.weight.t()?;
-            let mut h = gates.zeros_like()?.narrow(0, 0, 1)?.narrow(1, 0, hidden)?;
-            let mut c = h.clone();
-            let mut outputs = Vec::with_capacity(len);
-            for step in 0..len {
-                let row = if direction == 0 { step } else { len - 1 - step };
-                let all = (gates.narrow(0, row, 1)?.narrow(1, direction * 4 * hidden, 4 * hidden)?
-                    + h.matmul(&weight)?)?;
-                let gate = |index: usize| all.narrow(1, index * hidden, hidden);
-                let sigmoid = |x: Tensor| (x.neg()?.exp()? + 1.0)?.recip();
-                c = ((sigmoid(gate(1)?)? * c)? + (sigmoid(gate(0)?)? * gate(2)?.tanh()?)?)?;
-                h = (sigmoid(gate(3)?)? * c.tanh()?)?;
-                outputs.push(h.clone());
-            }
-            if direction == 1 {
-                outputs.reverse();
-            }
-            rows.push(Tensor::cat(&outputs, 0)?);
-        }
-        Ok(Tensor::cat(&rows, 1)?)
-    }
 }
 
 impl Recurrence {
-    fn new(weight: Tensor) -> Result<Self> {
-        let (gates, hidden) = weight.dims2()?;
-        let rows = weight.to_device(&candle_core::Device::Cpu)?.to_vec2::<f32>()?;
-        let mut panels = vec![0.0; gates.div_ceil(PANEL) * hidden * PANEL];
-        for (gate, row) in rows.iter().enumerate() {
+    /// `weight` is `[4 * hidden][hidden]`.
+    fn new(weight: &[f32], hidden: usize) -> Self {
+        let mut panels = vec![0.0; (4 * hidden).div_ceil(PANEL) * hidden * PANEL];
+        for (gate, row) in weight.chunks_exact(hidden).enumerate() {
             let panel = &mut panels[gate / PANEL * hidden * PANEL..];
             for (unit, value) in row.iter().enumerate() {
                 panel[unit * PANEL + gate % PANEL] = *value;
             }
         }
-        Ok(Self { weight, panels })
+        Self { panels }
     }
 
     /// Runs over rows of `4 * hidden` gates in the order given; hidden states come out in the same order.
@@ -176,12 +196,13 @@ mod tests {
     #[test]
     fn candles_ops_give_the_same() {
         let random = |dims: &[usize]| Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap();
-        let (input, hidden) = (3, 5);
-        let directions = [(); 2].map(|()| Recurrence::new(random(&[4 * hidden, hidden])).unwrap());
-        let linear = Linear::new(random(&[8 * hidden, input]), random(&[8 * hidden]));
-        let lstm = BiLstm { input: linear, directions, hidden };
-        let x = random(&[30, input]);
-        let gates = lstm.input.forward(&x, &Unwatched).unwrap();
-        assert_same(&lstm.forward(&x, &Unwatched).unwrap(), &lstm.stock(&gates).unwrap());
+        for (input, hidden, len) in [(3, 5, 30), (4, 2, 1)] {
+            let recurrent = [(); 2].map(|()| random(&[4 * hidden * hidden]).to_vec1().unwrap());
+            let (input, bias, x) =
+                (random(&[8 * hidden, input]), random(&[8 * hidden]), random(&[len, input]));
+            let weights = LstmWeights { input, bias, recurrent, hidden };
+            let ours = KernelLstm::new(&weights).forward(&x, &Unwatched).unwrap();
+            assert_same(&ours, &StockLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap());
+        }
     }
 }

@@ -6,8 +6,9 @@
 use crate::{
     Activation, Linear, Result, Scope, Watch,
     cpu::{for_rows, is_cpu, matrix, simd, view},
+    watch::tick,
 };
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 const STYLE_EPS: f32 = 1e-5;
 
@@ -71,6 +72,7 @@ simd! {
 /// Normalises every row of `(time, channels)`, then multiplies by `gain` and adds `shift`, both `(channels)`.
 fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn Watch) -> Result<Tensor> {
     if !is_cpu(x) {
+        tick(watch)?;
         return Ok(stock_normalize(x, eps)?.broadcast_mul(gain)?.broadcast_add(shift)?);
     }
     let (rows, cols) = x.dims2()?;
@@ -111,7 +113,9 @@ struct StyleAffine {
 
 impl StyleAffine {
     fn load(scope: &Scope<'_>, style: usize, channels: usize) -> Result<Self> {
-        Ok(Self { fc: Linear::load(&scope.at("fc"), style, 2 * channels)?, channels })
+        // One small vector for a whole layer: rounding it would save nothing.
+        let scope = scope.at("fc").with_products(DType::F32);
+        Ok(Self { fc: Linear::load(&scope, style, 2 * channels)?, channels })
     }
 
     /// Gain and shift, each `(channels)`.
@@ -162,6 +166,7 @@ impl AdaIn {
     ) -> Result<Tensor> {
         let (gain, shift) = self.style.of(style, watch)?;
         if !is_cpu(x) {
+            tick(watch)?;
             let normal = stock_normalize(x, STYLE_EPS)?;
             let styled = normal.broadcast_mul(&gain.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
             return activation.stock(&styled);

@@ -83,7 +83,7 @@ impl Weights {
 
     /// The whole checkpoint, without a prefix.
     pub fn root(&self) -> Scope<'_> {
-        Scope { weights: self, prefix: String::new() }
+        Scope { weights: self, prefix: String::new(), products: DType::F32 }
     }
 
     /// Names of all tensors, as the model knows them.
@@ -177,6 +177,7 @@ fn canonical(stored: &str) -> String {
 pub struct Scope<'a> {
     weights: &'a Weights,
     prefix: String,
+    products: DType,
 }
 
 impl Scope<'_> {
@@ -185,7 +186,19 @@ impl Scope<'_> {
     pub fn at(&self, name: impl Display) -> Self {
         let prefix =
             if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) };
-        Self { weights: self.weights, prefix }
+        Self { weights: self.weights, prefix, products: self.products }
+    }
+
+    /// The same tensors; convolutions and linear layers loaded from here multiply in `products`, f32 or f16. What goes into
+    /// such a layer and what comes out of it is f32 all the same.
+    #[must_use]
+    pub fn with_products(&self, products: DType) -> Self {
+        Self { products, ..self.clone() }
+    }
+
+    /// Number format of the products of layers loaded from here.
+    pub(crate) fn products(&self) -> DType {
+        self.products
     }
 
     fn full(&self, name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{ChunkJob, FrameError, FromWorker, PROTOCOL_VERSION, frame, voices::VoiceCache};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -71,11 +71,13 @@ pub(crate) struct Out {
     frames: mpsc::Sender<Vec<u8>>,
     shared: Arc<Shared>,
     end: Option<EngineEnd>,
+    /// Chunks whose samples are no numbers: nobody hears them, and they end as failed.
+    spoilt: BTreeSet<ChunkId>,
 }
 
 impl Out {
     pub(crate) fn new(frames: mpsc::Sender<Vec<u8>>, shared: Arc<Shared>) -> Self {
-        Self { frames, shared, end: None }
+        Self { frames, shared, end: None, spoilt: BTreeSet::new() }
     }
 
     /// Waits while the server reads slowly.
@@ -96,7 +98,12 @@ impl Out {
     /// The one answer to a `Speak`.
     fn answer(&mut self, chunk: ChunkId, result: Result<ChunkStats, EngineError>) {
         self.shared.flags().remove(&chunk);
+        let spoilt = self.spoilt.remove(&chunk);
         match result {
+            _ if spoilt => {
+                let error = EngineError::Failed("the engine gave samples that are not finite".to_owned());
+                self.send(&FromWorker::Failed { chunk, error }, &[]);
+            }
             Ok(stats) => self.send(&FromWorker::Done { chunk, stats }, &[]),
             Err(error) => self.send(&FromWorker::Failed { chunk, error }, &[]),
         }
@@ -117,6 +124,13 @@ impl Sink<'_> {
 impl StepSink for Sink<'_> {
     fn pcm(&mut self, chunk: ChunkId, samples: &[f32]) {
         self.out.shared.samples.fetch_add(samples.len() as u64, Ordering::Relaxed);
+        if !samples.iter().all(|sample| sample.is_finite()) {
+            if let Some(flag) = self.active.get(&chunk) {
+                self.out.spoilt.insert(chunk);
+                // The next sweep takes it out of the engine.
+                flag.cancel();
+            }
+        }
         for part in samples.chunks(FRAME_SAMPLES) {
             if self.awaited(chunk) {
                 self.out.send(&FromWorker::Pcm { chunk }, part);
@@ -222,7 +236,12 @@ impl EngineLoop {
         if cancel.is_cancelled() {
             return Err(EngineError::Cancelled);
         }
-        let voice = self.voices.slot(self.engine.as_mut(), &job.voice)?;
+        let steps = &self.out.shared.steps;
+        // Reading a voice counts no steps of its own: it has the whole of the server's patience to itself.
+        steps.advance();
+        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest));
+        steps.advance();
+        let voice = voice?;
         let ChunkJob { chunk: id, text, language, speed, seed, params, .. } = job;
         let progress = self.out.shared.steps.clone();
         self.engine.admit(ChunkRequest { id, text, language, voice, speed, seed, params, cancel, progress })

@@ -139,6 +139,19 @@ async fn chunks_go_in_and_their_samples_come_out() {
 }
 
 #[tokio::test]
+async fn samples_that_are_no_numbers_are_not_sent_and_fail_their_chunk_only() {
+    let options = FakeOptions { slots: 2, ..FakeOptions::default() };
+    let mut server = ready(options).await;
+    server.send(&job(1, "One {nan at=4} two.")).await;
+    let (samples, end) = server.hear(1).await;
+    assert!(matches!(&end, Err(EngineError::Failed(why)) if why.contains("not finite")), "{end:?}");
+    assert_eq!(samples.len(), 4 * 240, "what came before is good");
+    assert!(samples.iter().all(|sample| sample.is_finite()));
+    server.send(&job(2, "Next.")).await;
+    assert!(server.hear(2).await.0 == expected(&options, "Next."));
+}
+
+#[tokio::test]
 async fn one_thread_loads_and_steps_for_the_engines_whole_life() {
     let log = ThreadLog::default();
     let seen = Arc::clone(&log);

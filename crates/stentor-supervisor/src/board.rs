@@ -1,21 +1,29 @@
 //! The bookkeeping of one model: who waits, what is in the worker, what comes next. No I/O, no clock, no task.
 //!
-//! Memory: a session's chunks are handed out only among the first [`AHEAD`] that it has not consumed, so it
-//! buffers the audio of [`AHEAD`] chunks at most (one more after a chunk was cut anew), whatever its reader does;
-//! others are not held up, since nothing here ever waits for a session.
+//! A chunk stands in one slot, however many sessions wait for it; each session has its own place in the slot. A
+//! session's chunks are handed out only among the first [`AHEAD`] that it has not consumed, so the audio of [`AHEAD`]
+//! chunks per session is held at most (more after a chunk was cut anew), whatever its reader does; others are not
+//! held up, since nothing here ever waits for a session.
 
 use crate::{
     Counters, SessionEvent, SpeechError,
-    slot::{Death, Slot, SlotEnd},
+    forecast::{Flying, Forecast, Pace, Queued},
+    slot::{Slot, SlotEnd, uncut},
+    turns::Turns,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
-use stentor_engine::{ChunkStats, EngineError, PhonemeTrace};
-use stentor_protocol::ChunkJob;
-use stentor_types::{Chunk, ChunkId, Language, Params, Speed, SpokenText, VoiceSource, WordTiming};
-use tokio::sync::{Notify, oneshot};
+use stentor_engine::PhonemeTrace;
+use stentor_jobs::ChunkStore;
+use stentor_types::{
+    Chunk, ChunkId, ChunkKey, ClientId, Lane, Language, Params, Speed, SpokenChunk, SpokenText, VoiceSource,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 /// Chunks that a session may have beyond the last one that it consumed.
 pub(crate) const AHEAD: usize = 2;
@@ -33,15 +41,44 @@ pub(crate) struct Manner {
     pub(crate) params: Params,
 }
 
+/// A session, from its admission on.
 #[derive(Debug)]
 struct Talk {
-    manner: Manner,
-    slots: VecDeque<Slot>,
+    client: ClientId,
+    lane: Lane,
+    parts: VecDeque<Part>,
     bell: Arc<Notify>,
-    /// A chunk of it has been sent to a worker.
-    running: bool,
+    /// When its first chunk was handed to a worker or found.
+    begun: Option<Instant>,
     /// No chunk is sent any more; told when the finished ones are consumed.
     over: Option<SpeechError>,
+    /// Characters of its text that are not in `parts` yet, roughly.
+    unoffered: usize,
+    /// Its last chunk was no work: found, or spoken for another session as well. The next ones will hardly be.
+    follows: bool,
+}
+
+/// A chunk of a session and how far it has been consumed.
+#[derive(Debug)]
+struct Part {
+    slot: u64,
+    chunk: Chunk,
+    /// Came from a chunk that was too long; it is not cut a second time.
+    piece: bool,
+    /// The session has been told that the chunk begins.
+    begun: bool,
+    samples: usize,
+    words: usize,
+}
+
+/// A chunk on its way from a session to the board.
+pub(crate) struct Offer {
+    pub(crate) manner: Arc<Manner>,
+    pub(crate) chunk: Chunk,
+    /// Under which it is shared and kept.
+    pub(crate) key: Option<ChunkKey>,
+    /// It was spoken before.
+    pub(crate) found: Option<Arc<SpokenChunk>>,
 }
 
 pub(crate) type Answer = Result<PhonemeTrace, SpeechError>;
@@ -65,26 +102,45 @@ pub(crate) enum Taken {
     Empty,
 }
 
+/// A chunk in the worker.
+struct Flight {
+    slot: u64,
+    chars: usize,
+    since: Instant,
+}
+
 #[derive(Default)]
 pub(crate) struct Board {
     talks: BTreeMap<u64, Talk>,
-    /// Sessions in the order in which they get their next turn.
-    ring: VecDeque<u64>,
-    flights: BTreeMap<ChunkId, (u64, u64)>,
+    slots: BTreeMap<u64, Slot>,
+    /// Slots that further sessions with the same key may wait for.
+    keyed: HashMap<ChunkKey, u64>,
+    turns: Turns,
+    flights: BTreeMap<ChunkId, Flight>,
     cancels: Vec<ChunkId>,
     questions: VecDeque<Question>,
     asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     counters: Counters,
     ids: u64,
     max_chunk_samples: u64,
+    store: Option<ChunkStore>,
+    /// The device rounds sums differently from run to run.
+    inexact: bool,
+    pace: Pace,
+    /// Since when the engine is busy with what it will finish next.
+    busy_since: Option<Instant>,
     /// Set once the model is gone for good: whoever comes later is told at once.
     closed: Option<SpeechError>,
 }
 
 impl Board {
-    /// `max_chunk_samples`: a chunk with more is given up.
-    pub(crate) fn new(max_chunk_samples: u64) -> Self {
-        Self { max_chunk_samples, ..Self::default() }
+    /// `max_chunk_samples`: a chunk with more is given up. Finished chunks are put into `store` at once.
+    pub(crate) fn new(max_chunk_samples: u64, store: Option<ChunkStore>) -> Self {
+        Self { max_chunk_samples, store, ..Self::default() }
+    }
+
+    pub(crate) fn set_inexact(&mut self, inexact: bool) {
+        self.inexact = inexact;
     }
 
     fn next_id(&mut self) -> u64 {
@@ -92,75 +148,174 @@ impl Board {
         self.ids
     }
 
-    // What a session does.
+    /// Admitted sessions that have not ended.
+    pub(crate) fn places(&self) -> usize {
+        self.talks.len()
+    }
 
-    pub(crate) fn open(&mut self, manner: Manner, bell: Arc<Notify>) -> u64 {
+    /// A session is admitted. `chars`: of its text; `bell`: rung when there is something for it.
+    pub(crate) fn enter(&mut self, (client, lane): (ClientId, Lane), chars: usize, bell: Arc<Notify>) -> u64 {
         let id = self.next_id();
-        let over = self.closed.clone();
-        self.talks.insert(id, Talk { manner, slots: VecDeque::new(), bell, running: false, over });
-        self.ring.push_back(id);
+        self.turns.join(lane, client);
+        let talk = Talk {
+            client,
+            lane,
+            parts: VecDeque::new(),
+            bell,
+            begun: None,
+            over: self.closed.clone(),
+            unoffered: chars,
+            follows: false,
+        };
+        self.talks.insert(id, talk);
         id
     }
 
     /// Whether the session may offer another chunk.
     pub(crate) fn has_room(&self, talk: u64) -> bool {
-        self.talks.get(&talk).is_some_and(|talk| talk.slots.len() < AHEAD && talk.over.is_none())
+        self.talks.get(&talk).is_some_and(|talk| talk.parts.len() < AHEAD && talk.over.is_none())
     }
 
-    pub(crate) fn offer(&mut self, talk: u64, chunk: Chunk) {
-        let key = self.next_id();
+    /// Whether a session with this key would wait for a chunk that is there already.
+    pub(crate) fn is_live(&self, key: &ChunkKey) -> bool {
+        self.keyed.contains_key(key)
+    }
+
+    pub(crate) fn offer(&mut self, talk: u64, offer: Offer, now: Instant) {
+        let chars = offer.chunk.spoken.text.chars().count();
+        let Some(part) = self.place(talk, offer, now) else { return };
         if let Some(talk) = self.talks.get_mut(&talk) {
-            talk.slots.push_back(Slot::new(key, chunk, false));
+            talk.unoffered = talk.unoffered.saturating_sub(chars);
+            talk.parts.push_back(part);
+        }
+    }
+
+    /// The session has offered all of its text.
+    pub(crate) fn drained(&mut self, talk: u64) {
+        if let Some(talk) = self.talks.get_mut(&talk) {
+            talk.unoffered = 0;
         }
     }
 
     /// Puts `pieces` in the place of the session's first chunk.
-    pub(crate) fn replace_first(&mut self, talk: u64, pieces: Vec<Chunk>) {
-        let keyed: Vec<_> = pieces.into_iter().map(|piece| (self.next_id(), piece)).collect();
-        if let Some(talk) = self.talks.get_mut(&talk) {
-            talk.slots.pop_front();
-            for (key, piece) in keyed.into_iter().rev() {
-                talk.slots.push_front(Slot::new(key, piece, true));
-            }
+    pub(crate) fn replace_first(&mut self, talk: u64, pieces: Vec<Offer>, now: Instant) {
+        let parts: Vec<Part> = pieces.into_iter().filter_map(|piece| self.place(talk, piece, now)).collect();
+        let Some(session) = self.talks.get_mut(&talk) else { return };
+        let cut = session.parts.pop_front();
+        for part in parts.into_iter().rev() {
+            session.parts.push_front(Part { piece: true, ..part });
         }
+        if let Some(cut) = cut {
+            self.release(cut.slot, talk);
+        }
+    }
+
+    /// A session's place in the slot of its chunk: another session's if there is one, else a new one.
+    fn place(&mut self, talk: u64, offer: Offer, now: Instant) -> Option<Part> {
+        let Offer { manner, chunk, key, found } = offer;
+        let live = key.and_then(|key| self.keyed.get(&key).copied());
+        let session = self.talks.get_mut(&talk)?;
+        session.follows = live.is_some() || found.is_some();
+        let id = if let Some(live) = live {
+            self.counters.chunks_shared += 1;
+            live
+        } else {
+            let id = self.next_id();
+            let text = chunk.spoken.clone();
+            self.counters.chunks_reused += u64::from(found.is_some());
+            let slot = match (found, key) {
+                (Some(spoken), _) => Slot::found(manner, text, spoken),
+                (None, key) => {
+                    self.keyed.extend(key.map(|key| (key, id)));
+                    Slot::new(manner, text, key)
+                }
+            };
+            self.slots.insert(id, slot);
+            id
+        };
+        let slot = self.slots.get_mut(&id)?;
+        slot.readers.push(talk);
+        if slot.begun() {
+            self.talks.get_mut(&talk)?.begun.get_or_insert(now);
+        }
+        Some(Part { slot: id, chunk, piece: false, begun: false, samples: 0, words: 0 })
     }
 
     /// The session's next event, in order.
     pub(crate) fn take(&mut self, id: u64) -> Taken {
         let Some(talk) = self.talks.get_mut(&id) else { return Taken::Empty };
-        let Some(slot) = talk.slots.front_mut() else {
-            return talk.over.clone().map_or(Taken::Empty, Taken::Error);
-        };
-        let spoken = matches!(slot.end, Some(SlotEnd::Spoken(_)));
-        if !slot.begun && (spoken || !slot.samples.is_empty() || !slot.words.is_empty()) {
-            slot.begun = true;
-            return Taken::Event(SessionEvent::ChunkStart(slot.chunk.clone()));
-        }
-        if !slot.words.is_empty() {
-            return Taken::Event(SessionEvent::Timing(std::mem::take(&mut slot.words)));
-        }
-        if !slot.samples.is_empty() {
-            return Taken::Event(SessionEvent::Pcm(std::mem::take(&mut slot.samples)));
+        let over = || talk.over.clone().map(Taken::Error);
+        let Some(part) = talk.parts.front_mut() else { return over().unwrap_or(Taken::Empty) };
+        let Some(slot) = self.slots.get(&part.slot) else { return Taken::Empty };
+        if let Some(event) = part.next(slot) {
+            return Taken::Event(event);
         }
         match &slot.end {
-            None => talk.over.clone().map_or(Taken::Nothing, Taken::Error),
+            None => over().unwrap_or(Taken::Nothing),
             Some(SlotEnd::Error(error)) => Taken::Error(error.clone()),
-            Some(SlotEnd::TooLong(limit)) => Taken::Resplit(slot.chunk.clone(), *limit),
+            Some(SlotEnd::TooLong(limit)) if part.piece => {
+                self.counters.chunks_failed += 1;
+                Taken::Error(SpeechError::Failed(uncut(*limit)))
+            }
+            Some(SlotEnd::TooLong(limit)) => Taken::Resplit(part.chunk.clone(), *limit),
             Some(SlotEnd::Spoken(stats)) => {
                 let stats = *stats;
-                talk.slots.pop_front();
+                let slot = part.slot;
+                talk.parts.pop_front();
+                self.release(slot, id);
                 Taken::Event(SessionEvent::ChunkEnd { stats })
             }
         }
     }
 
-    /// Forgets the session; what it has in the worker is cancelled.
-    pub(crate) fn close(&mut self, talk: u64) {
-        let Some(gone) = self.talks.remove(&talk) else { return };
-        self.ring.retain(|id| *id != talk);
-        let flying: Vec<_> = gone.slots.iter().filter_map(|slot| slot.flight).collect();
-        self.counters.cancels += flying.len() as u64;
-        self.cancels.extend(flying);
+    /// When the session's first chunk was handed to a worker or found.
+    pub(crate) fn begun(&self, talk: u64) -> Option<Instant> {
+        self.talks.get(&talk)?.begun
+    }
+
+    /// The session's deadline has passed; true if it had not begun, so that it is to end.
+    pub(crate) fn is_late(&mut self, talk: u64) -> bool {
+        let late = self.talks.get(&talk).is_some_and(|talk| talk.begun.is_none() && talk.over.is_none());
+        self.counters.late += u64::from(late);
+        late
+    }
+
+    /// Forgets the session; what it alone has in the worker is cancelled.
+    pub(crate) fn close(&mut self, id: u64) {
+        let Some(gone) = self.talks.remove(&id) else { return };
+        let same = |talk: &Talk| talk.client == gone.client && talk.lane == gone.lane;
+        if !self.talks.values().any(same) {
+            self.turns.leave(gone.lane, gone.client);
+        }
+        for part in gone.parts {
+            self.release(part.slot, id);
+        }
+    }
+
+    /// The session has no more use for the slot. With its last session it goes.
+    fn release(&mut self, id: u64, talk: u64) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if let Some(index) = slot.readers.iter().position(|reader| *reader == talk) {
+            slot.readers.remove(index);
+        }
+        if !slot.readers.is_empty() {
+            return;
+        }
+        if let Some(chunk) = slot.flight {
+            self.counters.cancels += 1;
+            self.cancels.push(chunk);
+        }
+        self.unshare(id);
+        self.slots.remove(&id);
+    }
+
+    /// Nobody else is to wait for this slot.
+    fn unshare(&mut self, id: u64) {
+        if let Some(key) = self.slots.get(&id).and_then(|slot| slot.key)
+            && self.keyed.get(&key) == Some(&id)
+        {
+            self.keyed.remove(&key);
+        }
     }
 
     pub(crate) fn ask(&mut self, question: Question) {
@@ -173,201 +328,82 @@ impl Board {
         let _ = question.answer.send(Err(refusal));
     }
 
-    // What the keeper of the worker does.
-
-    /// Whether anybody is there whom a worker could serve.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.talks.is_empty() && self.questions.is_empty() && self.asked.is_empty()
+    pub(crate) fn refused_full(&mut self) {
+        self.counters.rejected_full += 1;
     }
 
-    /// Whether there is work to start a worker for.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.questions.is_empty() || self.talks.values().any(|talk| !talk.slots.is_empty())
+    pub(crate) fn refused_late(&mut self) {
+        self.counters.rejected_late += 1;
     }
 
-    /// Whether the worker owes an answer for a chunk.
-    pub(crate) fn is_flying(&self) -> bool {
-        !self.flights.is_empty()
+    /// What a newcomer's wait can be told from. `slots`: chunks that the engine takes at once; `load_s`: seconds
+    /// until it takes any.
+    pub(crate) fn forecast(&self, slots: usize, load_s: f64, now: Instant) -> Forecast {
+        let flying = self.flights.values().map(|flight| Flying {
+            // What nobody waits for any more ends with the next step.
+            chars: if self.slots.contains_key(&flight.slot) { flight.chars as f64 } else { 0.0 },
+            for_s: now.saturating_duration_since(flight.since).as_secs_f64(),
+        });
+        let queue = self.talks.iter().map(|(id, talk)| Queued {
+            client: talk.client,
+            lane: talk.lane,
+            chars: self.chars_left(*id, talk) as f64,
+        });
+        Forecast { pace: self.pace, slots, load_s, flying: flying.collect(), queue: queue.collect() }
     }
 
-    /// The chunk to send next, if the engine with its `slots` may have one more. Sessions take turns; a suspect
-    /// goes first and alone.
-    pub(crate) fn next_job(&mut self, slots: usize) -> Option<ChunkJob> {
-        let suspects = self.talks.values().any(|talk| talk.over.is_none() && talk.suspect().is_some());
-        let room = if suspects { 1 } else { slots };
-        if self.flights.len() >= room {
-            return None;
+    /// Characters that the session will still send. A chunk that several wait for counts for the first of them.
+    fn chars_left(&self, id: u64, talk: &Talk) -> usize {
+        let slots = || talk.parts.iter().filter_map(|part| self.slots.get(&part.slot));
+        // It has all that it may have, so its reader is what it waits for.
+        let held_up = talk.parts.len() >= AHEAD && slots().all(|slot| slot.end.is_some());
+        if talk.over.is_some() || held_up {
+            return 0;
         }
-        let turn = self
-            .ring
-            .iter()
-            .position(|id| self.talks.get(id).is_some_and(|talk| talk.candidate(suspects).is_some()))?;
-        let id = self.ring.remove(turn)?;
-        self.ring.push_back(id);
-        let chunk = ChunkId(self.next_id());
-        let talk = self.talks.get_mut(&id)?;
-        let index = talk.candidate(suspects)?;
-        let slot = talk.slots.get_mut(index)?;
-        slot.flight = Some(chunk);
-        self.flights.insert(chunk, (id, slot.key));
-        self.counters.chunks_sent += 1;
-        self.counters.chunks_replayed += u64::from(slot.suspect);
-        talk.running = true;
-        let Manner { voice, voice_digest, language, speed, seed, params } = talk.manner.clone();
-        let text = slot.chunk.spoken.clone();
-        Some(ChunkJob { chunk, text, language, voice, voice_digest, speed, seed, params })
+        let own = |slot: &&Slot| slot.offered() && slot.readers.first() == Some(&id);
+        let waiting: usize = slots().filter(own).map(Slot::chars).sum();
+        waiting + if talk.follows { 0 } else { talk.unoffered }
     }
 
-    /// Chunks in the worker that nobody waits for any more, each named once.
-    pub(crate) fn take_cancels(&mut self) -> Vec<ChunkId> {
-        std::mem::take(&mut self.cancels)
-    }
-
-    pub(crate) fn next_question(&mut self) -> Option<(u64, SpokenText, Language)> {
-        let Question { text, language, answer } = self.questions.pop_front()?;
-        let id = self.next_id();
-        self.asked.insert(id, answer);
-        Some((id, text, language))
-    }
-
-    pub(crate) fn answer(&mut self, id: u64, result: Result<PhonemeTrace, EngineError>) {
-        if let Some(asker) = self.asked.remove(&id) {
-            // Whoever asked may have left.
-            let _ = asker.send(result.map_err(speech_error));
-        }
-    }
-
-    pub(crate) fn pcm(&mut self, chunk: ChunkId, samples: &[f32]) {
-        let limit = self.max_chunk_samples;
-        let Some((slot, bell)) = self.flying(chunk) else { return };
-        let fresh = slot.accept(samples);
-        let endless = slot.total_samples() > limit;
-        if endless {
-            // The worker still owes its answer, so the flight stays; the session learns now.
-            slot.finish(SlotEnd::Error(SpeechError::Failed("the chunk's audio does not end".to_owned())));
-        }
-        bell.notify_one();
-        self.counters.samples_received += fresh;
-        if endless {
-            self.counters.chunks_failed += 1;
-            self.counters.cancels += 1;
-            self.cancels.push(chunk);
-        }
-    }
-
-    pub(crate) fn timing(&mut self, chunk: ChunkId, words: &[WordTiming]) {
-        if let Some((slot, bell)) = self.flying(chunk) {
-            slot.accept_words(words);
-            bell.notify_one();
-        }
-    }
-
-    pub(crate) fn done(&mut self, chunk: ChunkId, stats: ChunkStats) {
-        self.counters.chunks_done += 1;
-        self.land(chunk, SlotEnd::Spoken(stats));
-    }
-
-    pub(crate) fn failed(&mut self, chunk: ChunkId, error: EngineError) {
-        let end = match error {
-            EngineError::ChunkTooLong { limit } => SlotEnd::TooLong(limit),
-            error => SlotEnd::Error(speech_error(error)),
+    /// Totals, and gauges.
+    pub(crate) fn counters(&self) -> Counters {
+        let count = |lane: Option<Lane>, begun: bool| {
+            let counts =
+                |talk: &&Talk| talk.begun.is_some() == begun && lane.is_none_or(|lane| talk.lane == lane);
+            self.talks.values().filter(counts).count() as u64
         };
-        self.land(chunk, end);
-    }
-
-    fn land(&mut self, chunk: ChunkId, end: SlotEnd) {
-        if let Some((slot, bell)) = self.flying(chunk) {
-            slot.finish(end);
-            bell.notify_one();
-            let failed = slot.failed();
-            self.counters.chunks_failed += u64::from(failed);
+        Counters {
+            waiting: count(None, false),
+            running: count(None, true),
+            batch_waiting: count(Some(Lane::Batch), false),
+            batch_running: count(Some(Lane::Batch), true),
+            ..self.counters
         }
-        self.flights.remove(&chunk);
-    }
-
-    /// The slot that is in the worker as `chunk`, unless its session has left or has been answered.
-    fn flying(&mut self, chunk: ChunkId) -> Option<(&mut Slot, &Notify)> {
-        let (talk, key) = *self.flights.get(&chunk)?;
-        let Talk { slots, bell, .. } = self.talks.get_mut(&talk)?;
-        let slot = slots.iter_mut().find(|slot| slot.key == key && slot.flight == Some(chunk))?;
-        Some((slot, bell))
-    }
-
-    /// The worker died: its chunks are offered again as suspects, or quarantined. True if it had any.
-    pub(crate) fn worker_died(&mut self, death: &Death) -> bool {
-        let chunks: Vec<ChunkId> = self.flights.keys().copied().collect();
-        for chunk in &chunks {
-            let Some((slot, bell)) = self.flying(*chunk) else { continue };
-            slot.lose(death, chunks.len() == 1);
-            bell.notify_one();
-            let failed = slot.failed();
-            self.counters.chunks_failed += u64::from(failed);
-        }
-        self.flights.clear();
-        self.cancels.clear();
-        for (_, asker) in std::mem::take(&mut self.asked) {
-            // Whoever asked may have left.
-            let _ = asker.send(Err(SpeechError::unavailable(&death.reason, 1)));
-        }
-        !chunks.is_empty()
-    }
-
-    /// Answers everyone who waits; chunks that are finished can still be consumed.
-    pub(crate) fn fail_all(&mut self, error: &SpeechError) {
-        for talk in self.talks.values_mut().filter(|talk| talk.over.is_none()) {
-            talk.over = Some(error.clone());
-            talk.bell.notify_one();
-        }
-        for Question { answer, .. } in self.questions.drain(..) {
-            // Whoever asked may have left.
-            let _ = answer.send(Err(error.clone()));
-        }
-    }
-
-    /// Answers everyone who waits and everyone who comes later.
-    pub(crate) fn close_for_good(&mut self, error: SpeechError) {
-        self.fail_all(&error);
-        self.closed = Some(error);
-    }
-
-    pub(crate) fn closed(&self) -> Option<&SpeechError> {
-        self.closed.as_ref()
-    }
-
-    pub(crate) fn worker_restarted(&mut self) {
-        self.counters.restarts += 1;
-    }
-
-    /// Totals, and gauges among `admitted` sessions.
-    pub(crate) fn counters(&self, admitted: u64) -> Counters {
-        let running = self.talks.values().filter(|talk| talk.running).count() as u64;
-        Counters { running, waiting: admitted.saturating_sub(running), ..self.counters }
     }
 }
 
-impl Talk {
-    fn suspect(&self) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.suspect)
-    }
-
-    /// The chunk to send when it is this session's turn: its suspect while there are suspects, wherever it stands,
-    /// else the first that waits within the window.
-    fn candidate(&self, suspects: bool) -> Option<usize> {
-        if self.over.is_some() {
-            return None;
+impl Part {
+    /// What of the slot the session has not been given yet.
+    fn next(&mut self, slot: &Slot) -> Option<SessionEvent> {
+        let spoken = matches!(slot.end, Some(SlotEnd::Spoken(_)));
+        let words = &slot.spoken.words[self.words..];
+        let samples = &slot.spoken.samples[self.samples..];
+        if !self.begun && (spoken || !samples.is_empty() || !words.is_empty()) {
+            self.begun = true;
+            return Some(SessionEvent::ChunkStart(self.chunk.clone()));
         }
-        let wanted = |slot: &Slot| slot.offered() && slot.suspect == suspects;
-        let window = if suspects { self.slots.len() } else { AHEAD };
-        self.slots.iter().take(window).position(wanted)
-    }
-}
-
-fn speech_error(error: EngineError) -> SpeechError {
-    match error {
-        EngineError::Rejected(why) => SpeechError::Rejected(why),
-        other => SpeechError::Failed(other.to_string()),
+        if !words.is_empty() {
+            self.words += words.len();
+            return Some(SessionEvent::Timing(words.to_vec()));
+        }
+        if !samples.is_empty() {
+            self.samples += samples.len();
+            return Some(SessionEvent::Pcm(samples.to_vec()));
+        }
+        None
     }
 }
 
 #[cfg(test)]
 mod tests;
+mod work;

@@ -3,8 +3,13 @@
 //! Reading never waits for a session or for the writer, so one slow client holds up nobody and neither side can
 //! block the other.
 
-use crate::{ModelState, SupervisorConfig, WorkerProgress, shared::Shared, watchdog::Watchdog};
-use std::sync::Arc;
+use crate::{
+    ModelState, SupervisorConfig, WorkerProgress,
+    order::{Leave, Order},
+    shared::Shared,
+    watchdog::Watchdog,
+};
+use std::{sync::Arc, time::Duration};
 use stentor_engine::EngineError;
 use stentor_protocol::{FrameError, FrameReader, FromWorker, ToWorker, client::Loaded, frame};
 use tokio::{
@@ -24,6 +29,8 @@ pub(crate) enum End {
     Closed,
     /// The worker must be killed, for this reason.
     Faulty(String),
+    /// Nobody uses the model, and it goes.
+    Left(Leave),
 }
 
 pub(crate) struct Conversation {
@@ -33,6 +40,7 @@ pub(crate) struct Conversation {
     slots: usize,
     watchdog: Watchdog,
     chunks_done: u64,
+    ready: Instant,
 }
 
 impl Conversation {
@@ -49,19 +57,20 @@ impl Conversation {
         let slots = descriptor.max_slots.max(1);
         shared.set_status(|status| {
             status.state = ModelState::Ready;
-            status.reason = None;
+            (status.reason, status.why_unloaded) = (None, None);
             status.descriptor = Some(Arc::new(descriptor));
             status.memory = Some(memory);
         });
-        let watchdog = Watchdog::new(config.stuck_min, config.stuck_factor, Instant::now());
-        Self { shared, reader, writer: sender, slots, watchdog, chunks_done: 0 }
+        let ready = Instant::now();
+        let watchdog = Watchdog::new(config.stuck_min, config.stuck_factor, ready);
+        Self { shared, reader, writer: sender, slots, watchdog, chunks_done: 0, ready }
     }
 
     pub(crate) fn chunks_done(&self) -> u64 {
         self.chunks_done
     }
 
-    pub(crate) async fn run(&mut self) -> End {
+    pub(crate) async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
         let shared = Arc::clone(&self.shared);
         let ending = shared.ending();
         tokio::pin!(ending);
@@ -74,6 +83,7 @@ impl Conversation {
                 return end;
             }
             let deadline = self.watchdog.deadline();
+            let idle = self.idle();
             tokio::select! {
                 biased;
                 message = self.reader.message::<FromWorker>() => match message {
@@ -87,9 +97,18 @@ impl Conversation {
                 },
                 () = shared.wake.notified() => {}
                 () = &mut ending => {
-                    // A full channel has the same effect: the socket closes next.
-                    let _ = self.command(&ToWorker::Shutdown);
+                    self.say_goodbye();
                     return End::Stopped;
+                }
+                Some(order) = orders.recv() => {
+                    if let Some(leave) = order.follow(&shared) {
+                        return self.leave(leave);
+                    }
+                }
+                () = sleep_until(idle.map(|(until, _)| until)) => {
+                    if idle.is_some_and(|(_, patience)| shared.usage.let_go(patience)) {
+                        return self.leave(Leave::idle());
+                    }
                 }
                 Ok(()) = stop.changed() => shared.set_status(|status| status.state = ModelState::Draining),
                 () = sleep_until(deadline) => {
@@ -99,6 +118,24 @@ impl Conversation {
         }
     }
 
+    /// When the model goes unless somebody uses it before, and for how long nobody must have used it then.
+    fn idle(&self) -> Option<(Instant, Duration)> {
+        let patience = self.shared.plan.options().idle_timeout?;
+        let since = self.shared.usage.idle_since()?;
+        Some((since.max(self.ready) + patience, patience))
+    }
+
+    fn leave(&self, leave: Leave) -> End {
+        self.shared.set_status(|status| status.state = ModelState::Draining);
+        self.say_goodbye();
+        End::Left(leave)
+    }
+
+    fn say_goodbye(&self) {
+        // A full channel has the same effect: the socket closes next.
+        let _ = self.command(&ToWorker::Shutdown);
+    }
+
     /// Sends what there is to send: cancels first, then chunks as far as there are slots.
     fn send(&mut self) -> Result<(), End> {
         let cancels = self.shared.board().take_cancels();
@@ -106,12 +143,15 @@ impl Conversation {
             self.command(&ToWorker::Cancel { chunk })?;
         }
         loop {
-            let job = self.shared.board().next_job(self.slots);
+            let job = self.shared.board().next_job(self.slots, Instant::now());
             let Some(job) = job else { break };
             let chunk = job.chunk;
             match frame::encode(&ToWorker::Speak(job), &[]) {
                 Ok(bytes) => self.push(bytes)?,
-                Err(error) => self.shared.board().failed(chunk, EngineError::Rejected(error.to_string())),
+                Err(error) => {
+                    let error = EngineError::Rejected(error.to_string());
+                    self.shared.board().failed(chunk, error, Instant::now());
+                }
             }
         }
         loop {
@@ -154,9 +194,9 @@ impl Conversation {
             FromWorker::Timing { chunk, words } => self.shared.board().timing(chunk, &words),
             FromWorker::Done { chunk, stats } => {
                 self.chunks_done += 1;
-                self.shared.board().done(chunk, stats);
+                self.shared.board().done(chunk, stats, now);
             }
-            FromWorker::Failed { chunk, error } => self.shared.board().failed(chunk, error),
+            FromWorker::Failed { chunk, error } => self.shared.board().failed(chunk, error, now),
             FromWorker::Phonemes { id, result } => self.shared.board().answer(id, result),
             FromWorker::Ready { .. } | FromWorker::Refused { .. } | FromWorker::LoadFailed { .. } => {
                 return Err(End::Faulty("the worker repeated its handshake".to_owned()));

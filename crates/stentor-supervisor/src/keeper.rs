@@ -1,40 +1,52 @@
-//! The one task per model that owns its worker: starts it when there is work, starts it again when it dies, ends
-//! it at shutdown.
+//! The one task per model that owns its worker: starts it when there is work and memory, starts it again when
+//! it dies, ends it when it is told to, when nobody uses it and at shutdown.
 
 use crate::{
-    ModelState, SpeechError, SupervisorConfig,
+    ModelState, SpeechError, SupervisorConfig, backoff,
     conversation::{Conversation, End},
+    fleet::{Claim, Fleet},
+    order::{Leave, Order, dismissed},
     process::{self, Process},
+    room::Lack,
     shared::Shared,
     slot::Death,
 };
 use std::{io, process::ExitStatus, sync::Arc, time::Duration};
 use stentor_protocol::{
     FrameReader, Hello, PROTOCOL_VERSION,
-    client::{self, HandshakeError},
+    client::{self, HandshakeError, Loaded},
 };
 use stentor_types::LoadSpec;
-use tokio::{net::UnixStream, time::Instant};
+use tokio::{net::UnixStream, sync::mpsc, time::Instant};
 
 /// Deaths in a row that no chunk is to blame for, after which requests are no longer kept waiting.
 const HOPELESS: u32 = 3;
 /// For a worker that has been told to leave or has closed its socket.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+/// When to try again after a model found no room: a guess, for it depends on what others do.
+pub(crate) const NO_ROOM_RETRY_S: u32 = 5;
 
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
-    spec: LoadSpec,
+    orders: mpsc::Receiver<Order>,
+    fleet: Arc<Fleet>,
     config: Arc<SupervisorConfig>,
     /// Workers lost since a chunk was last completed.
     failures: u32,
     /// Of those, in a row, the ones without a chunk in the engine.
     blameless: u32,
+    /// Why requests are answered at once: from the failure until a worker is ready.
+    failed: Option<String>,
+    /// The next worker takes the place of one that died.
+    restart: bool,
 }
 
-/// How the life of one worker ended.
+/// How the life of one worker ended, or why it never began.
 enum Life {
     Stopped,
     Lost(Loss),
+    Left(Leave),
+    Refused(Lack),
 }
 
 struct Loss {
@@ -57,76 +69,114 @@ impl Drop for CloseOnDrop {
 }
 
 impl Keeper {
-    pub(crate) fn new(shared: Arc<Shared>, spec: LoadSpec, config: Arc<SupervisorConfig>) -> Self {
-        Self { shared, spec, config, failures: 0, blameless: 0 }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        orders: mpsc::Receiver<Order>,
+        fleet: Arc<Fleet>,
+        config: Arc<SupervisorConfig>,
+    ) -> Self {
+        Self { shared, orders, fleet, config, failures: 0, blameless: 0, failed: None, restart: false }
     }
 
     /// Runs until shutdown.
     pub(crate) async fn run(mut self) {
         let _close = CloseOnDrop(Arc::clone(&self.shared));
         while self.demand().await {
-            match self.life().await {
-                Life::Stopped => return,
-                Life::Lost(loss) => {
-                    if !self.rest(loss).await {
-                        return;
-                    }
-                    self.shared.board().worker_restarted();
+            let mut life = match self.claim().await {
+                Ok(claim) => self.life(claim).await,
+                Err(life) => life,
+            };
+            if let Life::Lost(loss) = life {
+                match self.rest(loss).await {
+                    None => continue,
+                    Some(end) => life = end,
                 }
+            }
+            match life {
+                Life::Left(leave) => self.left(leave),
+                Life::Refused(lack) => self.refuse(lack),
+                Life::Stopped | Life::Lost(_) => return,
             }
         }
     }
 
     /// Waits until a worker is needed; false at shutdown.
-    async fn demand(&self) -> bool {
+    async fn demand(&mut self) -> bool {
         let ending = self.shared.ending();
         tokio::pin!(ending);
         while !self.shared.is_wanted() {
             tokio::select! {
                 () = self.shared.wake.notified() => {}
+                leave = dismissed(&self.shared, &mut self.orders, false) => leave.done(),
                 () = &mut ending => return false,
             }
         }
         // What was needed once is kept.
-        self.shared.want();
+        self.shared.usage.want_back();
         true
     }
 
+    /// Gets the memory to load the model into.
+    async fn claim(&mut self) -> Result<Claim, Life> {
+        self.starting(None);
+        tokio::select! {
+            claim = self.fleet.claim(&self.shared) => claim.map_err(Life::Refused),
+            leave = dismissed(&self.shared, &mut self.orders, false) => Err(Life::Left(leave)),
+            () = self.shared.ending() => Err(Life::Stopped),
+        }
+    }
+
+    /// A model that has failed stays so until a worker is ready.
+    fn starting(&self, pid: Option<u32>) {
+        let state = if self.failed.is_some() { ModelState::Failed } else { ModelState::Starting };
+        self.shared.set_status(|status| {
+            (status.state, status.why_unloaded, status.pid) = (state, None, pid);
+            status.reason.clone_from(&self.failed);
+        });
+    }
+
     /// One worker from spawn to reaping.
-    async fn life(&mut self) -> Life {
-        let (mut process, socket) = match Process::spawn(&self.config.command, &self.spec.model) {
+    async fn life(&mut self, claim: Claim) -> Life {
+        let spec = self.shared.plan.spec();
+        let (mut process, socket) = match Process::spawn(&self.config.command, &spec.model) {
             Ok(spawned) => spawned,
             Err(error) => return Life::Lost(Loss::early(format!("the worker can't be started: {error}"))),
         };
-        let pid = process.pid();
         *self.shared.progress() = crate::WorkerProgress::default();
-        self.shared.set_status(|status| {
-            status.state = ModelState::Starting;
-            status.pid = pid;
-        });
-        let life = self.serve(&mut process, socket).await;
+        self.starting(process.pid());
+        if std::mem::take(&mut self.restart) {
+            self.shared.board().worker_restarted();
+            self.shared.set_status(|status| status.restarts += 1);
+        }
+        let life = self.serve(&mut process, socket, (spec, claim)).await;
         self.shared.set_status(|status| (status.pid, status.memory) = (None, None));
         life
     }
 
-    async fn serve(&mut self, process: &mut Process, socket: UnixStream) -> Life {
-        let started = Instant::now();
-        let mut conversation = match self.greet(socket).await {
-            Ok(Some(conversation)) => conversation,
-            Ok(None) => {
-                reap_late(process.kill().await);
-                return Life::Stopped;
-            }
-            Err(loss) => {
+    async fn serve(
+        &mut self,
+        process: &mut Process,
+        socket: UnixStream,
+        (spec, claim): (LoadSpec, Claim),
+    ) -> Life {
+        let mut conversation = match self.greet(socket, &spec).await {
+            Ok(conversation) => conversation,
+            Err(Life::Lost(loss)) => {
                 // Its socket is closed, so it ends by itself, be it in the middle of loading.
                 let status = process.reap(EXIT_PATIENCE).await;
                 return Life::Lost(loss.with_status(&status));
             }
+            Err(life) => {
+                reap_late(process.kill().await);
+                return life;
+            }
         };
-        let took = started.elapsed();
-        tracing::info!(model = %self.spec.model, pid = process.pid(), ?took, "worker ready");
+        // It holds its memory now, as every reading shows.
+        drop(claim);
+        self.failed = None;
+        tracing::info!(model = %spec.model, pid = process.pid(), "worker ready");
         let ready = Instant::now();
-        let end = conversation.run().await;
+        let end = conversation.run(&mut self.orders).await;
         let done = conversation.chunks_done();
         // Closes the socket, which a worker that still listens takes as its end.
         drop(conversation);
@@ -134,6 +184,13 @@ impl Keeper {
             End::Stopped => {
                 reap_late(process.reap(EXIT_PATIENCE).await);
                 return Life::Stopped;
+            }
+            End::Left(leave) => {
+                reap_late(process.reap(EXIT_PATIENCE).await);
+                // Chunks of sessions that have left may still have been in the engine.
+                let gone = Death { reason: "the model is unloaded".to_owned(), external: true };
+                self.shared.board().worker_died(&gone);
+                return Life::Left(leave);
             }
             End::Closed => process::death(process.reap(EXIT_PATIENCE).await),
             End::Faulty(reason) => {
@@ -146,63 +203,115 @@ impl Keeper {
         Life::Lost(Loss { reason: death.reason, had_work, hopeless: false, useful })
     }
 
-    /// Handshake and load; `None` at shutdown.
-    async fn greet(&self, socket: UnixStream) -> Result<Option<Conversation>, Loss> {
+    /// Handshake and load.
+    async fn greet(&mut self, socket: UnixStream, spec: &LoadSpec) -> Result<Conversation, Life> {
+        let started = Instant::now();
         let (reader, mut writer) = socket.into_split();
         let mut reader = FrameReader::new(reader);
-        let hello = Hello {
-            version: PROTOCOL_VERSION,
-            build_id: self.config.build_id.clone(),
-            load: self.spec.clone(),
-            beat_ms: self.config.beat.as_millis() as u64,
-        };
-        let handshake = client::handshake(&mut reader, &mut writer, hello);
-        let loaded = tokio::select! {
-            result = tokio::time::timeout(self.config.start_timeout, handshake) => match result {
-                Ok(Ok(loaded)) => loaded,
-                Ok(Err(error)) => return Err(Loss::at_start(&error)),
-                Err(_) => {
-                    let reason = format!("not loaded within {:?}", self.config.start_timeout);
-                    return Err(Loss::early(reason));
+        let beat_ms = self.config.beat.as_millis() as u64;
+        let build_id = self.config.build_id.clone();
+        let hello = Hello { version: PROTOCOL_VERSION, build_id, load: spec.clone(), beat_ms };
+        let loaded = {
+            let handshake = client::handshake(&mut reader, &mut writer, hello);
+            let handshake = tokio::time::timeout(self.config.start_timeout, handshake);
+            let ending = self.shared.ending();
+            tokio::pin!(handshake, ending);
+            loop {
+                tokio::select! {
+                    result = &mut handshake => break result,
+                    () = &mut ending => return Err(Life::Stopped),
+                    leave = dismissed(&self.shared, &mut self.orders, true) => return Err(Life::Left(leave)),
+                    () = self.shared.wake.notified(), if self.failed.is_some() => self.answer_at_once(1),
                 }
-            },
-            () = self.shared.ending() => return Ok(None),
+            }
         };
-        Ok(Some(Conversation::new(Arc::clone(&self.shared), &self.config, (reader, writer), loaded)))
+        let loaded = match loaded {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(error)) => return Err(Life::Lost(Loss::at_start(&error))),
+            Err(_) => {
+                let reason = format!("not loaded within {:?}", self.config.start_timeout);
+                return Err(Life::Lost(Loss::early(reason)));
+            }
+        };
+        self.note(spec, &loaded, started.elapsed());
+        Ok(Conversation::new(Arc::clone(&self.shared), &self.config, (reader, writer), loaded))
     }
 
-    /// After a loss: says so, waits, and meanwhile answers those who should not wait. False at shutdown.
-    async fn rest(&mut self, loss: Loss) -> bool {
+    fn note(&self, spec: &LoadSpec, loaded: &Loaded, took: Duration) {
+        let Loaded { descriptor, memory } = loaded;
+        self.shared.plan.measured(spec, descriptor.device, *memory);
+        self.shared.set_status(|status| status.load_seconds = Some(took.as_secs_f64()));
+        let device = descriptor.device;
+        tracing::info!(model = %spec.model, %device, memory, ?took, "model loaded");
+        if let Some(why) = &descriptor.degraded {
+            tracing::warn!(model = %spec.model, %device, "degraded: {why}");
+        }
+    }
+
+    /// Answers those who wait for a model that has failed.
+    fn answer_at_once(&self, retry_after_s: u32) {
+        if let Some(reason) = &self.failed {
+            self.shared.board().fail_all(&SpeechError::unavailable(reason, retry_after_s));
+        }
+    }
+
+    /// After a loss: says so, waits, and meanwhile answers those who should not wait. `None` to go on.
+    async fn rest(&mut self, loss: Loss) -> Option<Life> {
         if loss.useful {
             (self.failures, self.blameless) = (0, 0);
         }
         self.blameless = if loss.had_work { 0 } else { self.blameless + 1 };
-        let doublings = self.failures.min(20);
+        let SupervisorConfig { backoff_first, backoff_max, random, .. } = *self.config;
+        let wait = backoff::wait(backoff_first, backoff_max, self.failures, random());
         self.failures += 1;
-        let wait = (self.config.backoff_first * 2_u32.pow(doublings)).min(self.config.backoff_max);
-        let failed = loss.hopeless || self.blameless >= HOPELESS;
+        self.restart = true;
+        let failed = loss.hopeless || self.blameless >= HOPELESS || self.failed.is_some();
         let state = if failed { ModelState::Failed } else { ModelState::Backoff };
         let reason = loss.reason;
-        tracing::warn!(model = %self.spec.model, %reason, ?state, again_in = ?wait, "worker lost");
+        tracing::warn!(model = %self.shared.model, %reason, ?state, again_in = ?wait, "worker lost");
         self.shared.set_status(|status| {
             status.state = state;
             status.reason = Some(reason.clone());
         });
+        self.failed = failed.then_some(reason);
         let until = Instant::now() + wait;
         let ending = self.shared.ending();
         tokio::pin!(ending);
         loop {
-            if failed {
-                let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
-                let error = SpeechError::unavailable(&reason, (left as u32).max(1));
-                self.shared.board().fail_all(&error);
-            }
+            let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
+            self.answer_at_once((left as u32).max(1));
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return true,
+                () = tokio::time::sleep_until(until) => return None,
                 () = self.shared.wake.notified() => {}
-                () = &mut ending => return false,
+                leave = dismissed(&self.shared, &mut self.orders, false) => return Some(Life::Left(leave)),
+                () = &mut ending => return Some(Life::Stopped),
             }
         }
+    }
+
+    /// The worker is gone because nobody needed it, or somebody needed its memory more.
+    fn left(&mut self, leave: Leave) {
+        (self.failures, self.blameless, self.failed, self.restart) = (0, 0, None, false);
+        let why = leave.why;
+        tracing::info!(model = %self.shared.model, ?why, "model unloaded");
+        self.shared.set_status(|status| {
+            status.state = ModelState::Unloaded;
+            (status.reason, status.why_unloaded) = (None, Some(why));
+        });
+        leave.done();
+    }
+
+    /// There is no memory for the model: everybody is told, and the next use tries again.
+    fn refuse(&mut self, lack: Lack) {
+        let reason = lack.to_string();
+        tracing::warn!(model = %self.shared.model, %reason, "not started");
+        self.failed = None;
+        self.shared.usage.refuse();
+        self.shared.board().fail_all(&SpeechError::unavailable(&reason, NO_ROOM_RETRY_S));
+        self.shared.set_status(|status| {
+            status.state = ModelState::Unloaded;
+            status.reason = Some(reason);
+        });
     }
 }
 

@@ -2,27 +2,40 @@
 //!
 //! One task per model owns the worker process and its socket; requests talk to it through a [`Session`].
 
+mod backoff;
 mod board;
 mod config;
 mod conversation;
 mod error;
+mod fleet;
+mod forecast;
 mod keeper;
+#[cfg(test)]
+mod logged;
 mod memory;
+mod order;
+mod plan;
 mod process;
+mod replay;
+mod room;
 mod session;
 mod shared;
 mod slot;
 mod status;
+mod turns;
+mod usage;
 mod watchdog;
 
 pub use config::{ModelOptions, SupervisorConfig, WorkerCommand};
 pub use error::{AdmitError, SpeechError, UnloadError};
 pub use memory::{MemoryReader, MemoryReading, NoReadings};
 pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest, Ticket};
-pub use status::{Counters, ModelState, ModelStatus, WorkerProgress};
+pub use status::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 
 use board::Question;
+use fleet::Fleet;
 use keeper::Keeper;
+use plan::Plan;
 use shared::Shared;
 use std::{
     collections::BTreeMap,
@@ -30,12 +43,13 @@ use std::{
     time::Duration,
 };
 use stentor_engine::{EngineDescriptor, PhonemeTrace};
-use stentor_types::{Language, LoadSpec, ModelId, SampleRate, SpokenText};
+use stentor_types::{Language, LoadSpec, ModelId, SpokenText};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::Instant,
 };
+use usage::InUse;
 
 /// All models of one server. Cheap to clone; when the last clone is dropped the workers are killed.
 #[derive(Clone)]
@@ -44,6 +58,23 @@ pub struct Supervisor(Arc<Inner>);
 struct Inner {
     config: Arc<SupervisorConfig>,
     models: Mutex<BTreeMap<ModelId, Model>>,
+    fleet: Arc<Fleet>,
+    /// Looks after the memory of devices; runs from the first model on.
+    guard: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Inner {
+    fn guard(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(guard) = self.guard().take() {
+            guard.abort();
+        }
+    }
 }
 
 struct Model {
@@ -62,7 +93,9 @@ impl Drop for Model {
 
 impl Supervisor {
     pub fn new(config: SupervisorConfig) -> Self {
-        Self(Arc::new(Inner { config: Arc::new(config), models: Mutex::default() }))
+        let config = Arc::new(config);
+        let fleet = Arc::new(Fleet::new(Arc::clone(&config)));
+        Self(Arc::new(Inner { config, models: Mutex::default(), fleet, guard: Mutex::default() }))
     }
 
     fn models_mut(&self) -> MutexGuard<'_, BTreeMap<ModelId, Model>> {
@@ -75,29 +108,40 @@ impl Supervisor {
 
     /// Makes a model known; nothing starts until [`start`](Self::start), [`ready`](Self::ready) or the first
     /// session asks for it. Must be called within a tokio runtime. Adding the same id again changes nothing.
-    pub fn add_model(&self, spec: LoadSpec, _options: ModelOptions) {
-        let config = &self.0.config;
+    pub fn add_model(&self, spec: LoadSpec, options: ModelOptions) {
+        let Inner { config, fleet, .. } = &*self.0;
         let mut models = self.models_mut();
         if models.contains_key(&spec.model) {
             return;
         }
         let id = spec.model.clone();
-        let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
-        let shared = Arc::new(Shared::new(id.clone(), config.max_waiting, max_samples));
-        let keeper = Keeper::new(Arc::clone(&shared), spec, Arc::clone(config));
+        let (sender, orders) = mpsc::channel(order::ORDERS);
+        let plan = Plan::new(spec, options);
+        let shared = Arc::new(Shared::new(plan, sender, config));
+        fleet.join(&shared);
+        let keeper = Keeper::new(Arc::clone(&shared), orders, Arc::clone(fleet), Arc::clone(config));
         models.insert(id, Model { shared, keeper: Some(tokio::spawn(keeper.run())) });
+        self.0.guard().get_or_insert_with(|| tokio::spawn(Arc::clone(fleet).guard()));
     }
 
     /// Changes a model's options at once and its spec with the next start of its worker. Unknown ids are added.
     pub fn update_model(&self, spec: LoadSpec, options: ModelOptions) {
-        self.add_model(spec, options);
+        match self.shared(&spec.model) {
+            Some(shared) => {
+                shared.plan.update(spec, options);
+                // Its idle time may be over.
+                shared.wake.notify_one();
+            }
+            None => self.add_model(spec, options),
+        }
     }
 
-    /// Ends the worker of a model that is not in use; the next request starts it again. Resolves when the process is
+    /// Ends the worker of a model that nobody uses; the next use starts it again. Resolves when the process is
     /// gone and its memory is free.
     pub async fn unload(&self, model: &ModelId) -> Result<(), UnloadError> {
-        self.shared(model).ok_or_else(|| UnloadError::UnknownModel(model.clone()))?;
-        Err(UnloadError::Busy)
+        let shared = self.shared(model).ok_or_else(|| UnloadError::UnknownModel(model.clone()))?;
+        self.0.fleet.forget(model);
+        shared.unload(Unloaded::Asked).await
     }
 
     pub fn models(&self) -> Vec<ModelId> {
@@ -114,17 +158,23 @@ impl Supervisor {
     /// Starts the model if need be and waits until it is ready, or until it is known that it can't be.
     pub async fn ready(&self, model: &ModelId) -> Result<Arc<EngineDescriptor>, SpeechError> {
         let shared = self.shared(model).ok_or_else(|| SpeechError::UnknownModel(model.clone()))?;
-        shared.want();
+        let _in_use = InUse::new(&shared);
+        let refusals = shared.want();
         let mut status = shared.status.subscribe();
         loop {
             let now = status.borrow_and_update().clone();
             if let Some(closed) = shared.board().closed() {
                 return Err(closed.clone());
             }
-            match (now.state, now.descriptor) {
-                (ModelState::Ready | ModelState::Draining, Some(descriptor)) => return Ok(descriptor),
-                (ModelState::Failed, _) => {
-                    return Err(SpeechError::unavailable(&now.reason.unwrap_or_default(), 1));
+            // A model that drains in order to be unloaded is started again for us.
+            let draining = now.state == ModelState::Draining && shared.stop.borrow().is_some();
+            let failed = now.state == ModelState::Failed;
+            let refused = now.state == ModelState::Unloaded && shared.usage.refusals() > refusals;
+            match now.descriptor {
+                Some(descriptor) if now.state == ModelState::Ready || draining => return Ok(descriptor),
+                _ if failed || refused => {
+                    let retry_after_s = if failed { 1 } else { keeper::NO_ROOM_RETRY_S };
+                    return Err(SpeechError::unavailable(&now.reason.unwrap_or_default(), retry_after_s));
                 }
                 _ => {}
             }
@@ -135,7 +185,15 @@ impl Supervisor {
     }
 
     pub fn status(&self, model: &ModelId) -> Option<ModelStatus> {
-        Some(self.shared(model)?.status.borrow().clone())
+        let shared = self.shared(model)?;
+        let idle_for = shared.usage.idle_since().map(|since| since.elapsed());
+        let status = shared.status.borrow().clone();
+        Some(ModelStatus { idle_for, ..status })
+    }
+
+    /// What the model's engine said of itself when it was last loaded.
+    pub fn descriptor(&self, model: &ModelId) -> Option<Arc<EngineDescriptor>> {
+        self.status(model)?.descriptor
     }
 
     /// Every change of the model's state, for readiness.
@@ -153,8 +211,9 @@ impl Supervisor {
         Some(*self.shared(model)?.progress())
     }
 
-    /// A place among the waiting and running sessions of a model; given back when the permit, or the session
-    /// made with it, is dropped.
+    /// A place among the waiting and running sessions of a model; given back when the permit is dropped, and when
+    /// the session made with it ends or is dropped. A model that is too far from being loaded for the ticket's
+    /// deadline is started all the same, so that the next attempt finds it.
     pub fn admit(&self, model: &ModelId, ticket: Ticket) -> Result<Permit, AdmitError> {
         let shared = self.shared(model).ok_or_else(|| AdmitError::UnknownModel(model.clone()))?;
         Permit::new(shared, ticket)
@@ -173,6 +232,7 @@ impl Supervisor {
         language: Language,
     ) -> Result<PhonemeTrace, SpeechError> {
         let shared = self.shared(model).ok_or_else(|| SpeechError::UnknownModel(model.clone()))?;
+        let _in_use = InUse::new(&shared);
         let (answer, question) = oneshot::channel();
         shared.board().ask(Question { text, language, answer });
         shared.wake.notify_one();
@@ -183,6 +243,9 @@ impl Supervisor {
     /// [`SpeechError::Unavailable`], ends every worker and waits until each is reaped.
     pub async fn shutdown(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
+        if let Some(guard) = self.0.guard().take() {
+            guard.abort();
+        }
         let keepers: Vec<_> = {
             let mut models = self.models_mut();
             for model in models.values() {

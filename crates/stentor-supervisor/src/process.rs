@@ -27,7 +27,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the worker; what it and its children print goes to the log under the model's name.
+    /// Starts the worker; what it and its children print goes to the log under the model's name
+    /// and the process's id: standard output as information, standard error as warnings.
     pub(crate) fn spawn(command: &WorkerCommand, model: &ModelId) -> io::Result<(Self, UnixStream)> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
@@ -39,11 +40,13 @@ impl Process {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
+        let source = |stream| Source { model: model.clone(), pid: child.id(), stream };
+        let (out, err) = (source(Stream::Out), source(Stream::Err));
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(log_lines(stdout, model.clone()));
+            tokio::spawn(log_lines(stdout, out));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(log_lines(stderr, model.clone()));
+            tokio::spawn(log_lines(stderr, err));
         }
         Ok((Self { child }, ours))
     }
@@ -81,17 +84,75 @@ pub(crate) fn death(status: io::Result<Option<ExitStatus>>) -> Death {
     }
 }
 
-async fn log_lines(output: impl AsyncRead + Unpin, model: ModelId) {
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// Who printed a line.
+struct Source {
+    model: ModelId,
+    pid: Option<u32>,
+    stream: Stream,
+}
+
+async fn log_lines(output: impl AsyncRead + Unpin, source: Source) {
+    let Source { model, pid, stream } = source;
+    let pid = pid.unwrap_or_default();
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     loop {
         line.clear();
         match (&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let line = String::from_utf8_lossy(&line);
-                tracing::info!(target: "worker", %model, "{}", line.trim_end());
-            }
+            Ok(_) => {}
         }
+        let line = printable(&line);
+        match stream {
+            Stream::Out => tracing::info!(target: "worker", %model, pid, "{line}"),
+            Stream::Err => tracing::warn!(target: "worker", %model, pid, "{line}"),
+        }
+    }
+}
+
+/// The line without its end; what would move a terminal's cursor is shown as a replacement character.
+fn printable(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let shown = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+    line.trim_end().chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logged::Lines;
+
+    #[test]
+    fn what_a_worker_prints_is_logged_with_its_model_and_process() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let script = "printf 'to out\\n'; printf 'to err \\033[2J\\n' >&2; printf '%9000d\\n' 7";
+        let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+        let pid = runtime.block_on(async {
+            let (mut process, _socket) = Process::spawn(&command, &ModelId::from("some-model")).unwrap();
+            let pid = process.pid().unwrap();
+            assert!(process.reap(Duration::from_secs(20)).await.unwrap().unwrap().success());
+            // The pipes are read to their end by tasks of their own.
+            while lines.all().len() < 5 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            pid
+        });
+        let lines = lines.all();
+        let of = |level| lines.iter().filter(move |(at, _)| *at == level).map(|(_, line)| line);
+        let out: Vec<_> = of(tracing::Level::INFO).collect();
+        let err: Vec<_> = of(tracing::Level::WARN).collect();
+        assert!(out[0].contains("to out") && err[0].contains("to err \u{fffd}[2J"), "{lines:?}");
+        assert_eq!((out.len(), err.len()), (4, 1), "a line of 9000 is logged in three pieces: {lines:?}");
+        let who = format!("pid={pid};");
+        let named = |line: &&String| line.contains("model=some-model;") && line.contains(&who);
+        assert!(out.iter().chain(&err).all(named), "{lines:?}");
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     AdmitError, SpeechError,
-    board::{Manner, Taken},
+    board::{Manner, Offer, Taken},
     shared::Shared,
+    usage::InUse,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use stentor_engine::ChunkStats;
@@ -14,7 +15,12 @@ use tokio::{sync::Notify, time::Instant};
 /// A place among a model's sessions, given back when it is dropped.
 pub struct Permit {
     shared: Arc<Shared>,
+    /// Of its session on the board.
+    id: u64,
+    bell: Arc<Notify>,
     since: Instant,
+    deadline: Option<Instant>,
+    _in_use: InUse,
 }
 
 /// What admission must know of a request.
@@ -59,31 +65,44 @@ pub enum SessionEvent {
     },
 }
 
-/// Speech on its way. Dropping it cancels its chunks in the worker at once.
+/// Speech on its way. Dropping it cancels its chunks in the worker at once, but for those that others wait for.
 ///
 /// It holds the audio of two chunks at most; while nobody calls [`next`](Self::next), no further chunk is
 /// synthesized for it, and other sessions are not held up.
 pub struct Session {
     permit: Permit,
-    id: u64,
-    bell: Arc<Notify>,
+    manner: Arc<Manner>,
+    keep: Option<KeyBase>,
     chunks: Box<dyn Iterator<Item = Chunk> + Send>,
+    /// Pulled from `chunks` and not offered yet: it is being looked up.
+    pulled: Option<Chunk>,
     resplit: Resplit,
     /// `chunks` has no more.
     drained: bool,
     /// The last event or the error has been given out.
     over: bool,
+    /// Its first chunk was begun this long after its admission.
+    queued: Option<Duration>,
 }
 
 impl Permit {
-    pub(crate) fn new(shared: Arc<Shared>, _ticket: Ticket) -> Result<Self, AdmitError> {
-        shared.enter()?;
-        Ok(Self { shared, since: Instant::now() })
+    pub(crate) fn new(shared: Arc<Shared>, ticket: Ticket) -> Result<Self, AdmitError> {
+        let bell = Arc::new(Notify::new());
+        let id = shared.enter(&ticket, Arc::clone(&bell))?;
+        let since = Instant::now();
+        // A deadline beyond what the clock can tell is none.
+        let deadline = ticket.deadline.and_then(|deadline| since.checked_add(deadline));
+        Ok(Self { _in_use: InUse::new(&shared), shared, id, bell, since, deadline })
     }
 
     /// The model that it is for.
     pub fn model(&self) -> &ModelId {
         &self.shared.model
+    }
+
+    /// When the request must have begun to be spoken.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 }
 
@@ -95,18 +114,28 @@ impl fmt::Debug for Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.leave(self.since.elapsed());
+        self.shared.board().close(self.id);
+        self.shared.wake.notify_one();
     }
 }
 
 impl Session {
     pub(crate) fn new(permit: Permit, request: SessionRequest) -> Self {
-        let SessionRequest { voice, voice_digest, keep: _, language, speed, seed, params, chunks, resplit } =
+        let SessionRequest { voice, voice_digest, keep, language, speed, seed, params, chunks, resplit } =
             request;
-        let bell = Arc::new(Notify::new());
-        let manner = Manner { voice, voice_digest, language, speed, seed, params };
-        let id = permit.shared.board().open(manner, Arc::clone(&bell));
-        Self { permit, id, bell, chunks, resplit, drained: false, over: false }
+        let manner = Arc::new(Manner { voice, voice_digest, language, speed, seed, params });
+        let (pulled, queued) = (None, None);
+        Self { permit, manner, keep, chunks, pulled, resplit, drained: false, over: false, queued }
+    }
+
+    /// From admission until the first chunk was handed to a worker or found in the store; `None` before that.
+    pub fn queued(&self) -> Option<Duration> {
+        self.queued.or_else(|| self.begun())
+    }
+
+    fn begun(&self) -> Option<Duration> {
+        let begun = self.permit.shared.board().begun(self.permit.id)?;
+        Some(begun.saturating_duration_since(self.permit.since))
     }
 
     /// The next event; `None` after the last one, and after an error. Cancel-safe.
@@ -115,8 +144,8 @@ impl Session {
             if self.over {
                 return None;
             }
-            self.offer();
-            let taken = self.permit.shared.board().take(self.id);
+            self.offer().await;
+            let taken = self.permit.shared.board().take(self.permit.id);
             match taken {
                 Taken::Event(event) => {
                     if matches!(event, SessionEvent::ChunkEnd { .. }) {
@@ -125,45 +154,85 @@ impl Session {
                     }
                     return Some(Ok(event));
                 }
-                Taken::Error(error) => {
-                    self.leave();
-                    return Some(Err(error));
-                }
+                Taken::Error(error) => return Some(Err(self.fail(error))),
                 Taken::Empty => self.leave(),
-                Taken::Resplit(chunk, limit) => self.cut(chunk, limit),
-                Taken::Nothing => self.bell.notified().await,
+                Taken::Resplit(chunk, limit) => self.cut(chunk, limit).await,
+                Taken::Nothing => {
+                    if let Some(late) = self.wait().await {
+                        return Some(Err(self.fail(late)));
+                    }
+                }
             }
         }
+    }
+
+    /// Waits for the bell; an error when the deadline passes first and nothing has begun.
+    async fn wait(&mut self) -> Option<SpeechError> {
+        let deadline = self.permit.deadline.filter(|_| self.queued.is_none());
+        let Some(deadline) = deadline else {
+            self.permit.bell.notified().await;
+            return None;
+        };
+        tokio::select! {
+            biased;
+            () = self.permit.bell.notified() => return None,
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        if self.permit.shared.board().is_late(self.permit.id) {
+            let waited_s = self.permit.since.elapsed().as_secs_f64().round() as u32;
+            return Some(SpeechError::Late { waited_s });
+        }
+        // It has begun, so that the deadline is of no interest any more.
+        self.queued = self.begun();
+        None
     }
 
     /// Pulls chunks as far as there is room for them; the text's work happens here, outside any lock.
-    fn offer(&mut self) {
-        while !self.drained && self.permit.shared.board().has_room(self.id) {
-            match self.chunks.next() {
-                Some(chunk) => {
-                    self.permit.shared.board().offer(self.id, chunk);
-                    self.permit.shared.wake.notify_one();
-                }
-                None => self.drained = true,
-            }
+    async fn offer(&mut self) {
+        while !self.drained && self.permit.shared.board().has_room(self.permit.id) {
+            let Some(chunk) = self.pulled.take().or_else(|| self.chunks.next()) else {
+                self.drained = true;
+                self.permit.shared.board().drained(self.permit.id);
+                return;
+            };
+            // Stays here while it is looked up: this future may be dropped meanwhile.
+            self.pulled = Some(chunk.clone());
+            let offer = self.look_up(chunk).await;
+            self.pulled = None;
+            self.permit.shared.board().offer(self.permit.id, offer, Instant::now());
+            self.permit.shared.wake.notify_one();
         }
     }
 
-    fn cut(&mut self, chunk: Chunk, limit: usize) {
-        let pieces = (self.resplit)(chunk, limit);
-        self.permit.shared.board().replace_first(self.id, pieces);
+    /// Asks the store for a chunk that nobody is waiting for already.
+    async fn look_up(&mut self, chunk: Chunk) -> Offer {
+        let key = self.keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
+        let sought = key.filter(|key| !self.permit.shared.board().is_live(key));
+        let found = match (sought, &self.permit.shared.store) {
+            (Some(key), Some(store)) => store.get(&key).await,
+            _ => None,
+        };
+        Offer { manner: Arc::clone(&self.manner), chunk, key, found }
+    }
+
+    async fn cut(&mut self, chunk: Chunk, limit: usize) {
+        let mut pieces = Vec::new();
+        for piece in (self.resplit)(chunk, limit) {
+            pieces.push(self.look_up(piece).await);
+        }
+        self.permit.shared.board().replace_first(self.permit.id, pieces, Instant::now());
         self.permit.shared.wake.notify_one();
+    }
+
+    fn fail(&mut self, error: SpeechError) -> SpeechError {
+        self.leave();
+        error
     }
 
     fn leave(&mut self) {
         self.over = true;
-        self.permit.shared.board().close(self.id);
+        self.queued = self.queued();
+        self.permit.shared.board().close(self.permit.id);
         self.permit.shared.wake.notify_one();
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.leave();
     }
 }

@@ -1,58 +1,65 @@
 //! What a model's keeper, its sessions and the supervisor's methods share.
 
-use crate::{AdmitError, Counters, ModelState, ModelStatus, SpeechError, WorkerProgress, board::Board};
+use crate::{
+    AdmitError, Counters, ModelState, ModelStatus, SpeechError, SupervisorConfig, Ticket, WorkerProgress,
+    board::Board, order::Order, plan::Plan, usage::Usage,
+};
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use stentor_types::ModelId;
+use stentor_jobs::ChunkStore;
+use stentor_types::{DeviceSpec, ModelId, SampleRate};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 
 pub(crate) struct Shared {
     pub(crate) model: ModelId,
+    max_waiting: usize,
+    /// Where finished chunks are found again.
+    pub(crate) store: Option<ChunkStore>,
     board: Mutex<Board>,
-    gate: Mutex<Gate>,
+    loading: Mutex<Loading>,
     progress: Mutex<WorkerProgress>,
     /// Rung for the keeper whenever the board has changed.
     pub(crate) wake: Notify,
     pub(crate) status: watch::Sender<ModelStatus>,
     /// Set by `shutdown`: no session is served after this instant.
     pub(crate) stop: watch::Sender<Option<Instant>>,
+    pub(crate) plan: Plan,
+    pub(crate) usage: Usage,
+    /// To the keeper.
+    pub(crate) orders: mpsc::Sender<Order>,
 }
 
-/// Who has been let in.
-struct Gate {
-    held: usize,
-    max_waiting: usize,
-    /// A worker is wanted, even without work.
-    wanted: bool,
-    /// Smoothed seconds between two places becoming free while the model is in use.
-    pace: f64,
+/// How long the model takes to load.
+#[derive(Default)]
+struct Loading {
+    /// While it loads: since when.
+    since: Option<Instant>,
+    /// The last time that it was loaded.
+    took: Option<Duration>,
 }
-
-/// How much of each new observation goes into the pace.
-const PACE_WEIGHT: f64 = 0.3;
 
 impl Shared {
-    pub(crate) fn new(model: ModelId, max_waiting: usize, max_chunk_samples: u64) -> Self {
-        let status = ModelStatus {
-            state: ModelState::Unloaded,
-            reason: None,
-            descriptor: None,
-            pid: None,
-            memory: None,
-        };
+    pub(crate) fn new(plan: Plan, orders: mpsc::Sender<Order>, config: &SupervisorConfig) -> Self {
+        let max_samples = u64::from(config.max_chunk_seconds) * u64::from(SampleRate::HZ_24000.0);
+        let store = config.store.clone();
         Self {
-            model,
-            board: Mutex::new(Board::new(max_chunk_samples)),
-            gate: Mutex::new(Gate { held: 0, max_waiting, wanted: false, pace: 1.0 }),
+            model: plan.spec().model,
+            max_waiting: config.max_waiting,
+            board: Mutex::new(Board::new(max_samples, store.clone())),
+            store,
+            loading: Mutex::default(),
             progress: Mutex::default(),
             wake: Notify::new(),
-            status: watch::Sender::new(status),
+            status: watch::Sender::new(ModelStatus::default()),
             stop: watch::Sender::new(None),
+            plan,
+            usage: Usage::new(),
+            orders,
         }
     }
 
@@ -61,60 +68,86 @@ impl Shared {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn progress(&self) -> MutexGuard<'_, WorkerProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker is to be started, and kept.
-    pub(crate) fn want(&self) {
-        self.gate().wanted = true;
+    /// A worker is to be started, and kept. See [`Usage::want`].
+    pub(crate) fn want(&self) -> u64 {
+        let refusals = self.usage.want();
         self.wake.notify_one();
+        refusals
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
-        let wanted = self.gate().wanted;
-        wanted || self.board().has_work()
+        self.usage.is_wanted() || self.board().has_work()
     }
 
-    pub(crate) fn enter(&self) -> Result<(), AdmitError> {
+    fn loading(&self) -> MutexGuard<'_, Loading> {
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds until the model can speak, going by its last load; `None` before it was ever loaded.
+    fn load_left(&self, now: Instant) -> Option<f64> {
+        if matches!(self.status.borrow().state, ModelState::Ready | ModelState::Draining) {
+            return Some(0.0);
+        }
+        let Loading { since, took } = *self.loading();
+        let past = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        Some(took?.saturating_sub(past).as_secs_f64())
+    }
+
+    /// A place for a session, unless all are taken or it would come to speak too late. `bell`: rung when there is
+    /// something for it.
+    pub(crate) fn enter(&self, ticket: &Ticket, bell: Arc<Notify>) -> Result<u64, AdmitError> {
         if self.stop.borrow().is_some() || self.board().closed().is_some() {
             return Err(AdmitError::ShuttingDown);
         }
         let slots = self.status.borrow().descriptor.as_ref().map_or(1, |descriptor| descriptor.max_slots);
-        let mut gate = self.gate();
-        if gate.held >= slots + gate.max_waiting {
-            return Err(AdmitError::Busy { retry_after_s: gate.pace.ceil().clamp(1.0, 60.0) as u32 });
+        let now = Instant::now();
+        let load_s = self.load_left(now);
+        let mut board = self.board();
+        let forecast = load_s.map(|load_s| board.forecast(slots, load_s, now));
+        if board.places() >= slots + self.max_waiting {
+            board.refused_full();
+            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).unwrap_or(1.0);
+            return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s) });
         }
-        gate.held += 1;
-        Ok(())
-    }
-
-    /// A place that was held for `held_for` is free again.
-    pub(crate) fn leave(&self, held_for: Duration) {
-        let mut gate = self.gate();
-        let between = held_for.as_secs_f64() / gate.held.max(1) as f64;
-        gate.pace += PACE_WEIGHT * (between - gate.pace);
-        gate.held = gate.held.saturating_sub(1);
+        let wait_s = forecast.and_then(|forecast| forecast.wait_s(ticket.client, ticket.lane));
+        if let (Some(wait_s), Some(deadline)) = (wait_s, ticket.deadline)
+            && wait_s > deadline.as_secs_f64()
+        {
+            board.refused_late();
+            drop(board);
+            if load_s.is_some_and(|load_s| load_s > 0.0) {
+                // Else whoever comes back finds it as far away as now.
+                self.want();
+            }
+            let retry_after_s = whole_seconds(wait_s - deadline.as_secs_f64());
+            return Err(AdmitError::Late { wait_s: wait_s.ceil() as u32, retry_after_s });
+        }
+        Ok(board.enter((ticket.client, ticket.lane), ticket.chars, bell))
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        let held = self.gate().held as u64;
-        self.board().counters(held)
+        self.board().counters()
     }
 
     pub(crate) fn set_status(&self, change: impl FnOnce(&mut ModelStatus)) {
         self.status.send_modify(change);
+        let (state, device) = {
+            let status = self.status.borrow();
+            (status.state, status.descriptor.as_ref().map(|descriptor| descriptor.device))
+        };
+        self.board().set_inexact(matches!(device, Some(DeviceSpec::Cuda(_))));
+        self.loading().note(state, Instant::now());
     }
 
     /// Nobody will serve this model any more.
     pub(crate) fn close(&self) {
         self.board().close_for_good(SpeechError::shutting_down());
         self.set_status(|status| {
-            *status = ModelStatus { state: ModelState::Unloaded, reason: None, pid: None, ..status.clone() };
+            (status.state, status.reason, status.pid) = (ModelState::Unloaded, None, None);
         });
     }
 
@@ -135,4 +168,22 @@ impl Shared {
             tokio::time::sleep(POLL).await;
         }
     }
+}
+
+impl Loading {
+    fn note(&mut self, state: ModelState, now: Instant) {
+        match (state, self.since) {
+            (ModelState::Starting, None) => self.since = Some(now),
+            (ModelState::Starting, Some(_)) => {}
+            (ModelState::Ready, Some(since)) => {
+                *self = Self { since: None, took: Some(now.saturating_duration_since(since)) };
+            }
+            _ => self.since = None,
+        }
+    }
+}
+
+/// For a `Retry-After`: 1 to 60.
+fn whole_seconds(seconds: f64) -> u32 {
+    seconds.ceil().clamp(1.0, 60.0) as u32
 }

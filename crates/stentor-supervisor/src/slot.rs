@@ -1,8 +1,9 @@
-//! One chunk of one session between being offered and being consumed, across the deaths of workers.
+//! One chunk between being offered and being consumed by all who wait for it, across the deaths of workers.
 
-use crate::SpeechError;
+use crate::{SpeechError, board::Manner, replay::Replay};
+use std::sync::Arc;
 use stentor_engine::ChunkStats;
-use stentor_types::{Chunk, ChunkId, WordTiming};
+use stentor_types::{ChunkId, ChunkKey, SpokenChunk, SpokenText, WordTiming};
 
 /// Deaths of a worker with the chunk alone in its engine, after which the chunk is not tried again.
 const FATAL: u32 = 2;
@@ -26,53 +27,45 @@ pub(crate) enum SlotEnd {
 
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) key: u64,
-    pub(crate) chunk: Chunk,
-    /// Came from a chunk that was too long; it is not cut a second time.
-    pub(crate) resplit: bool,
+    pub(crate) manner: Arc<Manner>,
+    pub(crate) text: SpokenText,
+    /// Sessions with the same key wait for this slot instead of one of their own.
+    pub(crate) key: Option<ChunkKey>,
+    /// Sessions that have not consumed it, once for each time that it stands in their text.
+    pub(crate) readers: Vec<u64>,
     /// In the worker under this id.
     pub(crate) flight: Option<ChunkId>,
     /// Was in an engine that died; it is replayed alone.
     pub(crate) suspect: bool,
     pub(crate) end: Option<SlotEnd>,
-    /// The session has been told that the chunk begins.
-    pub(crate) begun: bool,
-    /// Received and not yet taken by the session.
-    pub(crate) samples: Vec<f32>,
-    pub(crate) words: Vec<WordTiming>,
-    received: Received,
-    /// What a replay sends again.
-    skip: Received,
+    /// All that was received; whole, since each session has its own place in it.
+    pub(crate) spoken: Arc<SpokenChunk>,
+    replay: Replay,
     deaths: u32,
     kills: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Received {
-    samples: u64,
-    words: u64,
-}
-
 impl Slot {
-    pub(crate) fn new(key: u64, chunk: Chunk, resplit: bool) -> Self {
-        let (samples, words) = (Vec::new(), Vec::new());
-        let (received, skip) = (Received::default(), Received::default());
-        let (flight, end) = (None, None);
+    pub(crate) fn new(manner: Arc<Manner>, text: SpokenText, key: Option<ChunkKey>) -> Self {
         Self {
+            manner,
+            text,
             key,
-            chunk,
-            resplit,
-            flight,
+            readers: Vec::new(),
+            flight: None,
             suspect: false,
-            end,
-            begun: false,
-            samples,
-            words,
-            received,
-            skip,
+            end: None,
+            spoken: Arc::default(),
+            replay: Replay::default(),
             deaths: 0,
             kills: 0,
         }
+    }
+
+    /// A chunk that was spoken before.
+    pub(crate) fn found(manner: Arc<Manner>, text: SpokenText, spoken: Arc<SpokenChunk>) -> Self {
+        let stats = ChunkStats { samples: spoken.samples.len() as u64, units: spoken.units };
+        Self { end: Some(SlotEnd::Spoken(stats)), spoken, ..Self::new(manner, text, None) }
     }
 
     /// Waits to be sent to a worker.
@@ -80,53 +73,83 @@ impl Slot {
         self.flight.is_none() && self.end.is_none()
     }
 
-    /// Takes the next samples, without those that an earlier worker sent; returns how many were new.
-    pub(crate) fn accept(&mut self, samples: &[f32]) -> u64 {
-        let skip = self.skip.samples.min(samples.len() as u64);
-        self.skip.samples -= skip;
-        let fresh = &samples[skip as usize..];
-        self.samples.extend_from_slice(fresh);
-        self.received.samples += fresh.len() as u64;
-        fresh.len() as u64
+    /// Whether a worker has had it.
+    pub(crate) fn begun(&self) -> bool {
+        self.flight.is_some() || self.end.is_some() || !self.spoken.samples.is_empty()
     }
 
-    pub(crate) fn accept_words(&mut self, words: &[WordTiming]) {
-        let skip = self.skip.words.min(words.len() as u64);
-        self.skip.words -= skip;
-        let fresh = &words[skip as usize..];
-        self.words.extend_from_slice(fresh);
-        self.received.words += fresh.len() as u64;
+    pub(crate) fn chars(&self) -> usize {
+        self.text.text.chars().count()
+    }
+
+    /// Deaths and kills with it in the engine alone.
+    pub(crate) fn tries(&self) -> u32 {
+        self.deaths + self.kills
+    }
+
+    /// Takes the next samples, without those that an earlier worker sent; returns how many were new, or why the
+    /// chunk must be given up. `exact`: samples that come again are the same to the bit.
+    pub(crate) fn accept(&mut self, samples: &[f32], exact: bool) -> Result<u64, &'static str> {
+        if !samples.iter().all(|sample| sample.is_finite()) {
+            return Err("its samples are not numbers");
+        }
+        let fresh = self.replay.samples(&self.spoken.samples, samples, exact);
+        let fresh = fresh.ok_or("a replay did not repeat the samples that were sent before")?;
+        let spoken = Arc::make_mut(&mut self.spoken);
+        let known = spoken.samples.len();
+        spoken.samples.extend_from_slice(fresh);
+        self.replay.blend(&mut spoken.samples[known..]);
+        Ok(fresh.len() as u64)
+    }
+
+    pub(crate) fn accept_words(&mut self, words: &[WordTiming]) -> Result<(), &'static str> {
+        let fresh = self.replay.words(&self.spoken.words, words);
+        let fresh = fresh.ok_or("a replay did not repeat the timings that were sent before")?;
+        Arc::make_mut(&mut self.spoken).words.extend_from_slice(fresh);
+        Ok(())
     }
 
     pub(crate) fn total_samples(&self) -> u64 {
-        self.received.samples
+        self.spoken.samples.len() as u64
     }
 
     pub(crate) fn failed(&self) -> bool {
         matches!(self.end, Some(SlotEnd::Error(_)))
     }
 
+    /// What is worth keeping of it: a chunk that is whole and the work of one engine.
+    pub(crate) fn to_keep(&self) -> Option<(ChunkKey, Arc<SpokenChunk>)> {
+        let whole = matches!(self.end, Some(SlotEnd::Spoken(_))) && !self.replay.differs();
+        self.key.filter(|_| whole).map(|key| (key, Arc::clone(&self.spoken)))
+    }
+
+    pub(crate) fn give_up(&mut self, why: &str) {
+        self.flight = None;
+        self.suspect = false;
+        self.end = Some(SlotEnd::Error(SpeechError::Failed(why.to_owned())));
+    }
+
     /// The worker's last word on the chunk. A replay that ends before the point where the first attempt broke off
     /// has not spoken the same thing.
     pub(crate) fn finish(&mut self, end: SlotEnd) {
+        match end {
+            SlotEnd::Spoken(stats) if self.replay.is_behind() || stats.samples != self.total_samples() => {
+                return self.give_up("the worker's samples do not add up to what it reports");
+            }
+            SlotEnd::TooLong(limit) if self.total_samples() > 0 => return self.give_up(&uncut(limit)),
+            SlotEnd::Spoken(stats) => Arc::make_mut(&mut self.spoken).units = stats.units,
+            SlotEnd::TooLong(_) | SlotEnd::Error(_) => {}
+        }
         self.flight = None;
         self.suspect = false;
-        let diverged = matches!(end, SlotEnd::Spoken(stats) if self.skip.samples > 0 || stats.samples != self.received.samples);
-        let too_late = matches!(end, SlotEnd::TooLong(_)) && (self.resplit || self.received.samples > 0);
-        self.end = Some(match end {
-            _ if diverged => failed("the worker's samples do not add up to what it reports"),
-            SlotEnd::TooLong(limit) if too_late => {
-                failed(&format!("the chunk can't be cut to the {limit} characters that fit"))
-            }
-            end => end,
-        });
+        self.end = Some(end);
     }
 
     /// Its worker died. The chunk is offered again, unless it is the likely cause of too many deaths.
     pub(crate) fn lose(&mut self, death: &Death, alone: bool) {
         self.flight = None;
         self.suspect = true;
-        self.skip = self.received;
+        self.replay.begin(self.spoken.samples.len(), self.spoken.words.len());
         if !alone {
             return;
         }
@@ -143,6 +166,7 @@ impl Slot {
     }
 }
 
-fn failed(why: &str) -> SlotEnd {
-    SlotEnd::Error(SpeechError::Failed(why.to_owned()))
+/// Said of a chunk that was cut once and is still too long.
+pub(crate) fn uncut(limit: usize) -> String {
+    format!("the chunk can't be cut to the {limit} characters that fit")
 }

@@ -1,12 +1,13 @@
 //! What outsiders can see of a model: state, counters, the worker's own progress.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use stentor_engine::EngineDescriptor;
 
 /// Where a model is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ModelState {
     /// No worker; the next use starts one.
+    #[default]
     Unloaded,
     Starting,
     Ready,
@@ -18,20 +19,42 @@ pub enum ModelState {
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// Why a model has no worker any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unloaded {
+    /// Nobody had used it for its `idle_timeout`.
+    Idle,
+    /// By [`Supervisor::unload`](crate::Supervisor::unload).
+    Asked,
+    /// Another model needed the memory.
+    Evicted,
+    /// Another tenant of the device needed the memory; it comes back when there is room again.
+    Yielded,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelStatus {
     pub state: ModelState,
-    /// Why, in one line: set in `Backoff` and `Failed`.
+    /// Why, in one line: set in `Backoff` and `Failed`, and in `Unloaded` if it could not start for want of memory.
     pub reason: Option<String>,
+    /// Set in `Unloaded` if it was loaded before.
+    pub why_unloaded: Option<Unloaded>,
     /// As of the last handshake; stays known while a worker is restarted.
     pub descriptor: Option<Arc<EngineDescriptor>>,
     /// The worker's process id, while there is one.
     pub pid: Option<u32>,
     /// Bytes that the loaded model holds on its device, as its worker measured them; `None` while not loaded.
     pub memory: Option<u64>,
+    /// From spawn to ready, of the last worker that became ready.
+    pub load_seconds: Option<f64>,
+    /// Workers started after one died.
+    pub restarts: u64,
+    /// For how long nobody has used it; `None` while somebody does. Up to date in
+    /// [`Supervisor::status`](crate::Supervisor::status) only: its passing is no change to be told of.
+    pub idle_for: Option<Duration>,
 }
 
-/// Totals since the model was added, and two gauges.
+/// Totals since the model was added, and gauges of what is there now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Chunks handed to a worker, replays included.
@@ -40,16 +63,30 @@ pub struct Counters {
     /// Chunks that ended with an error, quarantined ones included.
     pub chunks_failed: u64,
     pub chunks_replayed: u64,
-    /// Chunks cancelled in a worker because their session was dropped.
+    /// Chunks that a session took over from another one that waits for the same, or from earlier in its own text.
+    pub chunks_shared: u64,
+    /// Chunks that came out of the store and went to no worker.
+    pub chunks_reused: u64,
+    /// Chunks cancelled in a worker: their sessions were dropped, or the chunk was given up.
     pub cancels: u64,
     /// Samples that came from workers, without those skipped in a replay.
     pub samples_received: u64,
     /// Workers started after one died.
     pub restarts: u64,
-    /// Admitted, and no chunk handed to a worker yet.
+    /// Requests refused because every place was taken.
+    pub rejected_full: u64,
+    /// Requests refused because they would have waited beyond their deadline.
+    pub rejected_late: u64,
+    /// Sessions that ended because their deadline passed before their first chunk was begun.
+    pub late: u64,
+    /// Admitted, and no chunk handed to a worker or found in the store yet.
     pub waiting: u64,
-    /// Sessions with at least one chunk handed to a worker.
+    /// Sessions with at least one chunk handed to a worker or found in the store.
     pub running: u64,
+    /// Of `waiting`, those in the batch lane.
+    pub batch_waiting: u64,
+    /// Of `running`, those in the batch lane.
+    pub batch_running: u64,
 }
 
 /// What a worker reports with each beat; starts from zero in each process.

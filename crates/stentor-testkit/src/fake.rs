@@ -2,11 +2,15 @@
 //!
 //! No two stretches of its sound are alike, so that a repeated or missing sample is noticed.
 
-use crate::fault::{Fault, Kind};
+use crate::{
+    LoadFault,
+    fault::{Fault, Kind},
+    load_fault,
+    strike::strike,
+};
 use std::{
     collections::BTreeMap,
-    io::Write,
-    os::fd::AsFd,
+    fs,
     path::PathBuf,
     sync::{Arc, Mutex},
     thread::{self, ThreadId},
@@ -21,20 +25,10 @@ use stentor_types::{
     VoiceKind, VoiceSource, WordTiming, content_hash,
 };
 
-/// What goes wrong while loading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LoadFault {
-    #[default]
-    None,
-    /// Takes this many milliseconds.
-    Slow(u64),
-    /// The process exits with status 3.
-    Exit,
-    /// The engine says that it can't load.
-    Fail,
-}
+/// A file of this name in the model's cache folder holds options, e.g. `step_ms=5 slots=2`.
+const OPTIONS_FILE: &str = "options";
 
-/// How the fake engine behaves; travels to a worker in [`LoadSpec::files`].
+/// How the fake engine behaves; travels to a worker in [`LoadSpec::files`], or in a file in its cache folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FakeOptions {
     pub slots: usize,
@@ -55,25 +49,34 @@ impl Default for FakeOptions {
 }
 
 impl FakeOptions {
-    /// A spec that a registry with [`load`] under `fake` understands.
-    pub fn load_spec(&self, model: &str) -> LoadSpec {
+    /// Names and values, as [`LoadSpec::files`] and the file of options hold them.
+    fn pairs(&self) -> [(&'static str, String); 7] {
         let (load, load_ms) = match self.load {
             LoadFault::None => ("none", 0),
             LoadFault::Slow(ms) => ("slow", ms),
             LoadFault::Exit => ("exit", 0),
             LoadFault::Fail => ("fail", 0),
+            LoadFault::Hang => ("hang", 0),
         };
-        let numbers = [
-            ("slots", self.slots as u64),
-            ("steps", self.steps),
-            ("samples_per_step", self.samples_per_step),
-            ("step_ms", self.step_ms),
-            ("limit", self.limit as u64),
-            ("load_ms", load_ms),
-        ];
-        let mut files: BTreeMap<String, PathBuf> =
-            numbers.map(|(key, value)| (key.to_owned(), PathBuf::from(value.to_string()))).into();
-        files.insert("load".to_owned(), PathBuf::from(load));
+        [
+            ("slots", self.slots.to_string()),
+            ("steps", self.steps.to_string()),
+            ("samples_per_step", self.samples_per_step.to_string()),
+            ("step_ms", self.step_ms.to_string()),
+            ("limit", self.limit.to_string()),
+            ("load_ms", load_ms.to_string()),
+            ("load", load.to_owned()),
+        ]
+    }
+
+    /// What a file named `options` in a fake model's cache folder must hold for these.
+    pub fn file(&self) -> String {
+        self.pairs().map(|(key, value)| format!("{key}={value}")).join(" ")
+    }
+
+    /// A spec that a registry with [`load`] under `fake` understands.
+    pub fn load_spec(&self, model: &str) -> LoadSpec {
+        let files = self.pairs().map(|(key, value)| (key.to_owned(), PathBuf::from(value))).into();
         LoadSpec {
             model: ModelId::from(model),
             engine: "fake".to_owned(),
@@ -86,13 +89,21 @@ impl FakeOptions {
     }
 
     fn from_spec(spec: &LoadSpec) -> Self {
-        let text = |key: &str| spec.files.get(key).and_then(|path| path.to_str());
+        let path = spec.cache_dir.as_ref().map(|folder| folder.join(OPTIONS_FILE));
+        let file = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        let in_file: BTreeMap<&str, &str> =
+            file.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+        let text = |key: &str| {
+            let given = spec.files.get(key).and_then(|path| path.to_str());
+            given.or_else(|| in_file.get(key).copied())
+        };
         let number = |key: &str, default: u64| text(key).and_then(|t| t.parse().ok()).unwrap_or(default);
         let default = Self::default();
         let load = match text("load") {
             Some("slow") => LoadFault::Slow(number("load_ms", 0)),
             Some("exit") => LoadFault::Exit,
             Some("fail") => LoadFault::Fail,
+            Some("hang") => LoadFault::Hang,
             _ => LoadFault::None,
         };
         Self {
@@ -109,13 +120,14 @@ impl FakeOptions {
 /// The registry entry: loads a fake engine as `spec` describes it.
 pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
     let options = FakeOptions::from_spec(spec);
-    match options.load {
-        LoadFault::None => {}
-        LoadFault::Slow(ms) => thread::sleep(Duration::from_millis(ms)),
-        LoadFault::Exit => std::process::exit(3),
-        LoadFault::Fail => return Err(LoadError("tensor `fake.weight` is missing".to_owned())),
-    }
-    Ok(Box::new(FakeEngine::new(options)))
+    load_fault::suffer_file(spec)?;
+    options.load.suffer()?;
+    let mut engine = FakeEngine::new(options);
+    // No device is opened: it says what it was told, and holds what it was told to hold.
+    engine.descriptor.device = if spec.device == DeviceSpec::Auto { DeviceSpec::Cpu } else { spec.device };
+    let memory = spec.files.get("memory").and_then(|bytes| bytes.to_str()?.parse().ok());
+    engine.descriptor.memory.weights = memory.unwrap_or_default();
+    Ok(Box::new(engine))
 }
 
 /// Which threads have called into an engine, in order, one entry per call.
@@ -286,6 +298,9 @@ impl Engine for FakeEngine {
     }
 
     fn phonemize(&self, text: &SpokenText, _language: &Language) -> Result<PhonemeTrace, EngineError> {
+        if Fault::find(&text.text).is_some_and(|fault| fault.kind == Kind::Hang) {
+            thread::sleep(Duration::from_secs(3600));
+        }
         let upper = |word: &str| (word.to_owned(), word.to_uppercase(), "fake".to_owned());
         let words = text.text.split_whitespace().map(upper).collect();
         Ok(PhonemeTrace { phonemes: text.text.to_uppercase(), words })
@@ -328,27 +343,15 @@ impl Speaking {
         let Some(fault) = self.fault.as_ref().filter(|fault| fault.strikes(self.step)) else {
             return Ok(Ok(()));
         };
-        let why = || format!("the fake engine was asked to {:?}", fault.kind);
         match fault.kind {
-            Kind::Abort => std::process::abort(),
-            Kind::Panic => panic!("{}", why()),
-            Kind::Exit => std::process::exit(7),
-            Kind::Hang => loop {
-                thread::sleep(Duration::from_secs(3600));
-            },
-            Kind::Garbage => {
-                if let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() {
-                    // A socket that is gone takes the garbage with it.
-                    let _ = std::fs::File::from(socket).write_all(b"this is not a frame");
-                }
-            }
             Kind::Nan => self.samples.fill(f32::NAN),
-            Kind::DeviceLost => return Err(DeviceLost(why())),
+            Kind::DeviceLost => return Err(DeviceLost(fault.why())),
             Kind::TooLong => return Ok(Err(EngineError::ChunkTooLong { limit: fault.n as usize })),
-            Kind::Fail => return Ok(Err(EngineError::Failed(why()))),
-            Kind::Reject => return Ok(Err(EngineError::Rejected(why()))),
+            Kind::Fail => return Ok(Err(EngineError::Failed(fault.why()))),
+            Kind::Reject => return Ok(Err(EngineError::Rejected(fault.why()))),
             Kind::Slow => thread::sleep(fault.pause()),
             Kind::Endless => {}
+            deadly => strike(deadly, &fault.why()),
         }
         Ok(Ok(()))
     }

@@ -1,19 +1,24 @@
 //! Faults asked for in the text itself: `{abort at=3}`, `{fail mark=/tmp/x times=1}`.
 //!
 //! `at` is the step at which the fault strikes (0 by default). With `mark` it strikes only `times` times (1 by
-//! default), counted by files that outlive the process.
+//! default), counted by files that outlive the process. The same words without braces, in a file, ask for a fault
+//! while a model loads; see [`LoadFault`](crate::LoadFault).
 
-use std::{fs::OpenOptions, path::PathBuf, time::Duration};
+use std::{fs::OpenOptions, ops::Range, path::PathBuf, time::Duration};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Abort,
+    /// A real SIGSEGV.
+    Segfault,
     Panic,
     /// The process ends with status 7.
     Exit,
     /// The step never returns and looks at no flag.
     Hang,
+    /// Memory that can't be had, so the process aborts.
+    OutOfMemory,
     /// Bytes that are no frame on the worker's socket.
     Garbage,
     Nan,
@@ -26,6 +31,24 @@ pub(crate) enum Kind {
     /// Each step takes `n` milliseconds longer.
     Slow,
 }
+
+/// The words that ask for a fault.
+const KINDS: [(&str, Kind); 14] = [
+    ("abort", Kind::Abort),
+    ("segfault", Kind::Segfault),
+    ("panic", Kind::Panic),
+    ("exit", Kind::Exit),
+    ("hang", Kind::Hang),
+    ("oom", Kind::OutOfMemory),
+    ("garbage", Kind::Garbage),
+    ("nan", Kind::Nan),
+    ("lost", Kind::DeviceLost),
+    ("toolong", Kind::TooLong),
+    ("fail", Kind::Fail),
+    ("reject", Kind::Reject),
+    ("endless", Kind::Endless),
+    ("slow", Kind::Slow),
+];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -40,10 +63,14 @@ pub(crate) struct Fault {
 impl Fault {
     /// The fault named in `text`, if there is one.
     pub(crate) fn find(text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once('{')?;
-        let (spell, _) = rest.split_once('}')?;
+        Self::parse(text.get(Self::span(text)?)?.trim_matches(['{', '}']))
+    }
+
+    /// A fault from its words, without braces.
+    pub(crate) fn parse(spell: &str) -> Option<Self> {
         let mut words = spell.split_whitespace();
-        let kind = kind(words.next()?)?;
+        let name = words.next()?;
+        let (_, kind) = *KINDS.iter().find(|(word, _)| *word == name)?;
         let mut fault = Self { kind, at: 0, n: 10, mark: None, times: 1 };
         for (key, value) in words.filter_map(|word| word.split_once('=')) {
             match key {
@@ -57,10 +84,17 @@ impl Fault {
         Some(fault)
     }
 
+    /// Where the first words in braces stand, braces included.
+    pub(crate) fn span(text: &str) -> Option<Range<usize>> {
+        let start = text.find('{')?;
+        let end = text.get(start..)?.find('}')? + start + 1;
+        Some(start..end)
+    }
+
     /// The text without its fault: what is spoken.
     pub(crate) fn strip(text: &str) -> String {
-        match text.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?.1))) {
-            Some((head, tail)) => format!("{head}{tail}"),
+        match Self::span(text) {
+            Some(span) => format!("{}{}", &text[..span.start], &text[span.end..]),
             None => text.to_owned(),
         }
     }
@@ -80,24 +114,10 @@ impl Fault {
     pub(crate) fn pause(&self) -> Duration {
         Duration::from_millis(self.n)
     }
-}
 
-fn kind(word: &str) -> Option<Kind> {
-    Some(match word {
-        "abort" => Kind::Abort,
-        "panic" => Kind::Panic,
-        "exit" => Kind::Exit,
-        "hang" => Kind::Hang,
-        "garbage" => Kind::Garbage,
-        "nan" => Kind::Nan,
-        "lost" => Kind::DeviceLost,
-        "toolong" => Kind::TooLong,
-        "fail" => Kind::Fail,
-        "reject" => Kind::Reject,
-        "endless" => Kind::Endless,
-        "slow" => Kind::Slow,
-        _ => return None,
-    })
+    pub(crate) fn why(&self) -> String {
+        format!("the engine was asked to {:?}", self.kind)
+    }
 }
 
 #[cfg(test)]
@@ -113,5 +133,7 @@ mod tests {
         assert_eq!(Fault::strip(text), "Hello  there");
         assert_eq!(Fault::find("no fault {here}"), None);
         assert_eq!(Fault::strip("a {b"), "a {b");
+        assert_eq!(Fault::strip("a } b {c} d"), "a } b  d");
+        assert_eq!(Fault::parse("slow n=3000").unwrap().pause(), Duration::from_secs(3));
     }
 }

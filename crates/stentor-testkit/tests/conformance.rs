@@ -1,11 +1,11 @@
-//! The fake engine fulfils the contract that it stands in for, with one slot and with several, and so does an
-//! engine of whole chunks that is lifted by `Stepped`.
+//! The fake engine fulfils the contract that it stands in for, with one slot and with several, and so do an
+//! engine of whole chunks that is lifted by `Stepped` and one that stands behind the wrapper of faults.
 
 use stentor_engine::{
     ChunkOutput, ChunkRequest, DeviceLost, Engine, EngineDescriptor, EngineError, PhonemeTrace, Stepped,
     VoiceSlot, WholeChunk, conformance,
 };
-use stentor_testkit::{FakeEngine, FakeOptions};
+use stentor_testkit::{FakeEngine, FakeOptions, Faulty};
 use stentor_types::{Language, SpokenText, VoiceSource};
 
 mod one_slot {
@@ -19,6 +19,11 @@ mod three_slots {
         || Box::new(FakeEngine::new(FakeOptions { slots: 3, step_ms: 1, ..FakeOptions::default() })),
         VoiceSource::Preset { name: "two".to_owned() }
     );
+}
+
+mod behind_faults {
+    use super::*;
+    conformance!(|| Box::new(Faulty::new(Box::new(FakeEngine::default()))));
 }
 
 mod whole_chunks {

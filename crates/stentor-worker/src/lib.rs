@@ -3,10 +3,12 @@
 //! A worker is the server's own executable started again. It talks to the server over the socket it finds as
 //! its standard input, opens no listener, downloads nothing and lives exactly as long as that socket.
 
+mod ending;
+mod memory;
 mod process;
 mod registry;
 
-pub use registry::{Registry, default_registry};
+pub use registry::{Load, Registry, default_registry};
 
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};
@@ -51,10 +53,16 @@ fn serve(registry: Registry, build_id: &str) -> Result<(), WorkerError> {
         process::outlive_signals();
         let socket = tokio::net::UnixStream::from_std(socket).map_err(WorkerError::NoSocket)?;
         let (reader, writer) = socket.into_split();
-        let load = move |spec: &_| process::prepared(spec).and_then(|()| Ok((registry.load(spec)?, 0)));
+        let load = move |spec: &_| {
+            let _open = process::prepared(spec)?;
+            let (engine, memory) = memory::measured(|| registry.load(spec))?;
+            process::explained(engine.descriptor());
+            Ok((engine, memory))
+        };
         Ok::<_, WorkerError>(host::run(reader, writer, build_id, load).await?)
     });
-    // A step may still run; the process does not wait for it.
+    // A load or a step may still run; the process does not wait for it.
+    ending::no_later_than(ending::PATIENCE);
     runtime.shutdown_background();
     match end? {
         HostEnd::Closed => Ok(()),

@@ -5,7 +5,8 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     panic,
 };
-use stentor_engine::LoadError;
+use stentor_engine::{EngineDescriptor, LoadError};
+use stentor_nn::{Opened, open_device};
 use stentor_types::{DeviceSpec, LoadSpec};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,17 +47,27 @@ pub(crate) fn outlive_signals() {
     }
 }
 
-/// Sets priority and threads for the model to come. Must run on the engine's thread: on Linux a nice value is a
+/// Sets priority and threads for the model to come, and gives the device that settled it: whoever keeps that while the
+/// model loads spares it from being opened all over again. Must run on the engine's thread: on Linux a nice value is a
 /// thread's own and is inherited by the pool that this thread starts, so the side that answers the server keeps
-/// its priority.
-pub(crate) fn prepared(spec: &LoadSpec) -> Result<(), LoadError> {
-    if spec.device != DeviceSpec::Cuda(0)
+/// its priority. A thread that only feeds a card keeps it too.
+pub(crate) fn prepared(spec: &LoadSpec) -> Result<Opened, LoadError> {
+    let opened = open_device(spec.device, spec.precision);
+    if opened.spec == DeviceSpec::Cpu
         && let Err(error) = yield_to_the_server()
     {
         complain(&format!("the priority stays as it is: {error}"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(spec.threads).build_global();
-    pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))
+    pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))?;
+    Ok(opened)
+}
+
+/// One line, if a model runs elsewhere than it was asked to.
+pub(crate) fn explained(descriptor: &EngineDescriptor) {
+    if let Some(why) = &descriptor.degraded {
+        complain(why);
+    }
 }
 
 fn yield_to_the_server() -> rustix::io::Result<()> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use stentor_engine::{Engine, LoadError};
 use stentor_types::LoadSpec;
 
-type Load = Box<dyn Fn(&LoadSpec) -> Result<Box<dyn Engine>, LoadError> + Send + Sync>;
+/// Makes an engine of what a spec names.
+pub type Load = Box<dyn Fn(&LoadSpec) -> Result<Box<dyn Engine>, LoadError> + Send + Sync>;
 
 /// Loaders by engine name.
 #[derive(Default)]
@@ -24,6 +25,20 @@ impl Registry {
     {
         self.0.insert(engine.to_owned(), Box::new(load));
         self
+    }
+
+    /// Puts `wrap` around every loader there is: it is given the spec and the loader, and may act before and after.
+    #[must_use]
+    pub fn wrapped<W>(self, wrap: W) -> Self
+    where
+        W: Fn(&LoadSpec, &Load) -> Result<Box<dyn Engine>, LoadError> + Clone + Send + Sync + 'static,
+    {
+        let around = |(name, load): (String, Load)| {
+            let wrap = wrap.clone();
+            let wrapped: Load = Box::new(move |spec: &LoadSpec| wrap(spec, &load));
+            (name, wrapped)
+        };
+        Self(self.0.into_iter().map(around).collect())
     }
 
     /// Loads what `spec` names; an unknown engine is an error that lists the known ones.

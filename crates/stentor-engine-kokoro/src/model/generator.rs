@@ -5,7 +5,7 @@ use super::{
     source::{Excitation, Source},
 };
 use crate::config::Config;
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use stentor_nn::{
     Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
 };
@@ -49,7 +49,10 @@ impl Generator {
             stages: (0..stages)
                 .map(|index| Stage::load(scope, config, spectrum, index))
                 .collect::<Result<_>>()?,
-            post: Conv1d::load(&scope.at("conv_post"), ConvShape::same(channels, spectrum, 7, 1))?,
+            post: Conv1d::load(
+                &scope.at("conv_post").with_products(DType::F32),
+                ConvShape::same(channels, spectrum, 7, 1),
+            )?,
             stft,
         })
     }
@@ -109,7 +112,7 @@ impl Stage {
             index,
             last,
             noise_conv: Conv1d::load(
-                &scope.at(format!("noise_convs.{index}")),
+                &scope.at(format!("noise_convs.{index}")).with_products(DType::F32),
                 noise_shape(&istftnet.upsample_rates[index + 1..], spectrum, channels),
             )?,
             noise_block: SnakeBlock::load(&noise_block, channels, noise_kernel, &NOISE_DILATIONS, style)?,

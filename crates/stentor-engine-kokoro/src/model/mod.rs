@@ -14,11 +14,12 @@ pub use source::Excitation;
 
 use crate::config::Config;
 use albert::Albert;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use decoder::Decoder;
 use generator::Generator;
 use predictor::Predictor;
-use stentor_nn::{Linear, NnError, Result, Watch, Weights, repeat_interleave};
+use stentor_nn::{Linear, NnError, Result, Unwatched, Watch, Weights, repeat_interleave};
+use stentor_types::Precision;
 use text_encoder::TextEncoder;
 
 /// A loaded model of the Kokoro family.
@@ -68,9 +69,18 @@ pub struct Curves {
 }
 
 impl Kokoro {
-    pub fn load(weights: &Weights, config: &Config, device: &Device) -> Result<Self> {
+    /// `device` is where `weights` are read to.
+    ///
+    /// In [`Precision::F16`] the convolutions of decoder and generator, which are most of the work, hold f16 and multiply it.
+    /// All else is f32: the prosody, so that durations, pitch and energy do not depend on the precision; norms, activations and
+    /// residuals between the convolutions; the excitation with its phase and what first reads it; and the last convolution, whose
+    /// output is a logarithm and an angle.
+    pub fn load(weights: &Weights, config: &Config, device: &Device, precision: Precision) -> Result<Self> {
         let root = weights.root();
-        let decoder = root.at("decoder");
+        let decoder = root.at("decoder").with_products(match precision {
+            Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+        });
         let model = Self {
             bert: Albert::load(&root.at("bert"), config)?,
             bert_encoder: Linear::load(
@@ -91,6 +101,18 @@ impl Kokoro {
 
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Runs once through everything with a few tokens, so that the first request does not wait for what a device does once:
+    /// loading kernels, choosing algorithms, growing its memory pool.
+    pub fn warm_up(&self, config: &Config) -> Result<()> {
+        let last = config.n_token as u32 - 1;
+        let ids = [0, last.min(1), last.min(2), last.min(3), 0];
+        let style = Style::new(&vec![0.0; config.voice_dim()], &self.device)?;
+        let plan = self.plan(&ids, &style, 1.0, &Unwatched)?;
+        let curves = self.curves(&plan, &Unwatched)?;
+        self.render(&plan, &curves, Excitation::Seeded(0), &Unwatched)?;
+        Ok(())
     }
 
     /// Memory that the weights take.

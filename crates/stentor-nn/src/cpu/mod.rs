@@ -7,4 +7,5 @@ mod view;
 
 pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
+pub use view::compute_without_kernels;
 pub(crate) use view::{View, is_cpu, matrix, view};

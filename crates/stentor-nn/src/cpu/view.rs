@@ -2,7 +2,13 @@
 
 use crate::Result;
 use candle_core::{CpuStorage, DType, Storage, StorageRef, Tensor};
-use std::ops::Deref;
+use std::{
+    ops::Deref,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Set once, by tests; see [`compute_without_kernels`].
+static WITHOUT_KERNELS: AtomicBool = AtomicBool::new(false);
 
 /// The elements of a contiguous f32 tensor in host memory.
 pub(crate) struct View<'a> {
@@ -22,9 +28,16 @@ impl Deref for View<'_> {
     }
 }
 
+/// From now on every layer of this process that is loaded and run computes on the CPU as it would on any other device: out
+/// of candle's ops. It is slow and meant for tests, which prove so that what runs on a CUDA device is the same network.
+#[doc(hidden)]
+pub fn compute_without_kernels() {
+    WITHOUT_KERNELS.store(true, Ordering::Relaxed);
+}
+
 /// Whether the CPU kernels apply to `tensor`.
 pub(crate) fn is_cpu(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && !WITHOUT_KERNELS.load(Ordering::Relaxed)
 }
 
 /// Sees a contiguous CPU tensor of f32 as a slice.

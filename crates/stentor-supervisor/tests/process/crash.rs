@@ -1,11 +1,12 @@
 //! Workers that die or hang in the middle of speech.
 
-use crate::harness::{Bench, Outcome, ensure, hear, kill, trial, until};
+use crate::harness::{Bench, Outcome, ensure, hear, kill, model, trial, until};
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 use std::time::Duration;
 use stentor_supervisor::SpeechError;
 use stentor_testkit::FakeOptions;
+use stentor_types::{Language, SpokenText};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -13,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_chunk_that_kills_twice_is_quarantined", quarantine),
         trial("a_hung_engine_is_killed_and_the_chunk_replayed", hang),
         trial("a_chunk_that_always_hangs_is_quarantined", always_hangs),
+        trial("a_question_that_hangs_the_engine_is_answered", hung_question),
         trial("kills_from_outside_are_not_held_against_a_chunk", outside_kills),
         trial("the_neighbour_of_a_killer_is_heard", neighbour),
         trial("every_queued_request_is_answered_through_many_deaths", many_deaths),
@@ -64,6 +66,14 @@ async fn always_hangs() -> Outcome {
         return Err(format!("{:?}", heard.error).into());
     };
     ensure(why.contains("stuck"), why)?;
+    bench.hear_true(&["the next request"]).await
+}
+
+async fn hung_question() -> Outcome {
+    let bench = Bench::with(FakeOptions::default(), |config| config.stuck_min = Duration::from_millis(400))?;
+    let text = SpokenText { text: "forever {hang}".to_owned(), spans: Vec::new() };
+    let answer = bench.supervisor.phonemize(&model(), text, Language::en_us()).await;
+    ensure(matches!(answer, Err(SpeechError::Unavailable { .. })), format!("{answer:?}"))?;
     bench.hear_true(&["the next request"]).await
 }
 

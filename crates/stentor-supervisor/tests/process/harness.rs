@@ -3,11 +3,10 @@
 use libtest_mimic::{Failed, Trial};
 use std::{
     future::Future,
-    io::Write,
     path::{Path, PathBuf},
-    process::ExitCode,
     time::{Duration, Instant},
 };
+use stentor_jobs::KeyBase;
 use stentor_supervisor::{
     Counters, ModelOptions, Session, SessionEvent, SessionRequest, SpeechError, Supervisor, SupervisorConfig,
     Ticket, WorkerCommand,
@@ -17,9 +16,8 @@ use stentor_types::{Chunk, ClientId, Lane, Language, ModelId, Params, Speed, Spo
 use stentor_worker::Registry;
 
 pub(crate) const WORKER: &str = "worker";
-pub(crate) const PARENT: &str = "parent";
 pub(crate) const BUILD_ID: &str = "test-build";
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) type Outcome = Result<(), Failed>;
 
@@ -88,17 +86,23 @@ impl Bench {
     }
 
     pub(crate) fn begin(&self, texts: &[&str]) -> Result<Session, Failed> {
-        self.begin_with(texts, |chunk, _| vec![chunk])
+        self.begin_as(ticket(), texts, |_| {})
     }
 
-    pub(crate) fn begin_with(
+    /// A session whose chunks are shared and kept.
+    pub(crate) fn begin_kept(&self, texts: &[&str]) -> Result<Session, Failed> {
+        self.begin_as(ticket(), texts, |request| request.keep = Some(KeyBase::new(&[b"test"])))
+    }
+
+    pub(crate) fn begin_as(
         &self,
+        ticket: Ticket,
         texts: &[&str],
-        resplit: fn(Chunk, usize) -> Vec<Chunk>,
+        change: impl FnOnce(&mut SessionRequest),
     ) -> Result<Session, Failed> {
-        let permit = self.supervisor.admit(&model(), ticket())?;
+        let permit = self.supervisor.admit(&model(), ticket)?;
         let chunks: Vec<Chunk> = texts.iter().enumerate().map(|(index, text)| chunk(index, text)).collect();
-        let request = SessionRequest {
+        let mut request = SessionRequest {
             voice: voice(),
             voice_digest: String::new(),
             keep: None,
@@ -107,8 +111,9 @@ impl Bench {
             seed: 7,
             params: Params::new(),
             chunks: Box::new(chunks.into_iter()),
-            resplit,
+            resplit: |chunk, _| vec![chunk],
         };
+        change(&mut request);
         Ok(self.supervisor.session(permit, request))
     }
 
@@ -158,13 +163,20 @@ pub(crate) fn ticket() -> Ticket {
     Ticket { client: ClientId(1), lane: Lane::Interactive, chars: 20, deadline: None }
 }
 
-fn voice() -> VoiceSource {
+pub(crate) fn voice() -> VoiceSource {
     VoiceSource::Preset { name: "one".to_owned() }
 }
 
 pub(crate) fn chunk(index: usize, text: &str) -> Chunk {
     let spoken = SpokenText { text: text.to_owned(), spans: Vec::new() };
     Chunk { index: index as u32, spoken, pause_ms: 0 }
+}
+
+/// Cuts a text in two.
+pub(crate) fn halves(chunk: Chunk, limit: usize) -> Vec<Chunk> {
+    let text = chunk.spoken.text;
+    let (head, tail) = text.split_at(limit.min(text.len()));
+    [head, tail].map(|part| self::chunk(chunk.index as usize, part)).into()
 }
 
 /// What came out of a session, chunk by chunk.
@@ -224,20 +236,4 @@ pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) -> Outcome {
 pub(crate) fn process_state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// A server in a process of its own: says its worker's id, keeps the worker in a step that never ends, and waits
-/// to be killed.
-pub(crate) fn be_parent() -> ExitCode {
-    let Ok(runtime) = tokio::runtime::Runtime::new() else { return ExitCode::FAILURE };
-    let outcome: Outcome = runtime.block_on(async {
-        let bench = Bench::with(FakeOptions::default(), |config| config.stuck_min = TIME_LIMIT)?;
-        let mut session = bench.begin(&["never {hang at=1}"])?;
-        // Speech begins, so the next step hangs.
-        while !matches!(session.next().await, Some(Ok(SessionEvent::Pcm(_)))) {}
-        writeln!(std::io::stdout(), "{}", bench.pid()?)?;
-        tokio::time::sleep(TIME_LIMIT).await;
-        Ok(())
-    });
-    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

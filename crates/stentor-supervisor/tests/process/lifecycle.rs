@@ -6,7 +6,6 @@ use rustix::process::Signal;
 use std::time::Duration;
 use stentor_supervisor::{AdmitError, ModelState, SpeechError};
 use stentor_testkit::{FakeOptions, LoadFault};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -17,7 +16,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("shutdown_lets_requests_finish_and_leaves_no_process", graceful_shutdown),
         trial("shutdown_answers_who_does_not_finish_in_time", hasty_shutdown),
         trial("a_dropped_supervisor_leaves_no_process", dropped),
-        trial("a_worker_dies_with_its_server", parent_death),
         trial("a_worker_is_reaped_and_ignores_what_is_meant_for_the_server", signals),
         trial("a_worker_started_by_hand_says_what_it_is", by_hand),
         trial("compute_threads_yield_and_the_answering_thread_does_not", priority),
@@ -102,24 +100,6 @@ async fn dropped() -> Outcome {
     let pid = bench.pid()?;
     drop(bench);
     until("the worker is gone and reaped", || process_state(pid).is_none()).await
-}
-
-async fn parent_death() -> Outcome {
-    let mut parent = tokio::process::Command::new(std::env::current_exe()?)
-        .arg(harness::PARENT)
-        .stdout(std::process::Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let output = parent.stdout.take().ok_or("no output")?;
-    let line = BufReader::new(output).lines().next_line().await?.ok_or("the parent said nothing")?;
-    let worker: u32 = line.parse()?;
-    ensure(process_state(worker).is_some(), "the worker lives")?;
-    parent.kill().await?;
-    let killed = std::time::Instant::now();
-    // Whether its new parent reaps it is not ours to say.
-    until("the worker is gone", || matches!(process_state(worker), None | Some('Z'))).await?;
-    let took = killed.elapsed();
-    ensure(took < Duration::from_secs(1), format!("the worker outlived its server by {took:?}"))
 }
 
 async fn signals() -> Outcome {

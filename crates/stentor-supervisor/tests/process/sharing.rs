@@ -1,6 +1,6 @@
 //! Several sessions on one worker: turns, credit, admission, cancellation.
 
-use crate::harness::{Bench, Heard, Outcome, ensure, hear, model, ticket, trial, until};
+use crate::harness::{Bench, Heard, Outcome, ensure, model, ticket, trial, until};
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
 use stentor_supervisor::{AdmitError, SessionEvent};
@@ -9,7 +9,6 @@ use stentor_testkit::FakeOptions;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_client_that_does_not_read_holds_up_nobody", slow_client),
-        trial("a_greeting_is_not_kept_waiting_by_a_book", turns),
         trial("more_sessions_than_places_are_refused", admission),
         trial("a_dropped_session_frees_the_engine_at_once", cancel),
         trial("a_session_that_is_dropped_while_it_waits_is_never_spoken", cancel_waiting),
@@ -29,33 +28,6 @@ async fn slow_client() -> Outcome {
         heard.take(event?);
     }
     bench.check(&heard, &book)
-}
-
-async fn turns() -> Outcome {
-    let bench = Bench::new(FakeOptions { step_ms: 3, ..FakeOptions::default() })?;
-    bench.ready().await?;
-    let book = ["chapter"; 12];
-    let mut reader = bench.begin(&book)?;
-    let mut read = Heard::default();
-    heard_chunks(&mut reader, &mut read, 1).await?;
-    let greeting = hear(bench.begin(&["Hello!"])?);
-    let reading = heard_chunks(&mut reader, &mut read, 12);
-    tokio::pin!(greeting, reading);
-    tokio::select! {
-        heard = &mut greeting => bench.check(&heard, &["Hello!"])?,
-        _ = &mut reading => return Err("the greeting waited for the whole book".into()),
-    }
-    reading.await?;
-    let ended = bench.counters()?.chunks_done;
-    ensure(ended == 13, format!("{ended} chunks"))
-}
-
-/// Reads until `count` chunks have ended.
-async fn heard_chunks(session: &mut stentor_supervisor::Session, heard: &mut Heard, count: usize) -> Outcome {
-    while heard.ended < count {
-        heard.take(session.next().await.ok_or("the session ended early")??);
-    }
-    Ok(())
 }
 
 async fn admission() -> Outcome {

@@ -1,10 +1,10 @@
 //! Sessions that nothing disturbs, and those that their own text ends.
 
-use crate::harness::{Bench, Outcome, chunk, ensure, hear, model, trial};
+use crate::harness::{Bench, Outcome, chunk, ensure, halves, hear, model, ticket, trial};
 use libtest_mimic::Trial;
-use stentor_supervisor::{SessionEvent, SpeechError};
+use stentor_supervisor::{SessionEvent, SessionRequest, SpeechError};
 use stentor_testkit::FakeOptions;
-use stentor_types::{Chunk, Language, SpokenText};
+use stentor_types::{Language, SpokenText};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -42,15 +42,10 @@ async fn engine_errors() -> Outcome {
     ensure(counters.restarts == 0 && counters.chunks_failed == 2, format!("{counters:?}"))
 }
 
-fn halves(chunk: Chunk, limit: usize) -> Vec<Chunk> {
-    let text = chunk.spoken.text;
-    let (head, tail) = text.split_at(limit.min(text.len()));
-    [head, tail].map(|part| crate::harness::chunk(chunk.index as usize, part)).into()
-}
-
 async fn cut_once_more() -> Outcome {
+    let cut = |request: &mut SessionRequest| request.resplit = halves;
     let bench = Bench::new(FakeOptions { limit: 16, ..FakeOptions::default() })?;
-    let heard = hear(bench.begin_with(&["short", "sixteen letters and more", "end"], halves)?).await;
+    let heard = hear(bench.begin_as(ticket(), &["short", "sixteen letters and more", "end"], cut)?).await;
     bench.check(&heard, &["short", "sixteen letters ", "and more", "end"])?;
     let indices: Vec<u32> = heard.chunks.iter().map(|(chunk, _)| chunk.index).collect();
     ensure(indices == [0, 1, 1, 2], format!("{indices:?}"))

@@ -1,0 +1,101 @@
+//! Cards, through candle and the driver.
+//!
+//! The driver may be missing, too old or out of order. Whatever it is, the caller gets one line and goes on with the CPU.
+
+use super::libraries;
+use candle_core::{
+    CudaDevice, Device, Tensor,
+    cuda_backend::{
+        cudarc::driver::CudaContext,
+        kernels::{AFFINE, BINARY, CAST, CONV, FILL, INDEXING, Module, REDUCE, TERNARY, UNARY},
+    },
+};
+
+/// The kernels are compiled for this compute capability, from which the driver goes on to the card's own.
+const OLDEST: (i32, i32) = (7, 5);
+
+/// A function of each module that our layers' ops are in. Loading one brings in, and compiles, its whole module.
+const MODULES: [(&str, &Module); 9] = [
+    ("affine_f32", &AFFINE),
+    ("badd_f32", &BINARY),
+    ("cast_f32_f16", &CAST),
+    ("im2col1d_f32", &CONV),
+    ("copy2d_f32", &FILL),
+    ("is_u32_f32", &INDEXING),
+    ("fast_sum_f32", &REDUCE),
+    ("where_u8_f32", &TERNARY),
+    ("uexp_f32", &UNARY),
+];
+
+/// Number of cards.
+pub(super) fn count() -> Result<usize, String> {
+    libraries::driver()?;
+    let count = CudaContext::device_count().map_err(|error| format!("the driver does not start: {error}"))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Opens a card with a stream of its own and tries it.
+pub(super) fn open(index: usize) -> Result<Device, String> {
+    let count = count()?;
+    if index >= count {
+        return Err(format!("the driver knows {count} CUDA device(s)"));
+    }
+    libraries::mathematics()?;
+    let failed = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    let context = CudaContext::new(index).map_err(|error| failed("the device can't be opened", &error))?;
+    let capability =
+        context.compute_capability().map_err(|error| failed("its capability can't be read", &error))?;
+    if capability < OLDEST {
+        let (major, minor) = capability;
+        return Err(format!("compute capability {major}.{minor} is below {}.{}", OLDEST.0, OLDEST.1));
+    }
+    let device =
+        Device::new_cuda_with_stream(index).map_err(|error| failed("the device can't be opened", &error))?;
+    if let Ok(card) = device.as_cuda_device() {
+        forget_events(card);
+    }
+    try_out(&device).map_err(|error| failed("the device does not compute", &error))?;
+    Ok(device)
+}
+
+/// Two events for each tensor order the streams that share it; one stream needs none.
+fn forget_events(card: &CudaDevice) {
+    #[expect(unsafe_code, reason = "events cost two driver calls for each tensor and order nothing here")]
+    // SAFETY: tensors of this device only ever meet its one stream: the `CudaDevice` is made here with a stream of its own, clones
+    // of it share that stream, and candle mixes no tensors of different `CudaDevice`s. So allocation, use and release are
+    // ordered by that stream, which is all that event tracking would bring about. No tensor exists yet.
+    unsafe {
+        card.disable_event_tracking();
+    }
+}
+
+/// A product and a sum: the driver accepts our kernels, and the libraries work.
+fn try_out(device: &Device) -> Result<(), String> {
+    let compute = || -> candle_core::Result<Vec<f32>> {
+        let x = Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], device)?;
+        (x.matmul(&x)? + 1.0)?.flatten_all()?.to_vec1()
+    };
+    let found = compute().map_err(|error| error.to_string())?;
+    let right = [8.0, 11.0, 16.0, 23.0];
+    let wrong = found.iter().zip(right).any(|(found, right)| (found - right).abs() > 1e-3);
+    if wrong || found.len() != right.len() {
+        Err(format!("it gave {found:?}, not {right:?}"))
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn free_memory(device: &Device) -> Option<u64> {
+    let card = device.as_cuda_device().ok()?;
+    let (free, _) = card.cuda_stream().context().mem_get_info().ok()?;
+    Some(free as u64)
+}
+
+pub(super) fn preload(device: &Device) -> crate::Result<()> {
+    if let Ok(card) = device.as_cuda_device() {
+        for (function, module) in MODULES {
+            card.get_or_load_func(function, module)?;
+        }
+    }
+    Ok(())
+}
