@@ -60,7 +60,8 @@ async fn an_unloaded_model_leaves_no_worker_stays_ready_and_loads_with_the_next_
     assert!(!is_alive(worker));
     let ready = app.get("/readyz").await;
     assert_eq!(ready.status(), 200);
-    assert_eq!(ready.json::<serde_json::Value>().await.unwrap()["state"], "unloaded");
+    let ready: serde_json::Value = ready.json().await.unwrap();
+    assert_eq!((&ready["state"], &ready["detail"]), (&json!("unloaded"), &json!("asked")));
     app.audio(&say("Hello.")).await;
     assert_eq!(app.get_json("/v1/models/fake").await["state"], "ready");
 }
