@@ -114,3 +114,18 @@ async fn idle_connections_do_not_delay_the_end() {
     // Far below the 75 s that an idle connection may last.
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }
+
+#[tokio::test]
+async fn who_still_waits_at_the_end_of_the_drain_is_told_so() {
+    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-timeout", "1").start().await;
+    let speaking = app.speech(&slow(400)).await;
+    let url = format!("{}/v1/audio/speech", app.base);
+    let waiting = app.client.post(url).json(&json!({"input": "Later {hang}.", "normalize": false})).send();
+    let waiting = tokio::spawn(waiting);
+    app.wait_until("fake", |model| model["requests_waiting"] == 1 || model["requests_running"] == 2).await;
+    kill(app.pid(), "-TERM");
+    let (status, error) = error_of(waiting.await.expect("a task").expect("an answer")).await;
+    assert_eq!((status, error["code"].as_str()), (503, Some("model_unavailable")), "{error}");
+    assert!(speaking.bytes().await.is_err(), "a stream that is cut does not look complete");
+    assert!(app.ended().await.success());
+}
