@@ -105,3 +105,15 @@ async fn a_client_that_vanishes_without_a_word_leaves_its_place() {
     drop(gone);
     app.wait_until("fake", |model| model["requests_running"] == 0 && model["chunks_active"] == 0).await;
 }
+
+#[tokio::test]
+async fn a_head_without_end_is_answered_431() {
+    let app = fake().await;
+    let mut wild = connect(&app).await;
+    let head = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}", "a".repeat(200_000));
+    // The server may have answered and closed before all of it is written.
+    drop(wild.write_all(head.as_bytes()).await);
+    let answer = rest(&mut wild).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(app.get("/livez").await.status(), 200);
+}

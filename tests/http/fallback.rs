@@ -104,3 +104,16 @@ async fn a_chain_of_a_single_model_is_its_own_and_unknown_names_are_mistakes() {
         assert!(message.contains(&format!("no model `{name}`")), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_the_cpu_and_the_probe_says_why() {
+    // The ninetieth card of no machine.
+    let app = Setup::new(PROGRAM).arg("--device", "cuda:89").start().await;
+    let response = app.get("/readyz").await;
+    assert_eq!(response.status(), 200);
+    let ready: serde_json::Value = response.json().await.unwrap();
+    assert_eq!((&ready["status"], &ready["serving"]), (&json!("degraded"), &json!("builtin")), "{ready}");
+    let model = app.get_json("/v1/models/builtin").await;
+    assert_eq!((&model["device"], &model["degraded"]), (&json!("cpu"), &ready["reason"]), "{model}");
+    app.audio(&say("Hello.")).await;
+}

@@ -60,7 +60,8 @@ async fn an_unloaded_model_leaves_no_worker_stays_ready_and_loads_with_the_next_
     assert!(!is_alive(worker));
     let ready = app.get("/readyz").await;
     assert_eq!(ready.status(), 200);
-    assert_eq!(ready.json::<serde_json::Value>().await.unwrap()["state"], "unloaded");
+    let ready: serde_json::Value = ready.json().await.unwrap();
+    assert_eq!((&ready["state"], &ready["detail"]), (&json!("unloaded"), &json!("asked")));
     app.audio(&say("Hello.")).await;
     assert_eq!(app.get_json("/v1/models/fake").await["state"], "ready");
 }
@@ -112,4 +113,19 @@ async fn idle_connections_do_not_delay_the_end() {
     assert!(app.ended().await.success());
     // Far below the 75 s that an idle connection may last.
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn who_still_waits_at_the_end_of_the_drain_is_told_so() {
+    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-timeout", "1").start().await;
+    let speaking = app.speech(&slow(400)).await;
+    let url = format!("{}/v1/audio/speech", app.base);
+    let waiting = app.client.post(url).json(&json!({"input": "Later {hang}.", "normalize": false})).send();
+    let waiting = tokio::spawn(waiting);
+    app.wait_until("fake", |model| model["requests_waiting"] == 1 || model["requests_running"] == 2).await;
+    kill(app.pid(), "-TERM");
+    let (status, error) = error_of(waiting.await.expect("a task").expect("an answer")).await;
+    assert_eq!((status, error["code"].as_str()), (503, Some("model_unavailable")), "{error}");
+    assert!(speaking.bytes().await.is_err(), "a stream that is cut does not look complete");
+    assert!(app.ended().await.success());
 }

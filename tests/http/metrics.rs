@@ -55,7 +55,7 @@ async fn a_request_is_counted_with_its_times_its_text_and_its_sound() {
 #[tokio::test]
 async fn what_runs_waits_is_refused_and_is_cancelled_is_counted() {
     let app = Setup::new(PROGRAM).with_fake_model().arg("--max-waiting", "1").start().await;
-    let (first, second) = (app.speech(&slow(40)).await, app.speech(&slow(41)).await);
+    let (first, second) = (app.speech(&slow(400)).await, app.speech(&slow(401)).await);
     assert_eq!(app.speech(&say("Hello.")).await.status(), 429);
     assert_eq!(count(&app, "tts_rejected_total{reason=\"queue_full\"}").await, 1);
     assert_eq!(count(&app, "tts_requests_running{model=\"fake\"}").await, 2);

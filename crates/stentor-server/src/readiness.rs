@@ -25,8 +25,10 @@ pub struct Readiness {
 struct Seen {
     /// It has spoken since start.
     spoke: bool,
-    /// The last thing it did was to fail, so that its starting is an attempt and not a load on demand.
+    /// The last thing it did was to crash or fail, so that its starting is an attempt and not a load on demand.
     lost: bool,
+    /// It was found to be unable to load, and has not been ready since.
+    failed: bool,
 }
 
 impl Seen {
@@ -88,7 +90,10 @@ impl Readiness {
             ModelState::Backoff | ModelState::Failed => true,
             ModelState::Starting | ModelState::Draining => return,
         };
-        self.models().entry(model.clone()).or_default().lost = lost;
+        let mut models = self.models();
+        let seen = models.entry(model.clone()).or_default();
+        seen.failed = state == ModelState::Failed || (seen.failed && lost);
+        seen.lost = lost;
     }
 
     /// Why the model can't speak now, in words for a probe; `None` when it can, loading on demand included: a probe
@@ -97,6 +102,12 @@ impl Readiness {
         let seen = self.models().get(model).copied().unwrap_or_default();
         let Some(status) = status else { return Some("the model's files are not here") };
         seen.objection(status.state, status.reason.is_some())
+    }
+
+    /// Whether another model should be asked at once: this one can't be had, or is being tried again after it could not.
+    pub(crate) fn is_out(&self, model: &ModelId, status: &ModelStatus) -> bool {
+        let failed = || self.models().get(model).is_some_and(|seen| seen.failed);
+        is_out(status) || (status.state == ModelState::Starting && failed())
     }
 
     pub fn drain(&self) {
@@ -136,6 +147,12 @@ mod tests {
         }
         readiness.note(&model, ModelState::Ready);
         assert!(!objects(ModelState::Ready) && !objects(ModelState::Starting));
+        let starting = ModelStatus { state: ModelState::Starting, ..ModelStatus::default() };
+        let (crashed, failed) = (ModelState::Backoff, ModelState::Failed);
+        for (last, out) in [(crashed, false), (failed, true), (crashed, true), (ModelState::Ready, false)] {
+            readiness.note(&model, last);
+            assert_eq!(readiness.is_out(&model, &starting), out, "starting after {last:?}");
+        }
         assert!(seen().objection(ModelState::Unloaded, true).is_some(), "it does not fit");
         assert!(readiness.objection(&model, None).is_some(), "it is not installed");
     }

@@ -14,6 +14,8 @@ use tokio::{sync::Notify, time::sleep};
 /// Between attempts to get a model that can't be had.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A big model on a slow disk; the supervisor gives up on one that does not load before that.
+const CANARY_PATIENCE: Duration = Duration::from_secs(900);
 
 /// Runs as long as the server.
 pub(crate) async fn keep_ready(config: Config, app: AppState) {
@@ -111,7 +113,7 @@ pub(crate) async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
         stream: None,
         params: Params::new(),
     };
-    let terms = Terms { keep: false, ..Terms::default() };
+    let terms = Terms { keep: false, deadline: Some(CANARY_PATIENCE), ..Terms::default() };
     let request = Request { stand_ins: false, ..Request::new(&speech, terms) };
     let mut synthesis = synthesis::begin(app, request).await?;
     let mut samples = 0;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stentor_catalog::Model;
-use stentor_supervisor::{Counters, ModelState, ModelStatus, WorkerProgress};
+use stentor_supervisor::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 use stentor_types::{Language, Precision};
 
 #[derive(Debug, Serialize)]
@@ -63,10 +63,19 @@ pub(crate) struct ModelDetail<'a> {
     pub degraded: Option<String>,
     /// Held on its device while it is loaded.
     pub memory_bytes: Option<u64>,
+    /// From the start of its worker until it could speak, the last time.
+    pub load_seconds: Option<f64>,
+    /// For how long nobody has used it.
+    pub idle_seconds: Option<f64>,
+    /// `idle`, `asked`, `evicted` or `yielded`, when it was loaded before.
+    pub why_unloaded: Option<&'static str>,
     pub requests_waiting: u64,
     pub requests_running: u64,
     pub chunks_done: u64,
     pub chunks_cancelled: u64,
+    /// Taken over from another request that wanted the same, or found in the store.
+    pub chunks_shared: u64,
+    pub chunks_reused: u64,
     pub worker_restarts: u64,
     /// Since the current worker started.
     pub samples_synthesized: u64,
@@ -85,6 +94,9 @@ impl<'a> ModelDetail<'a> {
         Self {
             model: model.into(),
             state: status.as_ref().map(|status| state_name(status.state)),
+            load_seconds: status.as_ref().and_then(|status| status.load_seconds),
+            idle_seconds: status.as_ref().and_then(|status| Some(status.idle_for?.as_secs_f64())),
+            why_unloaded: status.as_ref().and_then(|status| status.why_unloaded.map(why_name)),
             memory_bytes: status.as_ref().and_then(|status| status.memory),
             reason: status.and_then(|status| status.reason),
             device: descriptor.as_ref().map(|descriptor| descriptor.device.to_string()),
@@ -94,6 +106,8 @@ impl<'a> ModelDetail<'a> {
             requests_running: counters.running,
             chunks_done: counters.chunks_done,
             chunks_cancelled: counters.cancels,
+            chunks_shared: counters.chunks_shared,
+            chunks_reused: counters.chunks_reused,
             worker_restarts: counters.restarts,
             samples_synthesized: progress.samples,
             chunks_active: progress.active,
@@ -109,5 +123,14 @@ pub(crate) fn state_name(state: ModelState) -> &'static str {
         ModelState::Draining => "draining",
         ModelState::Backoff => "backoff",
         ModelState::Failed => "failed",
+    }
+}
+
+pub(crate) fn why_name(why: Unloaded) -> &'static str {
+    match why {
+        Unloaded::Idle => "idle",
+        Unloaded::Asked => "asked",
+        Unloaded::Evicted => "evicted",
+        Unloaded::Yielded => "yielded",
     }
 }

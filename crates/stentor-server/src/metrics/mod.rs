@@ -82,7 +82,7 @@ impl Metrics {
             cancelled: add.family("tts_cancelled", "Requests whose client left before their audio ended"),
             audio: add.family("tts_audio_seconds", "Seconds of audio handed to encoders"),
             chars: add.family("tts_input_chars", "Characters of text whose speaking began"),
-            queue: add.metric("tts_queue_seconds", "From admission to the first sound of the model", times()),
+            queue: add.metric("tts_queue_seconds", "From admission to the begin of the first chunk", times()),
             first_audio: add.metric(
                 "tts_ttfa_seconds",
                 "From the request to its first bytes of audio",

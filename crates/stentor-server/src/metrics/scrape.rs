@@ -86,10 +86,14 @@ impl Page<'_> {
             STATES.map(|state| ([("model", m.model.as_str()), ("state", state_name(state))], is(state)))
         });
         self.gauge("tts_model_state", "1 for the state that the model is in", states)?;
-        let counters: [(&str, &str, Read); 2] = [
+        let counters: [(&str, &str, Read); 4] = [
             ("tts_engine_restarts", "Workers started after one died", |m| m.counters.restarts),
             ("tts_chunk_replays", "Chunks spoken again after their worker died", |m| {
                 m.counters.chunks_replayed
+            }),
+            ("tts_chunks_spoken", "Chunks that a worker finished", |m| m.counters.chunks_done),
+            ("tts_chunks_shared", "Chunks taken over from a request that wants the same", |m| {
+                m.counters.chunks_shared
             }),
         ];
         for (name, help, read) in counters {

@@ -1,6 +1,9 @@
 //! Probes. None of them touches a worker or waits for anything.
 
-use crate::{App, AppState, api::models::state_name};
+use crate::{
+    App, AppState,
+    api::models::{state_name, why_name},
+};
 use axum::{
     Json,
     extract::State,
@@ -35,10 +38,14 @@ pub(crate) async fn ready(State(app): State<AppState>) -> Response {
         "model": app.default_model.as_str(),
         "serving": verdict.serving.as_ref().map(ModelId::as_str),
         "state": status.as_ref().map(|status| state_name(status.state)),
-        // Of the state, e.g. why it was unloaded or what it died of.
-        "detail": status.as_ref().and_then(|status| status.reason.as_deref()),
+        // Of the state: what it died of, or why it was unloaded.
+        "detail": status.as_ref().and_then(detail),
     });
     (code, Json(body)).into_response()
+}
+
+fn detail(status: &ModelStatus) -> Option<&str> {
+    status.reason.as_deref().or_else(|| status.why_unloaded.map(why_name))
 }
 
 fn verdict(app: &App, status: Option<&ModelStatus>) -> Verdict {

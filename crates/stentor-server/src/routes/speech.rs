@@ -42,9 +42,11 @@ async fn answer(
     body: Body,
     meter: &mut RequestMeter<'_>,
 ) -> Result<Response, ApiError> {
-    let (since, terms) = (Instant::now(), terms?);
+    let since = Instant::now();
     let limits = app.settings().limits;
+    // Read before anything is refused, so that the client hears why instead of being cut off while it writes.
     let body = body::read(body, limits.max_body_bytes(), limits.body_timeout).await?;
+    let terms = terms?;
     let parsed = parse(&body, &limits)?;
     drop(body);
     let Unresolved { request: speech, lane, cache, .. } = &parsed;

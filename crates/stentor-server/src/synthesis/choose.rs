@@ -1,7 +1,7 @@
 //! Who speaks a request: the model that was asked for, or the first of its fallbacks that can.
 
 use super::{Request, Synthesis, speak};
-use crate::{ApiError, App, ErrorCode, Settings, is_out};
+use crate::{ApiError, App, ErrorCode, Settings};
 use axum::http::StatusCode;
 use stentor_catalog::{Catalog, CatalogError, Model};
 use stentor_types::ModelId;
@@ -77,7 +77,7 @@ fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Mo
 
 /// A model that has failed, or does not fit, is not waited for while there is another one to ask.
 fn able<'a>(app: &App, model: &'a Model, last: bool) -> Result<&'a Model, ApiError> {
-    let status = app.supervisor.status(&model.id).filter(is_out);
+    let status = app.supervisor.status(&model.id).filter(|status| app.readiness.is_out(&model.id, status));
     match status {
         Some(status) if !last => {
             let why = status.reason.unwrap_or_default();

@@ -73,7 +73,6 @@ struct Meter {
     metrics: Arc<Metrics>,
     model: ModelId,
     since: Instant,
-    admitted: Instant,
     /// Some chunk has given samples.
     heard: bool,
     /// It came to its end, be it an error.
@@ -81,10 +80,11 @@ struct Meter {
 }
 
 impl Meter {
-    fn hear(&mut self) {
+    /// `queued`: how long it waited for its first chunk to be begun.
+    fn hear(&mut self, queued: Option<Duration>) {
         if !self.heard {
             self.heard = true;
-            self.metrics.queued(&self.model, self.admitted.elapsed().as_secs_f64());
+            self.metrics.queued(&self.model, queued.unwrap_or_default().as_secs_f64());
             self.metrics.first_audio(&self.model, self.since.elapsed().as_secs_f64());
         }
     }
@@ -151,7 +151,6 @@ async fn speak(
     let ticket = request.terms.ticket(speech.input.chars().count(), &app.settings().limits);
     // Admitted before it waits for a model to load, so that waiting is bounded too.
     let permit = app.supervisor.admit(&model.id, ticket)?;
-    let admitted = Instant::now();
     let descriptor = descriptor(app, model, ticket.deadline).await?;
     let language = language_of(speech, &voice, model, &descriptor)?;
     let params = match request.params {
@@ -179,7 +178,6 @@ async fn speak(
         metrics: Arc::clone(&app.metrics),
         model: model.id.clone(),
         since: request.since,
-        admitted,
         heard: false,
         over: false,
     };
@@ -194,7 +192,7 @@ async fn descriptor(
     model: &Model,
     deadline: Option<Duration>,
 ) -> Result<Arc<EngineDescriptor>, ApiError> {
-    if let Some(known) = app.supervisor.status(&model.id).and_then(|status| status.descriptor) {
+    if let Some(known) = app.supervisor.descriptor(&model.id) {
         return Ok(known);
     }
     let ready = app.supervisor.ready(&model.id);
@@ -357,7 +355,7 @@ impl Synthesis {
                 self.chunk = Some(chunk);
             }
             SessionEvent::Pcm(samples) => {
-                self.meter.hear();
+                self.meter.hear(self.session.queued());
                 self.joiner.push(&samples, &mut piece.samples);
             }
             SessionEvent::Timing(words) => self.timings = words,

@@ -23,6 +23,8 @@ use tokio::{
 const BACKLOG: u32 = 1024;
 /// What workers get to end after a second signal; those that take longer see their socket close.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// For the answers of requests that the end of the drain cut off.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let mut signals = StopSignals::new()?;
@@ -72,12 +74,12 @@ async fn serve(
         stalled_reader: config.settings.limits.stalled_reader,
     };
     let (stop, stopped) = oneshot::channel();
-    let server = tokio::spawn(listen::run(listener, router(app.clone()), rules, stopped));
+    let mut server = tokio::spawn(listen::run(listener, router(app.clone()), rules, stopped));
     signals.next().await;
     tracing::info!("stopping: no longer ready");
     app.readiness.drain();
     tokio::select! {
-        () = drain(config, stop, server) => {}
+        () = drain(config, stop, &mut server) => {}
         code = signals.next() => {
             tracing::warn!("second signal: stopping at once");
             let _ = timeout(AT_ONCE, app.supervisor.shutdown(Duration::ZERO)).await;
@@ -85,10 +87,13 @@ async fn serve(
         }
     }
     app.supervisor.shutdown(Duration::ZERO).await;
+    if !server.is_finished() {
+        let _ = timeout(LAST_WORDS, server).await;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn drain(config: &Config, stop: oneshot::Sender<()>, server: JoinHandle<()>) {
+async fn drain(config: &Config, stop: oneshot::Sender<()>, server: &mut JoinHandle<()>) {
     sleep(config.drain_delay).await;
     drop(stop);
     if timeout(config.drain_timeout, server).await.is_err() {
