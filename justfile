@@ -52,7 +52,7 @@ build-cuda:
 
 # Lint what only the CUDA build compiles.
 check-cuda:
-    cargo xtask cuda clippy --release --all-targets --features cuda --package stentor-nn --package stentor-engine-kokoro --package stentor-worker --package stentor -- -D warnings
+    cargo xtask cuda clippy --release --all-targets --features cuda --package stentor-nn --package stentor-engine-kokoro --package stentor-worker -- -D warnings
 
 # The goldens on cuda:0; fails where there is none.
 parity-cuda:

@@ -41,7 +41,9 @@ impl Watch {
 
     /// Waits for `work`; panics with everything that still goes on when it takes longer than `limit`.
     pub async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> T {
-        let Ok(done) = tokio::time::timeout(limit, work).await else {
+        // Kept until the panic: what it is doing ends with it.
+        let mut work = std::pin::pin!(work);
+        let Ok(done) = tokio::time::timeout(limit, &mut work).await else {
             panic!("not done within {limit:?}; still going on:\n{self}");
         };
         done

@@ -75,7 +75,8 @@ fn bindings(metadata: &Metadata) -> Result<PathBuf> {
 /// The foreign functions that a module of the bindings declares, each once.
 fn functions(source: &str) -> Vec<Function> {
     let declared = source.lines().filter_map(|line| {
-        let (name, rest) = line.strip_prefix("pub unsafe ")?.strip_prefix("fn ")?.split_once('(')?;
+        // A declaration ends where a function of the bindings themselves would begin its body.
+        let (name, rest) = line.trim().strip_prefix("fn ")?.strip_suffix(';')?.split_once('(')?;
         let gives_pointer = rest.rsplit_once("-> ").is_some_and(|(_, given)| given.starts_with('*'));
         Some(Function { name: name.to_owned(), gives_pointer })
     });
@@ -192,8 +193,9 @@ mod tests {
 
     #[test]
     fn functions_are_read_from_the_bindings() {
-        let source = "pub unsafe fn cuInit(Flags: c_uint) -> CUresult {\n    fn cuInit(Flags: c_uint) -> CUresult;\n}\n\
-                      pub unsafe fn nvName(status: S) -> *const c_char {\n#[cfg(x)]\npub unsafe fn cuInit(a: b) -> C {\n";
+        let source = "pub unsafe fn cuInit(Flags: c_uint) -> CUresult {\n            fn cuInit(Flags: c_uint) -> CUresult;\n\
+                      pub unsafe fn culib() -> &'static Library {\n    fn load(name: &str) -> F {\n\
+                      \x20   fn nvName(status: S) -> *const c_char;\n    #[cfg(x)]\n    fn cuInit(a: b) -> C;\n";
         let expected = [("cuInit", false), ("nvName", true)]
             .map(|(name, gives_pointer)| Function { name: name.to_owned(), gives_pointer });
         assert_eq!(functions(source), expected);
