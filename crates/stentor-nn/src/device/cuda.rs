@@ -6,7 +6,7 @@ use super::libraries;
 use candle_core::{
     CudaDevice, Device, Tensor,
     cuda_backend::{
-        cudarc::driver::CudaContext,
+        cudarc::driver::{CudaContext, DriverError, sys::CUresult},
         kernels::{AFFINE, BINARY, CAST, CONV, FILL, INDEXING, Module, REDUCE, TERNARY, UNARY},
     },
 };
@@ -27,15 +27,28 @@ const MODULES: [(&str, &Module); 9] = [
     ("uexp_f32", &UNARY),
 ];
 
-/// Number of cards.
-pub(super) fn count() -> Result<usize, String> {
-    libraries::driver()?;
-    let count = CudaContext::device_count().map_err(|error| format!("the driver does not start: {error}"))?;
-    Ok(usize::try_from(count).unwrap_or(0))
+/// Number of cards, and what is wrong with a driver that is there and can't tell.
+pub(super) fn cards() -> (usize, Option<String>) {
+    if libraries::driver().is_err() {
+        return (0, None);
+    }
+    match count() {
+        Ok(count) => (count, None),
+        Err(why) => (0, Some(why)),
+    }
+}
+
+fn count() -> Result<usize, String> {
+    match CudaContext::device_count() {
+        Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
+        Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
+        Err(error) => Err(format!("the driver does not start: {error}")),
+    }
 }
 
 /// Opens a card with a stream of its own and tries it.
 pub(super) fn open(index: usize) -> Result<Device, String> {
+    libraries::driver()?;
     let count = count()?;
     if index >= count {
         return Err(format!("the driver knows {count} CUDA device(s)"));
