@@ -29,7 +29,7 @@ async fn start() -> TestApp {
 async fn a_killed_worker_costs_nothing_but_time() {
     let app = start().await;
     let text = "This is a sentence of some length, to be spoken while things go wrong. ".repeat(60);
-    let body = json!({"input": text, "response_format": "wav"});
+    let body = json!({"input": text, "response_format": "wav", "cache": false});
     let undisturbed = app.audio(&body).await;
 
     let worker = app.workers()[0];

@@ -143,20 +143,24 @@ fn speak(job: ChunkJob, shared: &Shared) -> Command {
     Command::Speak { job: Box::new(job), cancel }
 }
 
-/// Sends what the engine yields, and a beat at a steady pace whether or not the engine moves.
+/// Sends what the engine yields, and a beat at a steady pace whether or not the engine moves. Gives the socket back
+/// once the engine is silent: were it closed here, the server would hang up before the engine's thread has said why.
 async fn write<W: AsyncWrite + Unpin>(
     mut io: W,
     mut frames: mpsc::Receiver<Vec<u8>>,
     beat: Duration,
     shared: Arc<Shared>,
-) -> Result<(), FrameError> {
+) -> Result<W, FrameError> {
     let mut ticks = tokio::time::interval(beat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let frame = tokio::select! {
             frame = frames.recv() => match frame {
                 Some(frame) => frame,
-                None => return Ok(io.flush().await?),
+                None => {
+                    io.flush().await?;
+                    return Ok(io);
+                }
             },
             _ = ticks.tick() => frame::encode(&shared.beat(), &[])?,
         };
@@ -165,9 +169,9 @@ async fn write<W: AsyncWrite + Unpin>(
 }
 
 /// The engine's thread is over: lets what it said last go out.
-async fn ended(
+async fn ended<W>(
     joined: Result<EngineEnd, tokio::task::JoinError>,
-    writing: &mut JoinHandle<Result<(), FrameError>>,
+    writing: &mut JoinHandle<Result<W, FrameError>>,
 ) -> Result<HostEnd, HostError> {
     match joined.map_err(|_| HostError::Panicked)? {
         EngineEnd::DeviceLost(why) => Err(HostError::DeviceLost(why)),

@@ -200,6 +200,11 @@ impl From<CatalogError> for ApiError {
             | CatalogError::Blend { .. }
             | CatalogError::NoVoices { .. } => (ErrorCode::VoiceNotFound, "voice"),
             CatalogError::VoiceNotSupported { .. } => (ErrorCode::VoiceNotSupported, "voice"),
+            CatalogError::VoiceGone { .. } => {
+                let message = "the file of this voice is gone";
+                let detail = Some(error.to_string());
+                return Self { detail, ..Self::field(ErrorCode::VoiceNotFound, "voice", message) };
+            }
             _ => return Self::internal(error.to_string()),
         };
         Self::field(code, param, error.to_string())

@@ -23,7 +23,7 @@ pub struct App {
     /// For requests that name no model of ours.
     pub default_model: ModelId,
     /// Names this build of program and engines; chunks of another build are not found in the store.
-    pub build_id: &'static str,
+    pub build_id: String,
     pub random: fn() -> u64,
     pub request_counter: AtomicU64,
 }
@@ -35,7 +35,7 @@ pub struct Parts {
     pub supervisor: Supervisor,
     pub metrics: Metrics,
     pub default_model: ModelId,
-    pub build_id: &'static str,
+    pub build_id: String,
     pub random: fn() -> u64,
 }
 

@@ -153,6 +153,10 @@ impl Board {
         self.talks.len()
     }
 
+    pub(crate) fn places_of(&self, client: ClientId) -> usize {
+        self.talks.values().filter(|talk| talk.client == client).count()
+    }
+
     /// A session is admitted. `chars`: of its text; `bell`: rung when there is something for it.
     pub(crate) fn enter(&mut self, (client, lane): (ClientId, Lane), chars: usize, bell: Arc<Notify>) -> u64 {
         let id = self.next_id();

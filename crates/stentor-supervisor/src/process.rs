@@ -35,6 +35,8 @@ impl Process {
         let ours = UnixStream::from_std(ours)?;
         let mut child = Command::new(&command.program)
             .args(&command.args)
+            // Else CUDA sorts cards by speed, and the one whose memory is read is not the one that is used.
+            .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

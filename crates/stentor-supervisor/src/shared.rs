@@ -108,7 +108,10 @@ impl Shared {
         let load_s = self.load_left(now);
         let mut board = self.board();
         let forecast = load_s.map(|load_s| board.forecast(slots, load_s, now));
-        if board.places() >= slots + self.max_waiting {
+        let places = slots + self.max_waiting;
+        // A client that floods leaves a quarter of the waiting room to others.
+        let own_places = places - self.max_waiting / 4;
+        if board.places() >= places || board.places_of(ticket.client) >= own_places {
             board.refused_full();
             let free_s = forecast.and_then(|forecast| forecast.first_end_s()).or(load_s).unwrap_or(1.0);
             return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s) });

@@ -44,13 +44,14 @@ fn unknown_models(config: &Config, catalog: &Catalog) -> Vec<String> {
 pub(crate) fn app(config: &Config, store: Option<ChunkStore>) -> Result<AppState> {
     let catalog = catalog(config)?;
     let default_model = catalog.resolve_model(None)?.id.clone();
+    let build_id = crate::build_id();
     let supervisor = Supervisor::new(SupervisorConfig {
         max_waiting: config.max_waiting,
         vram_floor: config.vram_floor,
         memory: Arc::new(DeviceMemory::new(config::cuda_visible_devices().as_deref())),
         store: store.clone(),
         random,
-        ..SupervisorConfig::new(worker_command()?, crate::BUILD_ID)
+        ..SupervisorConfig::new(worker_command()?, &build_id)
     });
     let metrics = Metrics::new(supervisor.clone(), store, env!("CARGO_PKG_VERSION"));
     Ok(AppState(Arc::new(App::new(Parts {
@@ -59,7 +60,7 @@ pub(crate) fn app(config: &Config, store: Option<ChunkStore>) -> Result<AppState
         supervisor,
         metrics,
         default_model,
-        build_id: crate::BUILD_ID,
+        build_id,
         random,
     }))))
 }

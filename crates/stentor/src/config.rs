@@ -73,7 +73,8 @@ pub struct RawConfig {
     /// Bytes of text that one request may hold [default: 1048576].
     #[arg(long, global = true, env = "STENTOR_MAX_INPUT_BYTES", value_name = "N")]
     pub max_input_bytes: Option<usize>,
-    /// Requests that may wait for a model beyond those it speaks; more are answered 429 [default: 64].
+    /// Requests that may wait for a model beyond those it speaks; more are answered 429, and one client gets
+    /// three quarters of these places at most [default: 64].
     #[arg(long, global = true, env = "STENTOR_MAX_WAITING", value_name = "N")]
     pub max_waiting: Option<usize>,
     /// Seconds that a request waits for its first sound, unless it says so itself; 0: for ever [default: 120].

@@ -13,11 +13,19 @@ mod signals;
 mod startup;
 
 use clap::Parser as _;
-use std::process::ExitCode;
+use std::{os::unix::fs::MetadataExt as _, process::ExitCode};
 use stentor_worker::Registry;
 
 /// Server and worker must come from one build; both are this program, unless it was replaced on disk in between.
-const BUILD_ID: &str = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"));
+/// The file's size and time tell two builds of one version apart.
+fn build_id() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let stamp = file.map_or_else(
+        |_| "gone".to_owned(),
+        |file| format!("{}-{}.{}", file.len(), file.mtime(), file.mtime_nsec()),
+    );
+    format!("{}-{stamp}", concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION")))
+}
 
 /// Exit status for a mistake in flags, environment or configuration file.
 const EXIT_USAGE: u8 = 2;
@@ -26,7 +34,7 @@ const EXIT_USAGE: u8 = 2;
 pub fn main(registry: Registry) -> ExitCode {
     let cli = cli::Cli::parse();
     if matches!(cli.command, cli::Command::Worker) {
-        return stentor_worker::run(registry, BUILD_ID);
+        return stentor_worker::run(registry, &build_id());
     }
     match config::load(&cli.options) {
         Ok(config) => run(cli, &config),

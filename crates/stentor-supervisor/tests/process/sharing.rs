@@ -3,13 +3,15 @@
 use crate::harness::{Bench, Heard, Outcome, ensure, model, ticket, trial, until};
 use libtest_mimic::Trial;
 use std::time::{Duration, Instant};
-use stentor_supervisor::{AdmitError, SessionEvent};
+use stentor_supervisor::{AdmitError, SessionEvent, Ticket};
 use stentor_testkit::FakeOptions;
+use stentor_types::ClientId;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_client_that_does_not_read_holds_up_nobody", slow_client),
         trial("more_sessions_than_places_are_refused", admission),
+        trial("one_client_does_not_take_all_places", flood),
         trial("a_dropped_session_frees_the_engine_at_once", cancel),
         trial("a_session_that_is_dropped_while_it_waits_is_never_spoken", cancel_waiting),
     ]
@@ -42,6 +44,21 @@ async fn admission() -> Outcome {
     bench.hear_true(&["there is a place again"]).await?;
     let unknown = bench.supervisor.admit(&"nobody".into(), ticket());
     ensure(matches!(unknown, Err(AdmitError::UnknownModel(_))), format!("{unknown:?}"))
+}
+
+async fn flood() -> Outcome {
+    let bench = Bench::with(FakeOptions::default(), |config| config.max_waiting = 4)?;
+    let from = |client| bench.supervisor.admit(&model(), Ticket { client: ClientId(client), ..ticket() });
+    let held: Vec<_> = (0..4).map(|_| from(1)).collect::<Result<_, _>>()?;
+    ensure(
+        matches!(from(1), Err(AdmitError::Busy { .. })),
+        "the last place is not for whoever holds the rest",
+    )?;
+    let other = from(2)?;
+    ensure(matches!(from(3), Err(AdmitError::Busy { .. })), "now all places are taken")?;
+    drop((held, other));
+    from(1).map(drop)?;
+    Ok(())
 }
 
 async fn cancel() -> Outcome {

@@ -23,6 +23,8 @@ use tokio::{
 const BACKLOG: u32 = 1024;
 /// What workers get to end after a second signal; those that take longer see their socket close.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// For what was spoken last to reach the disk, so that it is found after a restart.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 /// For the answers of requests that the end of the drain cut off.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -31,7 +33,8 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let hangup = signals::reload()?;
     // Bound before anything is loaded, so that a port in use is told at once; listening comes later.
     let socket = bind(config)?;
-    let app = compose::app(config, compose::chunk_store(config))?;
+    let store = compose::chunk_store(config);
+    let app = compose::app(config, store.clone())?;
     for warning in app.catalog().warnings() {
         tracing::warn!("{warning}");
     }
@@ -49,7 +52,14 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     }
     let listener = socket.listen(BACKLOG)?;
     print(&format!("stentor listens on http://{}\n", listener.local_addr()?))?;
-    serve(config, app, listener, signals).await
+    let code = serve(config, app, listener, signals).await?;
+    if let Some(store) = store
+        && code == ExitCode::SUCCESS
+        && timeout(LAST_WRITES, store.flush()).await.is_err()
+    {
+        tracing::warn!("not all finished speech was written to disk within {LAST_WRITES:?}");
+    }
+    Ok(code)
 }
 
 fn bind(config: &Config) -> Result<TcpSocket> {
