@@ -155,14 +155,12 @@ async fn write<W: AsyncWrite + Unpin>(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let frame = tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(frame) => frame,
-                None => {
-                    io.flush().await?;
-                    return Ok(io);
-                }
-            },
-            _ = ticks.tick() => frame::encode(&shared.beat(), &[])?,
+            frame = frames.recv() => frame,
+            _ = ticks.tick() => Some(frame::encode(&shared.beat(), &[])?),
+        };
+        let Some(frame) = frame else {
+            io.flush().await?;
+            return Ok(io);
         };
         io.write_all(&frame).await?;
     }
