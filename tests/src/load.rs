@@ -60,6 +60,8 @@ pub struct Load {
     pub patience: Duration,
     /// Sent as `X-Request-Timeout`, in seconds.
     pub deadline: Option<u64>,
+    /// Clients that the requests come from, told apart by their keys; zero: one without a key.
+    pub keys: usize,
     pub watch: Watch,
 }
 
@@ -72,6 +74,7 @@ impl Load {
             body: Arc::new(body),
             patience: Duration::from_secs(120),
             deadline: None,
+            keys: 0,
             watch: watch.clone(),
         }
     }
@@ -80,6 +83,9 @@ impl Load {
     pub async fn ask(&self, index: usize) -> Outcome {
         let _doing = self.watch.begin(format!("request {index}"));
         let mut request = self.client.post(&self.url).json(&(self.body)(index));
+        if self.keys > 0 {
+            request = request.bearer_auth(format!("client-{}", index % self.keys));
+        }
         if let Some(seconds) = self.deadline {
             request = request.header("x-request-timeout", seconds);
         }
