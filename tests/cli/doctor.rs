@@ -147,6 +147,9 @@ async fn mistakes_in_configuration_and_manifests_are_checks_that_failed() {
     assert!(is(&checks, "configuration", "fail").contains("tpu"));
     let setup = Setup::new(PROGRAM).file("models/bad.toml", b"colour = 1\n");
     let (code, checks) = doctor(&setup, &[]).await;
+    assert_eq!(code, Some(0), "another model speaks");
+    assert!(is(&checks, "catalog", "warn").contains("bad.toml"));
+    let (code, checks) = doctor(&setup.arg("--model", "bad"), &[]).await;
     assert_eq!(code, Some(1));
     assert!(is(&checks, "catalog", "fail").contains("bad.toml"));
     is(&checks, "port", "ok");

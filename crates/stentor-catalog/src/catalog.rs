@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 use stentor_types::{ModelId, VoiceId, VoiceSource};
@@ -52,6 +52,8 @@ pub struct HubOptions {
 pub struct Catalog {
     config: CatalogConfig,
     models: Vec<Model>,
+    /// Manifests that can't be read, by the id of their model.
+    broken: BTreeMap<String, BrokenManifest>,
     default: Option<ModelId>,
     registry: Registry,
     /// Per model: the voices it can use.
@@ -72,7 +74,9 @@ impl Catalog {
             warnings.push(format!("{error}; pulled models are not found through it"));
             ModelsLock::default()
         });
-        let models: Vec<Model> = read_manifests(&config)?
+        let Manifests { sound, broken } = read_manifests(&config)?;
+        warnings.extend(broken.values().map(ToString::to_string));
+        let models: Vec<Model> = sound
             .into_iter()
             .map(|(id, manifest)| Model::new(ModelId::new(id), manifest, &config, &lock))
             .collect();
@@ -83,6 +87,7 @@ impl Catalog {
         let mut catalog = Self {
             config,
             models,
+            broken,
             default: None,
             registry,
             voices: HashMap::new(),
@@ -98,6 +103,17 @@ impl Catalog {
     /// Reads everything again; on an error the catalog stays as it was.
     pub fn reload(&mut self) -> Result<(), CatalogError> {
         let mut fresh = Self::open(self.config.clone())?;
+        // A manifest that is being edited does not take its model away.
+        let kept = self
+            .models
+            .iter()
+            .filter(|model| fresh.broken.contains_key(model.id.as_str()) && fresh.model(&model.id).is_none());
+        let kept: Vec<Model> = kept.cloned().collect();
+        if !kept.is_empty() {
+            fresh.models.extend(kept);
+            fresh.models.sort_by(|a, b| a.id.cmp(&b.id));
+            fresh.index_voices();
+        }
         fresh.default = self.default.take().filter(|id| fresh.model(id).is_some());
         fresh.digests = self.digests.clone();
         *self = fresh;
@@ -115,6 +131,12 @@ impl Catalog {
 
     pub fn model(&self, id: &ModelId) -> Option<&Model> {
         self.models.iter().find(|model| model.id == *id)
+    }
+
+    /// What is wrong with the manifest of the model `id`, if that is why it is not here as its file says.
+    pub fn broken_manifest(&self, id: &str) -> Option<CatalogError> {
+        let BrokenManifest { file, message } = self.broken.get(id)?.clone();
+        Some(CatalogError::Manifest { file, message })
     }
 
     /// Makes `id` the model that requests without one of our ids get.
@@ -287,28 +309,68 @@ fn published_voices(model: &Model) -> impl Iterator<Item = (Found, bool)> {
     })
 }
 
-fn read_manifests(config: &CatalogConfig) -> Result<BTreeMap<String, Manifest>, CatalogError> {
-    let mut manifests = BTreeMap::new();
+/// A manifest that is left out.
+#[derive(Debug, Clone)]
+struct BrokenManifest {
+    file: String,
+    message: String,
+}
+
+impl fmt::Display for BrokenManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A parser's message has lines and a drawing; a log has one line.
+        let message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{}: {message}; this manifest is left out", self.file)
+    }
+}
+
+#[derive(Default)]
+struct Manifests {
+    sound: BTreeMap<String, Manifest>,
+    broken: BTreeMap<String, BrokenManifest>,
+}
+
+/// A mistake in one manifest costs that model and no other.
+fn read_manifests(config: &CatalogConfig) -> Result<Manifests, CatalogError> {
+    let mut manifests = Manifests::default();
     for (id, text) in embedded::MANIFESTS {
-        manifests.insert(id.to_owned(), Manifest::parse(&format!("models/{id}.toml"), text)?);
+        manifests.sound.insert(id.to_owned(), Manifest::parse(&format!("models/{id}.toml"), text)?);
     }
     let own = Some(config.data_dir.join("models")).filter(|directory| directory.is_dir());
     for directory in own.iter().chain(&config.model_dirs) {
         for item in fs::read_dir(directory).map_err(CatalogError::io(directory))? {
             let path = item.map_err(CatalogError::io(directory))?.path();
-            if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
-                continue;
+            if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+                manifests.read(&path);
             }
-            let file = path.display().to_string();
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).filter(|id| is_plain_name(id))
-            else {
-                let message =
-                    "a manifest's name is the model's id: letters, digits, `-`, `_`, `.`".to_owned();
-                return Err(CatalogError::Manifest { file, message });
-            };
-            let text = fs::read_to_string(&path).map_err(CatalogError::io(&path))?;
-            manifests.insert(id.to_owned(), Manifest::parse(&file, &text)?);
         }
     }
     Ok(manifests)
+}
+
+impl Manifests {
+    fn read(&mut self, path: &Path) {
+        let file = path.display().to_string();
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let parsed = if is_plain_name(&id) {
+            let text = fs::read_to_string(path).map_err(|error| error.to_string());
+            text.and_then(|text| Manifest::parse(&file, &text).map_err(message_of))
+        } else {
+            Err("a manifest's name is the model's id: letters, digits, `-`, `_`, `.`".to_owned())
+        };
+        match parsed {
+            Ok(manifest) => {
+                self.broken.remove(&id);
+                self.sound.insert(id, manifest);
+            }
+            Err(message) => drop(self.broken.insert(id, BrokenManifest { file, message })),
+        }
+    }
+}
+
+fn message_of(error: CatalogError) -> String {
+    match error {
+        CatalogError::Manifest { message, .. } => message,
+        other => other.to_string(),
+    }
 }

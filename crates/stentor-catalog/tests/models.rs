@@ -109,11 +109,6 @@ fn the_embedded_manifests_are_complete() {
 #[test]
 fn directories_add_and_replace_manifests() {
     let root = tempfile::tempdir().unwrap();
-    let manifest = |title: &str| {
-        format!(
-            "engine = \"e\"\ntitle = \"{title}\"\nlicence = \"MIT\"\nlanguages = [\"de\"]\nvoice_kinds = [\"reference\"]\n"
-        )
-    };
     for (directory, id, title) in [
         ("data/models", "mine", "data"),
         ("a", "mine", "a"),
@@ -139,8 +134,49 @@ fn directories_add_and_replace_manifests() {
 
     fs::write(root.path().join("b/mine.toml"), manifest("b") + "colour = 1\n").unwrap();
     let model_dirs = vec![root.path().join("b")];
-    let error = Catalog::open(CatalogConfig { model_dirs, ..config(&root) }).unwrap_err().to_string();
+    let catalog = Catalog::open(CatalogConfig { model_dirs, ..config(&root) }).unwrap();
+    let error = catalog.broken_manifest("mine").unwrap().to_string();
     assert!(error.contains("mine.toml") && error.contains("colour"), "{error}");
+}
+
+/// A manifest that takes recordings and has no voice of its own.
+fn manifest(title: &str) -> String {
+    format!(
+        "engine = \"e\"\ntitle = \"{title}\"\nlicence = \"MIT\"\nlanguages = [\"de\"]\nvoice_kinds = [\"reference\"]\n"
+    )
+}
+
+#[test]
+fn a_broken_manifest_costs_its_own_model_only() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("m");
+    fs::create_dir_all(&directory).unwrap();
+    let voiced = |title| {
+        manifest(title).replace("reference", "preset")
+            + "[voices]\ndefault = \"one\"\n[voices.names]\nde = [\"one\"]\n"
+    };
+    fs::write(directory.join("mine.toml"), voiced("m")).unwrap();
+    fs::write(directory.join("bad.toml"), "engine = \"a\"\nengine = \"b\"\n").unwrap();
+    let model_dirs = vec![directory.clone()];
+    let mut catalog = Catalog::open(CatalogConfig { model_dirs, ..config(&root) }).unwrap();
+    let [warning] = catalog.warnings() else { panic!("{:?}", catalog.warnings()) };
+    assert!(
+        warning.contains("bad.toml") && warning.contains("left out") && !warning.contains('\n'),
+        "{warning}"
+    );
+    assert!(catalog.resolve_model(Some("bad")).is_err());
+    assert_eq!(catalog.resolve_model(Some("mine")).unwrap().name, "m");
+
+    // While somebody edits it, the model stays as it was; then it is as the file says.
+    fs::write(directory.join("mine.toml"), "engine = ").unwrap();
+    catalog.reload().unwrap();
+    assert_eq!(catalog.resolve_model(Some("mine")).unwrap().name, "m");
+    assert!(!catalog.voices(catalog.resolve_model(Some("mine")).unwrap()).is_empty());
+    fs::write(directory.join("mine.toml"), voiced("n")).unwrap();
+    fs::remove_file(directory.join("bad.toml")).unwrap();
+    catalog.reload().unwrap();
+    assert_eq!(catalog.resolve_model(Some("mine")).unwrap().name, "n");
+    assert!(catalog.warnings().is_empty(), "{:?}", catalog.warnings());
 }
 
 #[test]

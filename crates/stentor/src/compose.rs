@@ -16,6 +16,9 @@ use stentor_types::ModelId;
 pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
     let mut catalog = Catalog::open(config.catalog.clone())?;
     if let Some(name) = &config.model {
+        if let Some(error) = catalog.broken_manifest(name) {
+            return Err(error.into());
+        }
         let id = catalog.resolve_model(Some(name))?.id.clone();
         catalog.set_default(id)?;
     }
