@@ -78,6 +78,22 @@ async fn a_model_that_cannot_be_fetched_does_not_keep_its_fallback_from_speaking
 }
 
 #[tokio::test]
+async fn a_default_model_that_hangs_while_it_loads_keeps_nobody_waiting() {
+    let setup = Setup::new(PROGRAM).with_fake_model().load_fault("fake", "hang").arg("--fallback", "builtin");
+    let asked = tokio::time::Instant::now();
+    let app = setup.start().await;
+    let ready = app.get_json("/readyz").await;
+    assert_eq!((&ready["status"], &ready["serving"]), (&json!("degraded"), &json!("builtin")), "{ready}");
+    let response = app.speech(&say("Hello.")).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-model"]),
+        (200, &"builtin".parse().unwrap())
+    );
+    // The supervisor would give the hanging worker minutes, and a request waits for two.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(60), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn without_anybody_who_speaks_an_early_port_answers_503_with_a_reason() {
     let app = broken().arg("--listen-when", "immediately").start().await;
     app.wait_for("/readyz", |status, body| status == 503 && body["state"] == "failed").await;
