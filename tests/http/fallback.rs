@@ -2,7 +2,10 @@
 
 use super::{PROGRAM, say};
 use serde_json::json;
-use stentor_tests::{TestApp, app::Setup};
+use stentor_tests::{
+    TestApp,
+    app::{FAKE_MANIFEST, Setup},
+};
 
 /// A model whose engine no worker has.
 const BROKEN: &[u8] = br#"
@@ -101,6 +104,22 @@ async fn without_anybody_who_speaks_an_early_port_answers_503_with_a_reason() {
     let response = app.speech(&say("Hello.")).await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_model_whose_files_nobody_can_fetch_is_not_said_to_be_on_its_way() {
+    let sum = "0".repeat(64);
+    let files = format!("[[files]]\nrole = \"weights\"\npath = \"w.pth\"\nsha256 = \"{sum}\"\n[voices]");
+    let manifest = FAKE_MANIFEST.replace("[voices]\n", &format!("{files}\n"));
+    let setup = Setup::new(PROGRAM).file("models/mine.toml", manifest.as_bytes()).arg("--model", "mine");
+    let app = setup.arg("--listen-when", "immediately").keep_log().start().await;
+    let (status, error) = app.error(&say("Hello.")).await;
+    assert_eq!((status, error["code"].as_str()), (404, Some("model_not_installed")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("by hand"), "{error}");
+    // Three attempts, each of them a second or two after the one before.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert_eq!(app.logged(&["not ready"]).len(), 1, "{}", app.log());
+    assert_eq!(app.logged(&["fetch"]), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use stentor_tests::{
 const RECORDING: &[u8] = b"RIFF, or whatever: the fake engine does not listen";
 
 async fn start(config: &str) -> TestApp {
-    Setup::new(PROGRAM).with_fake_model().file("stentor.toml", config.as_bytes()).start().await
+    Setup::new(PROGRAM).with_fake_model().file("stentor.toml", config.as_bytes()).keep_log().start().await
 }
 
 fn write(app: &TestApp, path: &str, bytes: &[u8]) {
@@ -53,6 +53,23 @@ async fn a_hangup_takes_the_configuration_over_and_a_mistake_in_it_changes_nothi
     }
     write(&app, "stentor.toml", b"max_input_bytes = 1000");
     reread_until(&app, 200).await;
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_named_as_long_as_it_differs_from_the_start() {
+    const RULE: &str = "after a restart only: max_waiting";
+    let app = start("max_waiting = 10\nmax_input_bytes = 1000").await;
+    let hangup = async |config: &str, times: usize| {
+        write(&app, "stentor.toml", config.as_bytes());
+        kill(app.pid(), "-HUP");
+        app.wait_for_log(&["the configuration was read again"], times).await;
+    };
+    hangup("max_waiting = 20\nmax_input_bytes = 1000", 1).await;
+    assert_eq!(app.logged(&[RULE]).len(), 1);
+    hangup("max_waiting = 20\nmax_input_bytes = 500", 2).await;
+    assert_eq!(app.logged(&[RULE]).len(), 2, "it is still not in force");
+    hangup("max_waiting = 10\nmax_input_bytes = 500", 3).await;
+    assert_eq!(app.logged(&[RULE]).len(), 2, "it is as it was at the start");
 }
 
 #[tokio::test]

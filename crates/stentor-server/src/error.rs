@@ -9,6 +9,9 @@ use serde_json::json;
 use stentor_catalog::CatalogError;
 use stentor_supervisor::{AdmitError, SpeechError, UnloadError};
 
+/// Status of a request whose client left before the head of the answer was sent.
+pub(crate) const CLIENT_LEFT: u16 = 499;
+
 /// Machine-readable reasons, as in `error.code`. `docs/ERRORS.md` explains each one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -26,6 +29,8 @@ pub enum ErrorCode {
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
+    /// For log and metrics; there is nobody to read it.
+    ClientLeft,
     ModelBusy,
     QueueFull,
     DeadlineUnreachable,
@@ -37,7 +42,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidJson,
         Self::InvalidValue,
         Self::MissingField,
@@ -52,6 +57,7 @@ impl ErrorCode {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
+        Self::ClientLeft,
         Self::ModelBusy,
         Self::QueueFull,
         Self::DeadlineUnreachable,
@@ -78,6 +84,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
+            Self::ClientLeft => "client_left",
             Self::ModelBusy => "model_busy",
             Self::QueueFull => "queue_full",
             Self::DeadlineUnreachable => "deadline_unreachable",
@@ -102,6 +109,8 @@ impl ErrorCode {
             Self::ModelNotFound | Self::ModelNotInstalled | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            // A number that proxies use and no standard names.
+            Self::ClientLeft => StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ModelBusy => StatusCode::CONFLICT,
             Self::QueueFull | Self::DeadlineUnreachable => StatusCode::TOO_MANY_REQUESTS,
             Self::DeadlinePassed | Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,

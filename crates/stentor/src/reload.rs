@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Runs as long as the server.
 pub(crate) async fn watch(config: Config, app: AppState, mut hangup: Signal) {
     let mut reloader =
-        Reloader { config, trackers: Trackers::new(app.clone()), seen: None, failure: None, app };
+        Reloader { at_start: config, trackers: Trackers::new(app.clone()), seen: None, failure: None, app };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -54,7 +54,8 @@ fn take_over(app: &AppState, mut fresh: Catalog) {
 }
 
 struct Reloader {
-    config: Config,
+    /// What this process was started with, and stays with where a restart is needed.
+    at_start: Config,
     app: AppState,
     trackers: Trackers,
     /// How the folders looked when they were last read.
@@ -95,13 +96,12 @@ impl Reloader {
     async fn reread(&mut self) {
         match self.read().await {
             Ok((fresh, catalog)) => {
-                let later = needs_restart(&self.config, &fresh);
+                let later = needs_restart(&self.at_start, &fresh);
                 if !later.is_empty() {
                     tracing::warn!("changed, and in force after a restart only: {}", later.join(", "));
                 }
                 self.app.replace_settings(fresh.settings.clone());
                 take_over(&self.app, catalog);
-                self.config = fresh;
                 tracing::info!("the configuration was read again");
             }
             Err(error) => {
@@ -113,7 +113,7 @@ impl Reloader {
     }
 
     async fn read(&self) -> Result<(Config, Catalog)> {
-        let old = self.config.clone();
+        let old = self.at_start.clone();
         let data_dir = Arc::new(self.app.catalog().config().data_dir.clone());
         let read = spawn_blocking(move || {
             let fresh = old.reread()?;

@@ -43,9 +43,12 @@ pub(crate) async fn keep_ready(config: Config, app: AppState) {
     tokio::join!(fetch(&config, &app, &fetched), ready);
 }
 
-/// Whether the default model's files have to be fetched first.
+/// Whether the default model's files have to be fetched first; those without a source are put there by hand.
 pub(crate) fn must_fetch(config: &Config, app: &AppState) -> bool {
-    config.model.is_some() && app.catalog().model(&app.default_model).is_some_and(|model| !model.installed)
+    let catalog = app.catalog();
+    let default = catalog.model(&app.default_model);
+    config.model.is_some()
+        && default.is_some_and(|model| !model.installed && model.manifest().source.is_some())
 }
 
 /// Fetches the configured model when it is missing, trying again with growing pauses. One log line per failure.
@@ -140,7 +143,7 @@ pub(crate) async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
         params: Params::new(),
     };
     let terms = Terms { keep: false, deadline: Some(CANARY_PATIENCE), ..Terms::default() };
-    let request = Request { stand_ins: false, ..Request::new(&speech, terms) };
+    let request = Request { stand_ins: false, counted: false, ..Request::new(&speech, terms) };
     let mut synthesis = synthesis::begin(app, request).await?;
     let mut samples = 0;
     while let Some(piece) = synthesis.next().await {

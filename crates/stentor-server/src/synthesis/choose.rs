@@ -70,6 +70,11 @@ fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Mo
             ..ApiError::new(ErrorCode::ModelUnavailable, message)
         });
     }
+    if !model.installed && model.manifest().source.is_none() {
+        let message =
+            format!("model `{id}` is not installed: its files have to be put onto the server by hand");
+        return Err(ApiError::field(ErrorCode::ModelNotInstalled, "model", message));
+    }
     let settings = app.settings();
     let own = settings.of(id);
     model.load_spec(own.device, own.precision, own.threads)?;
