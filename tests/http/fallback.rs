@@ -98,12 +98,16 @@ async fn a_default_model_that_hangs_while_it_loads_keeps_nobody_waiting() {
 
 #[tokio::test]
 async fn without_anybody_who_speaks_an_early_port_answers_503_with_a_reason() {
-    let app = broken().arg("--listen-when", "immediately").start().await;
+    let app = broken().arg("--listen-when", "immediately").keep_log().start().await;
     app.wait_for("/readyz", |status, body| status == 503 && body["state"] == "failed").await;
     assert_eq!(app.get("/livez").await.status(), 200);
     let response = app.speech(&say("Hello.")).await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
+    // What is wrong with the model is its supervisor's line; a request that meets it is not a failure more.
+    app.wait_for_log(&["model_unavailable"], 1).await;
+    assert_eq!(app.logged(&["ERROR"]), Vec::<String>::new());
+    assert_eq!(app.logged(&["not ready:"]), Vec::<String>::new(), "{}", app.log());
 }
 
 #[tokio::test]

@@ -102,6 +102,9 @@ async fn a_voice_that_is_put_into_the_folder_is_found_without_being_asked_and_a_
     write(&app, "voices/voices.toml", b"this is not TOML [");
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(has_emily(200, &app.get_json("/v1/audio/voices").await));
+    app.wait_for_log(&["stay as they were", "voices.toml"], 1).await;
+    let starts_with_its_time = |line: &str| line.starts_with("20");
+    assert!(app.log().lines().all(starts_with_its_time), "each message is one line: {}", app.log());
     fs::remove_file(app.dir.path().join("voices/voices.toml")).expect("it is there");
     fs::remove_file(app.dir.path().join("voices/Emily.wav")).expect("it is there");
     app.wait_for("/v1/audio/voices", |status, voices| !has_emily(status, voices)).await;

@@ -160,6 +160,22 @@ impl ApiError {
         matches!(self.code, ErrorCode::ModelUnavailable | ErrorCode::ModelNotInstalled)
     }
 
+    /// One line. What is wrong with a model has been logged where it was found; that a request met it is no failure
+    /// of its own.
+    fn log(&self) {
+        let (code, detail) = (self.code.name(), self.detail.as_deref().unwrap_or_default());
+        if self.is_failure() {
+            tracing::error!(code, detail, "{}", self.message);
+        } else {
+            tracing::info!(code, "{}", self.message);
+        }
+    }
+
+    /// Something broke while this very request was served; not busy, not late, not waiting for a model.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.code, ErrorCode::ChunkQuarantined | ErrorCode::SynthesisFailed | ErrorCode::Internal)
+    }
+
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "the server failed; its log has the details under this request id";
         Self { detail: Some(detail.into()), ..Self::new(ErrorCode::Internal, message) }
@@ -169,12 +185,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let detail = self.detail.as_deref().unwrap_or_default();
-        if status.is_server_error() {
-            tracing::error!(code = self.code.name(), detail, "{}", self.message);
-        } else {
-            tracing::info!(code = self.code.name(), "{}", self.message);
-        }
+        self.log();
         let error = json!({
             "message": self.message,
             "type": self.code.kind(),

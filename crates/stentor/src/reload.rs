@@ -1,6 +1,6 @@
 //! What changes while the server runs: configuration on SIGHUP, and manifests and voices whenever their folders change.
 
-use crate::{compose, config::Config, startup::Trackers};
+use crate::{compose, config::Config, logging::one_line, startup::Trackers};
 use anyhow::{Context as _, Result};
 use std::{sync::Arc, time::Duration};
 use stentor_catalog::Catalog;
@@ -72,23 +72,24 @@ impl Reloader {
         if self.seen == Some(now) {
             return;
         }
+        // The first time too: something may have come between the catalog's reading and this look.
         let first = self.seen.replace(now).is_none();
-        if first {
-            return;
-        }
         match refresh(&self.app).await {
             Ok(()) => {
                 self.failure = None;
-                tracing::info!("models and voices were read again");
+                if !first {
+                    tracing::info!("models and voices were read again");
+                }
             }
             Err(error) => self.complain(&format!("models and voices stay as they were: {error:#}")),
         }
     }
 
     fn complain(&mut self, message: &str) {
-        if self.failure.as_deref() != Some(message) {
+        let message = one_line(message);
+        if self.failure.as_ref() != Some(&message) {
             tracing::error!("{message}");
-            self.failure = Some(message.to_owned());
+            self.failure = Some(message);
         }
     }
 
@@ -106,8 +107,7 @@ impl Reloader {
             }
             Err(error) => {
                 // One line, however many mistakes there are.
-                let mistakes = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-                tracing::error!("the configuration stays as it was: {mistakes}");
+                tracing::error!("the configuration stays as it was: {}", one_line(&format!("{error:#}")));
             }
         }
     }
@@ -143,4 +143,28 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log", old.log != new.log),
     ];
     changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, RawConfig};
+    use std::fs;
+
+    #[tokio::test]
+    async fn a_voice_that_comes_between_start_and_the_first_look_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let voices = folder.path().join("voices");
+        fs::create_dir(&voices).expect("a folder");
+        let data_dir = Some(folder.path().to_owned());
+        let at_start = config::load(&RawConfig { data_dir, ..RawConfig::default() }).expect("no mistakes");
+        let app = compose::app(&at_start, None).expect("the built-in model");
+        fs::write(voices.join("Emily.wav"), b"x").expect("a file");
+        let trackers = Trackers::new(app.clone());
+        let mut reloader = Reloader { at_start, trackers, seen: None, failure: None, app: app.clone() };
+        reloader.look().await;
+        let catalog = app.catalog();
+        let found = catalog.voice_files();
+        assert!(found.iter().any(|file| file.ends_with("voices/Emily.wav")), "{found:?}");
+    }
 }

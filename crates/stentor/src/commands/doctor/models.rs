@@ -97,6 +97,9 @@ fn default_voice(catalog: &Catalog) -> Check {
         Ok(model) => model,
         Err(error) => return Check::fail(name, error.to_string()).remedy("pull a model or name another"),
     };
+    if !model.installed {
+        return Check::warn(name, format!("known once model {} is installed", model.id));
+    }
     let voices = catalog.voices(model).len();
     match catalog.resolve_voice(model, None) {
         Ok(voice) => Check::ok(name, format!("{} of model {}, one of {voices}", voice.id, model.id)),
