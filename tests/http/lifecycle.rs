@@ -86,7 +86,7 @@ async fn an_idle_model_is_unloaded_and_no_probe_notices() {
 
 #[tokio::test]
 async fn a_second_stop_signal_ends_everything_at_once() {
-    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-delay", "60").start().await;
+    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-delay", "60").keep_log().start().await;
     let _response = app.speech(&slow(200)).await;
     let worker = app.workers()[0];
     kill(app.pid(), "-TERM");
@@ -95,6 +95,7 @@ async fn a_second_stop_signal_ends_everything_at_once() {
     let asked = Instant::now();
     kill(app.pid(), "-TERM");
     assert_eq!(app.ended().await.code(), Some(143));
+    assert_eq!(app.logged(&["ERROR"]), Vec::<String>::new());
     // The drain would take minutes.
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     while is_alive(worker) {
