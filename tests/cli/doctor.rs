@@ -141,6 +141,18 @@ async fn a_missing_model_matters_only_where_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn files_that_nobody_can_fetch_are_asked_for_by_name_and_place() {
+    let setup = with_files(b"abc").arg("--model", "mine");
+    std::fs::remove_file(setup.path().join("data/models/mine/w.pth")).expect("it is there");
+    let output = setup.run(&["doctor", "--no-speak"]).await;
+    let words = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    let place = setup.path().join("data/models/mine").display().to_string();
+    assert!(words.contains("FAIL  model mine") && words.contains("put w.pth into"), "{words}");
+    assert!(words.contains(&place) && !words.contains("pull mine"), "{words}");
+}
+
+#[tokio::test]
 async fn mistakes_in_configuration_and_manifests_are_checks_that_failed() {
     let (code, checks) = doctor(&Setup::new(PROGRAM).arg("--device", "tpu"), &[]).await;
     assert_eq!((code, checks.len()), (Some(1), 1));

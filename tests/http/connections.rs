@@ -107,6 +107,32 @@ async fn a_client_that_vanishes_without_a_word_leaves_its_place() {
 }
 
 #[tokio::test]
+async fn a_hundred_header_lines_pass_and_one_more_does_not() {
+    let app = fake().await;
+    for (lines, status) in [(100, "200"), (101, "431")] {
+        let mut client = connect(&app).await;
+        // Two of them are not counted here: `host` and `connection`.
+        let more: String = (2..lines).map(|i| format!("x-{i}: a\r\n")).collect();
+        let head = format!("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+        client.write_all(head.as_bytes()).await.expect("it is open");
+        let answer = rest(&mut client).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{lines} lines: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_its_writing_half_has_left() {
+    let app = fake().await;
+    let mut client = connect(&app).await;
+    let body = super::slow(1).to_string();
+    let head = format!("POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    client.write_all(format!("{head}{body}").as_bytes()).await.expect("it is open");
+    client.shutdown().await.expect("half of it is");
+    assert_eq!(rest(&mut client).await, "");
+    app.wait_until("fake", |model| model["requests_running"] == 0 && model["chunks_active"] == 0).await;
+}
+
+#[tokio::test]
 async fn a_head_without_end_is_answered_431() {
     let app = fake().await;
     let mut wild = connect(&app).await;

@@ -53,8 +53,11 @@ async fn unknown_routes_and_methods_have_the_same_shape() {
     assert_eq!((status, error["code"].as_str()), (404, Some("not_found")));
     let (status, error) = error_of(app.get("/v1/audio/speech").await).await;
     assert_eq!((status, error["code"].as_str()), (405, Some("method_not_allowed")));
-    let (status, error) = error_of(app.get("/v1/models/no%FF").await).await;
-    assert_eq!((status, error["code"].as_str()), (404, Some("model_not_found")));
+    for response in [app.get("/v1/models/%FF%FE").await, app.post("/v1/models/%FF%FE", &json!({})).await] {
+        let (status, error) = error_of(response).await;
+        assert_eq!((status, error["code"].as_str()), (400, Some("invalid_value")));
+        assert_eq!(error["message"], "the model's name in the path is not UTF-8");
+    }
 }
 
 #[tokio::test]

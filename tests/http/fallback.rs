@@ -2,7 +2,10 @@
 
 use super::{PROGRAM, say};
 use serde_json::json;
-use stentor_tests::{TestApp, app::Setup};
+use stentor_tests::{
+    TestApp,
+    app::{FAKE_MANIFEST, Setup},
+};
 
 /// A model whose engine no worker has.
 const BROKEN: &[u8] = br#"
@@ -78,13 +81,49 @@ async fn a_model_that_cannot_be_fetched_does_not_keep_its_fallback_from_speaking
 }
 
 #[tokio::test]
+async fn a_default_model_that_hangs_while_it_loads_keeps_nobody_waiting() {
+    let setup = Setup::new(PROGRAM).with_fake_model().load_fault("fake", "hang").arg("--fallback", "builtin");
+    let asked = tokio::time::Instant::now();
+    let app = setup.start().await;
+    let ready = app.get_json("/readyz").await;
+    assert_eq!((&ready["status"], &ready["serving"]), (&json!("degraded"), &json!("builtin")), "{ready}");
+    let response = app.speech(&say("Hello.")).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-model"]),
+        (200, &"builtin".parse().unwrap())
+    );
+    // The supervisor would give the hanging worker minutes, and a request waits for two.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(60), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn without_anybody_who_speaks_an_early_port_answers_503_with_a_reason() {
-    let app = broken().arg("--listen-when", "immediately").start().await;
+    let app = broken().arg("--listen-when", "immediately").keep_log().start().await;
     app.wait_for("/readyz", |status, body| status == 503 && body["state"] == "failed").await;
     assert_eq!(app.get("/livez").await.status(), 200);
     let response = app.speech(&say("Hello.")).await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
+    // What is wrong with the model is its supervisor's line; a request that meets it is not a failure more.
+    app.wait_for_log(&["model_unavailable"], 1).await;
+    assert_eq!(app.logged(&["ERROR"]), Vec::<String>::new());
+    assert_eq!(app.logged(&["not ready:"]), Vec::<String>::new(), "{}", app.log());
+}
+
+#[tokio::test]
+async fn a_model_whose_files_nobody_can_fetch_is_not_said_to_be_on_its_way() {
+    let sum = "0".repeat(64);
+    let files = format!("[[files]]\nrole = \"weights\"\npath = \"w.pth\"\nsha256 = \"{sum}\"\n[voices]");
+    let manifest = FAKE_MANIFEST.replace("[voices]\n", &format!("{files}\n"));
+    let setup = Setup::new(PROGRAM).file("models/mine.toml", manifest.as_bytes()).arg("--model", "mine");
+    let app = setup.arg("--listen-when", "immediately").keep_log().start().await;
+    let (status, error) = app.error(&say("Hello.")).await;
+    assert_eq!((status, error["code"].as_str()), (404, Some("model_not_installed")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("by hand"), "{error}");
+    // Three attempts, each of them a second or two after the one before.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert_eq!(app.logged(&["not ready"]).len(), 1, "{}", app.log());
+    assert_eq!(app.logged(&["fetch"]), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -36,9 +36,12 @@ async fn the_routes_refuse_what_they_cannot_do() {
         let (got, error) = error_of(app.post(path, &body).await).await;
         assert_eq!((got, error["code"].as_str()), (status, Some(code)), "{path} {body}: {error}");
     }
-    // An id may be called anything, so that of a route is one that does not exist.
-    let (status, error) = error_of(app.get("/v1/models/load").await).await;
-    assert_eq!((status, error["code"].as_str()), (404, Some("model_not_found")));
+    for path in ["/v1/models/load", "/v1/models/unload"] {
+        let response = app.get(path).await;
+        assert_eq!(response.headers()["allow"], "POST");
+        let (status, error) = error_of(response).await;
+        assert_eq!((status, error["code"].as_str()), (405, Some("method_not_allowed")), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -83,7 +86,7 @@ async fn an_idle_model_is_unloaded_and_no_probe_notices() {
 
 #[tokio::test]
 async fn a_second_stop_signal_ends_everything_at_once() {
-    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-delay", "60").start().await;
+    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-delay", "60").keep_log().start().await;
     let _response = app.speech(&slow(200)).await;
     let worker = app.workers()[0];
     kill(app.pid(), "-TERM");
@@ -92,6 +95,7 @@ async fn a_second_stop_signal_ends_everything_at_once() {
     let asked = Instant::now();
     kill(app.pid(), "-TERM");
     assert_eq!(app.ended().await.code(), Some(143));
+    assert_eq!(app.logged(&["ERROR"]), Vec::<String>::new());
     // The drain would take minutes.
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     while is_alive(worker) {
@@ -117,7 +121,7 @@ async fn idle_connections_do_not_delay_the_end() {
 
 #[tokio::test]
 async fn who_still_waits_at_the_end_of_the_drain_is_told_so() {
-    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-timeout", "1").start().await;
+    let mut app = Setup::new(PROGRAM).with_fake_model().arg("--drain-timeout", "1").keep_log().start().await;
     let speaking = app.speech(&slow(400)).await;
     let url = format!("{}/v1/audio/speech", app.base);
     let waiting = app.client.post(url).json(&json!({"input": "Later {hang}.", "normalize": false})).send();
@@ -128,4 +132,6 @@ async fn who_still_waits_at_the_end_of_the_drain_is_told_so() {
     assert_eq!((status, error["code"].as_str()), (503, Some("model_unavailable")), "{error}");
     assert!(speaking.bytes().await.is_err(), "a stream that is cut does not look complete");
     assert!(app.ended().await.success());
+    assert_eq!(app.logged(&["ERROR"]), Vec::<String>::new(), "who was cut off is no failure");
+    assert_eq!(app.logged(&["WARN", "the audio ends early"]).len(), 1, "{}", app.log());
 }

@@ -65,3 +65,18 @@ async fn memory_does_not_grow_with_the_length_of_the_text() {
     let (short, long) = (peak(10_000).await, peak(100_000).await);
     assert!(long as f64 <= 1.2 * short as f64, "{short} KiB for 10,000 characters, {long} KiB for 100,000");
 }
+
+#[tokio::test]
+async fn the_end_of_a_stream_is_logged_with_what_was_spoken() {
+    let app = stentor_tests::app::Setup::new(super::PROGRAM).with_fake_model().keep_log().start().await;
+    let body = super::slow(2);
+    let audio = app.audio(&body).await;
+    app.wait_for_log(&["spoken"], 1).await;
+    let line = app.logged(&["spoken"]).remove(0);
+    let chars = body["input"].as_str().expect("a text").chars().count();
+    assert!(line.contains(&format!(" chars={chars} ")) && line.contains(" ms="), "{line}");
+    // Of 24,000 samples of two bytes a second.
+    let seconds = (audio.len() - 44) as f64 / 48_000.0;
+    let told = line.split("audio_s=").nth(1).and_then(|rest| rest.split(' ').next()).expect("seconds");
+    assert!((told.parse::<f64>().expect("a number") - seconds).abs() < 0.02, "{line}, {seconds} s");
+}

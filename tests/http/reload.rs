@@ -12,7 +12,7 @@ use stentor_tests::{
 const RECORDING: &[u8] = b"RIFF, or whatever: the fake engine does not listen";
 
 async fn start(config: &str) -> TestApp {
-    Setup::new(PROGRAM).with_fake_model().file("stentor.toml", config.as_bytes()).start().await
+    Setup::new(PROGRAM).with_fake_model().file("stentor.toml", config.as_bytes()).keep_log().start().await
 }
 
 fn write(app: &TestApp, path: &str, bytes: &[u8]) {
@@ -56,6 +56,23 @@ async fn a_hangup_takes_the_configuration_over_and_a_mistake_in_it_changes_nothi
 }
 
 #[tokio::test]
+async fn what_needs_a_restart_is_named_as_long_as_it_differs_from_the_start() {
+    const RULE: &str = "after a restart only: max_waiting";
+    let app = start("max_waiting = 10\nmax_input_bytes = 1000").await;
+    let hangup = async |config: &str, times: usize| {
+        write(&app, "stentor.toml", config.as_bytes());
+        kill(app.pid(), "-HUP");
+        app.wait_for_log(&["the configuration was read again"], times).await;
+    };
+    hangup("max_waiting = 20\nmax_input_bytes = 1000", 1).await;
+    assert_eq!(app.logged(&[RULE]).len(), 1);
+    hangup("max_waiting = 20\nmax_input_bytes = 500", 2).await;
+    assert_eq!(app.logged(&[RULE]).len(), 2, "it is still not in force");
+    hangup("max_waiting = 10\nmax_input_bytes = 500", 3).await;
+    assert_eq!(app.logged(&[RULE]).len(), 2, "it is as it was at the start");
+}
+
+#[tokio::test]
 async fn a_hangup_finds_new_voices_and_new_models() {
     let app = start("").await;
     let emily = json!({"input": "Hello.", "voice": "Emily"});
@@ -85,6 +102,9 @@ async fn a_voice_that_is_put_into_the_folder_is_found_without_being_asked_and_a_
     write(&app, "voices/voices.toml", b"this is not TOML [");
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(has_emily(200, &app.get_json("/v1/audio/voices").await));
+    app.wait_for_log(&["stay as they were", "voices.toml"], 1).await;
+    let starts_with_its_time = |line: &str| line.starts_with("20");
+    assert!(app.log().lines().all(starts_with_its_time), "each message is one line: {}", app.log());
     fs::remove_file(app.dir.path().join("voices/voices.toml")).expect("it is there");
     fs::remove_file(app.dir.path().join("voices/Emily.wav")).expect("it is there");
     app.wait_for("/v1/audio/voices", |status, voices| !has_emily(status, voices)).await;

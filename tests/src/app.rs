@@ -14,6 +14,9 @@ use tokio::{
 /// Loading a model on a busy machine takes a while; a server that hangs must still end the test.
 const START: Duration = Duration::from_secs(90);
 
+/// What a server logs, in its directory.
+const LOG: &str = "server.log";
+
 /// The fake engine as a model. Its faults are asked for in the text, in braces; see `stentor_testkit`.
 pub const FAKE_MANIFEST: &str = r#"
 engine = "fake"
@@ -42,6 +45,7 @@ pub struct Setup {
     program: String,
     args: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
+    keep_log: bool,
 }
 
 impl Setup {
@@ -54,12 +58,19 @@ impl Setup {
         // One thread, because many servers share the machine in a test run.
         let defaults = [("--listen", "127.0.0.1:0"), ("--threads", "1"), ("--drain-delay", "0")];
         let args = defaults.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
-        Self { dir, program: program.to_owned(), args, variables: BTreeMap::new() }
+        Self { dir, program: program.to_owned(), args, variables: BTreeMap::new(), keep_log: false }
     }
 
     #[must_use]
     pub fn arg(mut self, flag: &str, value: &str) -> Self {
         self.args.insert(flag.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Keeps what the server logs for [`TestApp::log`] instead of showing it.
+    #[must_use]
+    pub fn keep_log(mut self) -> Self {
+        self.keep_log = true;
         self
     }
 
@@ -131,8 +142,12 @@ impl Setup {
 
     /// Starts `serve` and waits until the port is open.
     pub async fn start(self) -> TestApp {
-        let mut child =
-            self.command().arg("serve").stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut command = self.command();
+        command.arg("serve").stdout(Stdio::piped());
+        if self.keep_log {
+            command.stderr(std::fs::File::create(self.dir.path().join(LOG)).expect("a file"));
+        }
+        let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("its output");
         let line = timeout(START, BufReader::new(stdout).lines().next_line()).await;
         let line = line.expect("the server is ready in time").expect("a line").expect("the server runs");
@@ -147,6 +162,28 @@ impl Setup {
 }
 
 impl TestApp {
+    /// What the server has logged so far; see [`Setup::keep_log`].
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).expect("its log")
+    }
+
+    /// The logged lines that hold all of `words`.
+    pub fn logged(&self, words: &[&str]) -> Vec<String> {
+        let log = self.log();
+        let holds = |line: &&str| words.iter().all(|word| line.contains(word));
+        log.lines().filter(holds).map(str::to_owned).collect()
+    }
+
+    /// Waits until `count` lines with all of `words` have been logged.
+    pub async fn wait_for_log(&self, words: &[&str], count: usize) {
+        let waiting = async {
+            while self.logged(words).len() < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(START, waiting).await.unwrap_or_else(|_| panic!("{words:?} is not logged {count} times"));
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the server runs")
     }

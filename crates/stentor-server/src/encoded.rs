@@ -3,7 +3,10 @@
 //! Encoding a long chunk takes tens of milliseconds, so it runs on the blocking pool and never holds up the
 //! threads that answer probes.
 
-use crate::{ApiError, ErrorCode, synthesis::Synthesis};
+use crate::{
+    ApiError, ErrorCode,
+    synthesis::{Spoken, Synthesis},
+};
 use bytes::Bytes;
 use stentor_audio::{AudioError, Encoder, encoder};
 use stentor_types::{AudioFormat, SampleRate, SourceTiming};
@@ -47,6 +50,11 @@ impl EncodedSynthesis {
 
     pub fn rate(&self) -> SampleRate {
         self.synthesis.rate
+    }
+
+    /// What has become of it so far.
+    pub fn spoken(&self) -> Spoken {
+        self.synthesis.spoken()
     }
 
     /// Words spoken since this was last asked, with their times.

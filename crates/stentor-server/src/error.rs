@@ -9,6 +9,9 @@ use serde_json::json;
 use stentor_catalog::CatalogError;
 use stentor_supervisor::{AdmitError, SpeechError, UnloadError};
 
+/// Status of a request whose client left before the head of the answer was sent.
+pub(crate) const CLIENT_LEFT: u16 = 499;
+
 /// Machine-readable reasons, as in `error.code`. `docs/ERRORS.md` explains each one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -26,6 +29,8 @@ pub enum ErrorCode {
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
+    /// For log and metrics; there is nobody to read it.
+    ClientLeft,
     ModelBusy,
     QueueFull,
     DeadlineUnreachable,
@@ -37,7 +42,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidJson,
         Self::InvalidValue,
         Self::MissingField,
@@ -52,6 +57,7 @@ impl ErrorCode {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
+        Self::ClientLeft,
         Self::ModelBusy,
         Self::QueueFull,
         Self::DeadlineUnreachable,
@@ -78,6 +84,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTimeout => "body_timeout",
+            Self::ClientLeft => "client_left",
             Self::ModelBusy => "model_busy",
             Self::QueueFull => "queue_full",
             Self::DeadlineUnreachable => "deadline_unreachable",
@@ -102,6 +109,8 @@ impl ErrorCode {
             Self::ModelNotFound | Self::ModelNotInstalled | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            // A number that proxies use and no standard names.
+            Self::ClientLeft => StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ModelBusy => StatusCode::CONFLICT,
             Self::QueueFull | Self::DeadlineUnreachable => StatusCode::TOO_MANY_REQUESTS,
             Self::DeadlinePassed | Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -151,6 +160,22 @@ impl ApiError {
         matches!(self.code, ErrorCode::ModelUnavailable | ErrorCode::ModelNotInstalled)
     }
 
+    /// One line. What is wrong with a model has been logged where it was found; that a request met it is no failure
+    /// of its own.
+    fn log(&self) {
+        let (code, detail) = (self.code.name(), self.detail.as_deref().unwrap_or_default());
+        if self.is_failure() {
+            tracing::error!(code, detail, "{}", self.message);
+        } else {
+            tracing::info!(code, "{}", self.message);
+        }
+    }
+
+    /// Something broke while this very request was served; not busy, not late, not waiting for a model.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.code, ErrorCode::ChunkQuarantined | ErrorCode::SynthesisFailed | ErrorCode::Internal)
+    }
+
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "the server failed; its log has the details under this request id";
         Self { detail: Some(detail.into()), ..Self::new(ErrorCode::Internal, message) }
@@ -160,12 +185,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let detail = self.detail.as_deref().unwrap_or_default();
-        if status.is_server_error() {
-            tracing::error!(code = self.code.name(), detail, "{}", self.message);
-        } else {
-            tracing::info!(code = self.code.name(), "{}", self.message);
-        }
+        self.log();
         let error = json!({
             "message": self.message,
             "type": self.code.kind(),

@@ -40,10 +40,11 @@ pub struct RawConfig {
     /// A directory with further voices.
     #[arg(long, global = true, env = "STENTOR_VOICES", value_name = "DIR")]
     pub voices: Option<PathBuf>,
-    /// Where everything that the program writes goes [default: stentor in the XDG data directory].
+    /// Where everything that the program writes goes: chunks, cache, models, huggingface, voices [default: stentor in the XDG data directory].
     #[arg(long, global = true, env = "STENTOR_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// `auto` (CUDA where it works), `cpu` or `cuda:N`; for one model `kokoro=cuda:0,cpu` [default: auto].
+    /// `auto` (CUDA where it works; a full card is refused, not replaced by the CPU), `cpu` or `cuda:N`; for one model
+    /// `kokoro=cuda:0,cpu` [default: auto].
     #[arg(long, global = true, env = "STENTOR_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
     /// Number format on a CUDA device, `f32` or `f16` [default: f32].
@@ -101,7 +102,8 @@ pub struct RawConfig {
     /// Seconds between a stop signal and the end of accepting [default: 5].
     #[arg(long, global = true, env = "STENTOR_DRAIN_DELAY", value_name = "SECONDS")]
     pub drain_delay: Option<u64>,
-    /// Seconds that running requests get to finish after that [default: 130].
+    /// Seconds that running requests get to finish after that; whoever kills the process must wait longer than both
+    /// (`terminationGracePeriodSeconds`) [default: 130].
     #[arg(long, global = true, env = "STENTOR_DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<u64>,
     /// Form of the log lines [default: text].

@@ -20,3 +20,8 @@ pub(crate) fn init(format: LogFormat, filter: Option<&str>, server: bool) {
 pub(crate) fn complain(message: &str) {
     drop(writeln!(std::io::stderr(), "stentor: {message}"));
 }
+
+/// A message as one line of a log, however it is laid out.
+pub(crate) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,6 +1,6 @@
 //! What changes while the server runs: configuration on SIGHUP, and manifests and voices whenever their folders change.
 
-use crate::{compose, config::Config, startup::Trackers};
+use crate::{compose, config::Config, logging::one_line, startup::Trackers};
 use anyhow::{Context as _, Result};
 use std::{sync::Arc, time::Duration};
 use stentor_catalog::Catalog;
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Runs as long as the server.
 pub(crate) async fn watch(config: Config, app: AppState, mut hangup: Signal) {
     let mut reloader =
-        Reloader { config, trackers: Trackers::new(app.clone()), seen: None, failure: None, app };
+        Reloader { at_start: config, trackers: Trackers::new(app.clone()), seen: None, failure: None, app };
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -54,7 +54,8 @@ fn take_over(app: &AppState, mut fresh: Catalog) {
 }
 
 struct Reloader {
-    config: Config,
+    /// What this process was started with, and stays with where a restart is needed.
+    at_start: Config,
     app: AppState,
     trackers: Trackers,
     /// How the folders looked when they were last read.
@@ -71,23 +72,24 @@ impl Reloader {
         if self.seen == Some(now) {
             return;
         }
+        // The first time too: something may have come between the catalog's reading and this look.
         let first = self.seen.replace(now).is_none();
-        if first {
-            return;
-        }
         match refresh(&self.app).await {
             Ok(()) => {
                 self.failure = None;
-                tracing::info!("models and voices were read again");
+                if !first {
+                    tracing::info!("models and voices were read again");
+                }
             }
             Err(error) => self.complain(&format!("models and voices stay as they were: {error:#}")),
         }
     }
 
     fn complain(&mut self, message: &str) {
-        if self.failure.as_deref() != Some(message) {
+        let message = one_line(message);
+        if self.failure.as_ref() != Some(&message) {
             tracing::error!("{message}");
-            self.failure = Some(message.to_owned());
+            self.failure = Some(message);
         }
     }
 
@@ -95,25 +97,23 @@ impl Reloader {
     async fn reread(&mut self) {
         match self.read().await {
             Ok((fresh, catalog)) => {
-                let later = needs_restart(&self.config, &fresh);
+                let later = needs_restart(&self.at_start, &fresh);
                 if !later.is_empty() {
                     tracing::warn!("changed, and in force after a restart only: {}", later.join(", "));
                 }
                 self.app.replace_settings(fresh.settings.clone());
                 take_over(&self.app, catalog);
-                self.config = fresh;
                 tracing::info!("the configuration was read again");
             }
             Err(error) => {
                 // One line, however many mistakes there are.
-                let mistakes = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-                tracing::error!("the configuration stays as it was: {mistakes}");
+                tracing::error!("the configuration stays as it was: {}", one_line(&format!("{error:#}")));
             }
         }
     }
 
     async fn read(&self) -> Result<(Config, Catalog)> {
-        let old = self.config.clone();
+        let old = self.at_start.clone();
         let data_dir = Arc::new(self.app.catalog().config().data_dir.clone());
         let read = spawn_blocking(move || {
             let fresh = old.reread()?;
@@ -143,4 +143,28 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log", old.log != new.log),
     ];
     changed.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, RawConfig};
+    use std::fs;
+
+    #[tokio::test]
+    async fn a_voice_that_comes_between_start_and_the_first_look_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let voices = folder.path().join("voices");
+        fs::create_dir(&voices).expect("a folder");
+        let data_dir = Some(folder.path().to_owned());
+        let at_start = config::load(&RawConfig { data_dir, ..RawConfig::default() }).expect("no mistakes");
+        let app = compose::app(&at_start, None).expect("the built-in model");
+        fs::write(voices.join("Emily.wav"), b"x").expect("a file");
+        let trackers = Trackers::new(app.clone());
+        let mut reloader = Reloader { at_start, trackers, seen: None, failure: None, app: app.clone() };
+        reloader.look().await;
+        let catalog = app.catalog();
+        let found = catalog.voice_files();
+        assert!(found.iter().any(|file| file.ends_with("voices/Emily.wav")), "{found:?}");
+    }
 }

@@ -3,13 +3,19 @@
 
 use crate::{commands::configured_model, config::Config, reload};
 use anyhow::Result;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use stentor_server::{
-    AppState, Terms, is_out,
+    ApiError, AppState, ErrorCode, Terms, is_out,
     synthesis::{self, Request},
 };
 use stentor_types::{AudioFormat, ModelId, Params, Seed, SpeechRequest, Speed};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 /// Between attempts to get a model that can't be had.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,21 +23,32 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A big model on a slow disk; the supervisor gives up on one that does not load before that.
 const CANARY_PATIENCE: Duration = Duration::from_secs(900);
 
+/// What the default model gets before its fallbacks are loaded too; one that is well has spoken by then.
+const HEAD_START: Duration = Duration::from_secs(5);
+
 /// Runs as long as the server.
 pub(crate) async fn keep_ready(config: Config, app: AppState) {
     let fetched = Notify::new();
     let ready = async {
         loop {
-            until_it_speaks(&app, &fetched).await;
+            let out = Notify::new();
+            // Side by side: a default model that hangs while it loads must not keep everybody silent.
+            tokio::select! {
+                () = until_it_speaks(&app, &fetched, &out) => {}
+                () = stand_in(&app, &out) => {}
+            }
             until_it_fails(&app).await;
         }
     };
     tokio::join!(fetch(&config, &app, &fetched), ready);
 }
 
-/// Whether the default model's files have to be fetched first.
+/// Whether the default model's files have to be fetched first; those without a source are put there by hand.
 pub(crate) fn must_fetch(config: &Config, app: &AppState) -> bool {
-    config.model.is_some() && app.catalog().model(&app.default_model).is_some_and(|model| !model.installed)
+    let catalog = app.catalog();
+    let default = catalog.model(&app.default_model);
+    config.model.is_some()
+        && default.is_some_and(|model| !model.installed && model.manifest().source.is_some())
 }
 
 /// Fetches the configured model when it is missing, trying again with growing pauses. One log line per failure.
@@ -56,34 +73,46 @@ async fn fetch(config: &Config, app: &AppState, fetched: &Notify) {
     }
 }
 
-/// Has the default model speak a word, again and again with growing pauses until it succeeds, and meanwhile its
-/// fallbacks until one of them does. One log line per failure.
-async fn until_it_speaks(app: &AppState, fetched: &Notify) {
+/// Has the default model speak a word, again and again with growing pauses until it succeeds; tells `out` when it can't.
+async fn until_it_speaks(app: &AppState, fetched: &Notify, out: &Notify) {
     let model = &app.default_model;
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut complaint) = (FIRST_PAUSE, Complaint::default());
     loop {
         if !app.readiness.is_fetching() {
             match canary(app, model).await {
                 Ok(()) => return tracing::info!(%model, "ready"),
-                Err(error) => tracing::error!(%model, "not ready: {error:#}"),
+                Err(error) => complaint.not_ready(model, &error),
             }
         }
-        for fallback in app.fallback_of(model) {
+        out.notify_one();
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = fetched.notified() => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Once the default model is `out`, or takes its time, has its fallbacks speak a word until one of them does. Never
+/// returns, since the configuration may name others later.
+async fn stand_in(app: &AppState, out: &Notify) {
+    // Either way it is their turn now.
+    let _ = timeout(HEAD_START, out.notified()).await;
+    let (mut pause, mut complaint) = (FIRST_PAUSE, Complaint::default());
+    loop {
+        for fallback in app.fallback_of(&app.default_model) {
             if app.readiness.has_passed(&fallback) {
                 break;
             }
             match canary(app, &fallback).await {
                 Ok(()) => {
-                    tracing::info!(%model, %fallback, "ready, with the fallback");
+                    tracing::info!(model = %app.default_model, %fallback, "ready, with the fallback");
                     break;
                 }
-                Err(error) => tracing::error!(%model, %fallback, "not ready: {error:#}"),
+                Err(error) => complaint.not_ready(&fallback, &error),
             }
         }
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = fetched.notified() => {}
-        }
+        sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -114,7 +143,7 @@ pub(crate) async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
         params: Params::new(),
     };
     let terms = Terms { keep: false, deadline: Some(CANARY_PATIENCE), ..Terms::default() };
-    let request = Request { stand_ins: false, ..Request::new(&speech, terms) };
+    let request = Request { stand_ins: false, counted: false, ..Request::new(&speech, terms) };
     let mut synthesis = synthesis::begin(app, request).await?;
     let mut samples = 0;
     while let Some(piece) = synthesis.next().await {
@@ -123,6 +152,25 @@ pub(crate) async fn canary(app: &AppState, model: &ModelId) -> Result<()> {
     anyhow::ensure!(samples > 0, "the model spoke silence");
     app.readiness.pass(model);
     Ok(())
+}
+
+/// Why a model can't be had, told when it is another reason than last time.
+#[derive(Default)]
+struct Complaint(BTreeMap<ModelId, String>);
+
+impl Complaint {
+    /// What became of a worker has been logged by its supervisor already.
+    fn not_ready(&mut self, model: &ModelId, error: &anyhow::Error) {
+        let of_worker = error.downcast_ref::<ApiError>().is_some_and(|error| {
+            matches!(error.code, ErrorCode::ModelUnavailable | ErrorCode::DeadlinePassed)
+        });
+        let reason = format!("{error:#}");
+        if of_worker || self.0.get(model) == Some(&reason) {
+            return tracing::debug!(%model, "not ready: {reason}");
+        }
+        tracing::warn!(%model, "not ready: {reason}");
+        self.0.insert(model.clone(), reason);
+    }
 }
 
 /// Tells readiness what each model goes through, one small task per model.

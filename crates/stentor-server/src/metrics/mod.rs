@@ -4,6 +4,7 @@
 
 mod scrape;
 
+use crate::error::CLIENT_LEFT;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -18,9 +19,6 @@ use std::sync::atomic::AtomicU64;
 use stentor_jobs::ChunkStore;
 use stentor_supervisor::Supervisor;
 use stentor_types::{AudioFormat, ModelId};
-
-/// Status of a request whose client left before the head of the answer was sent.
-const CLIENT_LEFT: u16 = 499;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByModel {

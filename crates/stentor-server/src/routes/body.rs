@@ -3,7 +3,7 @@
 use crate::{ApiError, ErrorCode};
 use axum::body::Body;
 use futures_util::StreamExt as _;
-use std::time::Duration;
+use std::{error::Error, io, time::Duration};
 use tokio::time::timeout;
 
 /// Beyond this a client is cut off; see [`read`].
@@ -23,8 +23,7 @@ async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut stream = body.into_data_stream();
     let (mut bytes, mut total) = (Vec::new(), 0);
     while let Some(piece) = stream.next().await {
-        let piece =
-            piece.map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("reading the body: {e}")))?;
+        let piece = piece.map_err(|error| cut_short(&error))?;
         total += piece.len();
         if total > DISCARD_UP_TO {
             break;
@@ -38,4 +37,17 @@ async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
         return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// A body in wrong chunks is a mistake; any other failure to read it means that nobody sends it any more.
+fn cut_short(error: &axum::Error) -> ApiError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)) {
+            return ApiError::new(ErrorCode::InvalidJson, format!("reading the body: {error}"));
+        }
+        cause = error.source();
+    }
+    ApiError::new(ErrorCode::ClientLeft, "the client left before its body was complete")
 }

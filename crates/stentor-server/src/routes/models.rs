@@ -9,7 +9,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::{Method, Uri},
+    http::{Method, Uri, header},
     response::{IntoResponse, Response},
 };
 use stentor_types::ModelId;
@@ -25,24 +25,41 @@ pub(crate) async fn list(State(app): State<AppState>) -> Response {
 
 pub(crate) async fn show(
     State(app): State<AppState>,
+    method: Method,
+    uri: Uri,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let Path(id) = id.map_err(|e| ApiError::new(ErrorCode::ModelNotFound, e.body_text()))?;
+    let id = read_id(id)?;
+    if matches!(id.as_str(), "load" | "unload") && app.catalog().model(&ModelId::new(id.as_str())).is_none() {
+        return Ok(not_allowed(method, uri, "POST").await);
+    }
     detail(&app, &id)
 }
 
 /// `load` and `unload` stand where ids stand, since an id may hold slashes and no other route can be beside it.
 pub(crate) async fn act(
     State(app): State<AppState>,
-    Path(verb): Path<String>,
     uri: Uri,
+    verb: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    match verb.as_str() {
+    match read_id(verb)?.as_str() {
         "load" => load(&app, body).await,
         "unload" => unload(&app, body).await,
-        _ => Err(crate::router::method_not_allowed(Method::POST, uri).await),
+        _ => Ok(not_allowed(Method::POST, uri, "GET,HEAD").await),
     }
+}
+
+/// Names of models are text.
+fn read_id(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+    let bad =
+        |_| ApiError::field(ErrorCode::InvalidValue, "model", "the model's name in the path is not UTF-8");
+    id.map(|Path(id)| id).map_err(bad)
+}
+
+async fn not_allowed(method: Method, uri: Uri, allowed: &'static str) -> Response {
+    let error = crate::router::method_not_allowed(method, uri).await;
+    ([(header::ALLOW, allowed)], error).into_response()
 }
 
 async fn load(app: &App, body: Body) -> Result<Response, ApiError> {

@@ -1,6 +1,6 @@
 //! A body that is spoken while it is sent.
 
-use crate::{ApiError, encoded::EncodedSynthesis};
+use crate::{ApiError, encoded::EncodedSynthesis, synthesis::Spoken};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
@@ -33,7 +33,8 @@ async fn speak(mut encoded: EncodedSynthesis, first: Bytes, parts: Sender<Part>,
         let last = matches!(part, Part::End);
         match timeout(stalled, parts.send(part)).await {
             Ok(Ok(())) if !last => {}
-            Ok(_) => return,
+            Ok(Ok(())) => return log_end(&encoded.spoken()),
+            Ok(Err(_)) => return tracing::info!("the client left"),
             Err(_) => {
                 return tracing::warn!("the client has not read for {stalled:?}; its audio is given up");
             }
@@ -45,11 +46,24 @@ async fn speak(mut encoded: EncodedSynthesis, first: Bytes, parts: Sender<Part>,
         part = match next {
             Some(Ok(bytes)) => Part::Audio(bytes),
             Some(Err(error)) => {
-                let detail = error.detail.as_deref().unwrap_or_default();
-                return tracing::error!(detail, "the audio ends early: {error}");
+                return log_early_end(&error);
             }
             None => Part::End,
         };
+    }
+}
+
+fn log_end(spoken: &Spoken) {
+    let Spoken { audio, chars, took } = *spoken;
+    tracing::info!(audio_s = format_args!("{audio:.2}"), chars, ms = took.as_millis() as u64, "spoken");
+}
+
+fn log_early_end(error: &ApiError) {
+    if error.is_failure() {
+        let detail = error.detail.as_deref().unwrap_or_default();
+        tracing::error!(detail, "the audio ends early: {error}");
+    } else {
+        tracing::warn!("the audio ends early: {error}");
     }
 }
 

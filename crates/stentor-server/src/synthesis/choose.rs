@@ -4,6 +4,7 @@ use super::{Request, Synthesis, speak};
 use crate::{ApiError, App, ErrorCode, Settings};
 use axum::http::StatusCode;
 use stentor_catalog::{Catalog, CatalogError, Model};
+use stentor_supervisor::ModelState;
 use stentor_types::ModelId;
 
 /// Resolves the request's names, admits it, opens it and waits for its first sound, so that a model which turns out to
@@ -15,11 +16,11 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
     let chain = chain(app, &settings, asked, &request);
     let mut refusal: Option<ApiError> = None;
     for (place, id) in chain.iter().enumerate() {
-        let last = place + 1 == chain.len();
-        let result = match installed(app, &catalog, id).and_then(|model| able(app, model, last)) {
-            Ok(model) => speak(app, &catalog, model, (request, place > 0)).await,
-            Err(error) => Err(error),
-        };
+        let result =
+            match installed(app, &catalog, id).and_then(|model| able(app, model, &chain[place + 1..])) {
+                Ok(model) => speak(app, &catalog, model, (request, place > 0)).await,
+                Err(error) => Err(error),
+            };
         match (result, &refusal) {
             (Ok(mut synthesis), _) => {
                 app.note_speaker(&asked.id, id, refusal.as_ref().map_or("", |error| &error.message));
@@ -69,21 +70,31 @@ fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Mo
             ..ApiError::new(ErrorCode::ModelUnavailable, message)
         });
     }
+    if !model.installed && model.manifest().source.is_none() {
+        let message =
+            format!("model `{id}` is not installed: its files have to be put onto the server by hand");
+        return Err(ApiError::field(ErrorCode::ModelNotInstalled, "model", message));
+    }
     let settings = app.settings();
     let own = settings.of(id);
     model.load_spec(own.device, own.precision, own.threads)?;
     Ok(model)
 }
 
-/// A model that has failed, or does not fit, is not waited for while there is another one to ask.
-fn able<'a>(app: &App, model: &'a Model, last: bool) -> Result<&'a Model, ApiError> {
-    let status = app.supervisor.status(&model.id).filter(|status| app.readiness.is_out(&model.id, status));
-    match status {
-        Some(status) if !last => {
-            let why = status.reason.unwrap_or_default();
-            let message = format!("the model can't speak now: {why}");
-            Err(ApiError { retry_after_s: Some(5), ..ApiError::new(ErrorCode::ModelUnavailable, message) })
-        }
-        _ => Ok(model),
-    }
+/// A model that has failed, or does not fit, is not waited for while there is another one to ask; neither is the default
+/// model while it loads for the first time, once one of the `others` has spoken.
+fn able<'a>(app: &App, model: &'a Model, others: &[ModelId]) -> Result<&'a Model, ApiError> {
+    let (Some(status), false) = (app.supervisor.status(&model.id), others.is_empty()) else {
+        return Ok(model);
+    };
+    let passed = |id: &ModelId| app.readiness.has_passed(id);
+    let first_load =
+        status.state == ModelState::Starting && model.id == app.default_model && !passed(&model.id);
+    let why = match status.reason.clone() {
+        reason if app.readiness.is_out(&model.id, &status) => reason.unwrap_or_default(),
+        _ if first_load && others.iter().any(passed) => "it is loading".to_owned(),
+        _ => return Ok(model),
+    };
+    let message = format!("the model can't speak now: {why}");
+    Err(ApiError { retry_after_s: Some(5), ..ApiError::new(ErrorCode::ModelUnavailable, message) })
 }

@@ -1,8 +1,11 @@
 //! The path of one request from checked fields to ordered samples: resolve, admit, cut, speak, join.
 
 mod choose;
+mod meter;
 
-use crate::{ApiError, App, ErrorCode, Limits, Metrics, Terms};
+use crate::{ApiError, App, ErrorCode, Limits, Terms};
+use meter::Meter;
+pub use meter::Spoken;
 use std::{sync::Arc, time::Duration};
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Catalog, Model, ResolvedVoice};
@@ -34,6 +37,8 @@ pub struct Request<'a> {
     pub terms: Terms,
     /// Its model's fallbacks may speak it.
     pub stand_ins: bool,
+    /// It moves metrics; the server's own words do not.
+    pub counted: bool,
     /// `None` takes the parameters of `speech`.
     pub params: Option<ReadParams<'a>>,
     /// When it came.
@@ -42,7 +47,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub fn new(speech: &'a SpeechRequest, terms: Terms) -> Self {
-        Self { speech, terms, stand_ins: true, params: None, since: Instant::now() }
+        Self { speech, terms, stand_ins: true, counted: true, params: None, since: Instant::now() }
     }
 }
 
@@ -66,39 +71,6 @@ pub struct Synthesis {
     /// Waited for when the synthesis began, and not yet given out.
     first: Option<Piece>,
     meter: Meter,
-}
-
-/// Counts what becomes of a synthesis.
-struct Meter {
-    metrics: Arc<Metrics>,
-    model: ModelId,
-    since: Instant,
-    /// Some chunk has given samples.
-    heard: bool,
-    /// It came to its end, be it an error.
-    over: bool,
-}
-
-impl Meter {
-    /// `queued`: how long it waited for its first chunk to be begun.
-    fn hear(&mut self, queued: Option<Duration>) {
-        if !self.heard {
-            self.heard = true;
-            self.metrics.queued(&self.model, queued.unwrap_or_default().as_secs_f64());
-            self.metrics.first_audio(&self.model, self.since.elapsed().as_secs_f64());
-        }
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        if !self.over {
-            self.metrics.cancelled(&self.model);
-        }
-        if self.heard {
-            self.metrics.finished(&self.model, self.since.elapsed().as_secs_f64());
-        }
-    }
 }
 
 /// Refuses text that is blank, holds NUL, or is longer than the limit.
@@ -174,13 +146,8 @@ async fn speak(
     if permitted {
         all.keep = Some(key_base(app, model, &all, speech));
     }
-    let meter = Meter {
-        metrics: Arc::clone(&app.metrics),
-        model: model.id.clone(),
-        since: request.since,
-        heard: false,
-        over: false,
-    };
+    let metrics = request.counted.then(|| Arc::clone(&app.metrics));
+    let meter = Meter::new(metrics, &model.id, request.since);
     let mut synthesis = open(app, speech, all, meter)?;
     synthesis.first = synthesis.next().await.transpose()?;
     Ok(synthesis)
@@ -259,18 +226,17 @@ fn language_of(
 }
 
 /// Cuts the text and opens the session.
-fn open(app: &App, speech: &SpeechRequest, all: Admitted, meter: Meter) -> Result<Synthesis, ApiError> {
-    let mut meter = meter;
+fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> Result<Synthesis, ApiError> {
     let Admitted { model, voice, language, descriptor, params, seed, digest, keep, permit } = all;
     let options = TextOptions { language: language.clone(), normalize: speech.normalize };
     let mut chunks = stentor_text::chunks(Arc::clone(&speech.input), &options, descriptor.chunk_budget);
     let Some(first) = chunks.next() else {
-        meter.over = true;
+        meter.end();
         return Err(not_speakable());
     };
     let second = chunks.next();
     let single_chunk = second.is_none();
-    app.metrics.chars(&model, speech.input.chars().count());
+    meter.begin(speech.input.chars().count());
     let session = SessionRequest {
         voice: voice.source,
         voice_digest: digest,
@@ -326,12 +292,12 @@ impl Synthesis {
             let event = match self.session.next().await {
                 Some(Ok(event)) => event,
                 end => {
-                    self.meter.over = true;
+                    self.meter.end();
                     return match end {
                         Some(Err(error)) => Some(Err(error.into())),
-                        _ if self.meter.heard => None,
+                        _ if self.meter.has_heard() => None,
                         _ => {
-                            self.meter.heard = true;
+                            self.meter.give_up();
                             Some(Err(not_speakable()))
                         }
                     };
@@ -340,11 +306,15 @@ impl Synthesis {
             let mut piece = Piece::default();
             self.take(event, &mut piece);
             if !piece.samples.is_empty() || !piece.words.is_empty() {
-                let seconds = self.rate.seconds(piece.samples.len() as u64);
-                self.meter.metrics.audio(&self.model, seconds);
+                self.meter.audio(self.rate.seconds(piece.samples.len() as u64));
                 return Some(Ok(piece));
             }
         }
+    }
+
+    /// What has become of it so far.
+    pub fn spoken(&self) -> Spoken {
+        self.meter.spoken()
     }
 
     fn take(&mut self, event: SessionEvent, piece: &mut Piece) {
@@ -361,7 +331,7 @@ impl Synthesis {
             SessionEvent::Timing(words) => self.timings = words,
             SessionEvent::ChunkEnd { .. } => {
                 // Without a sound before it, a pause would pass for audio.
-                let Some(chunk) = self.chunk.take().filter(|_| self.meter.heard) else { return };
+                let Some(chunk) = self.chunk.take().filter(|_| self.meter.has_heard()) else { return };
                 let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
                 let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
                 piece.words = stentor_text::source_timings(

@@ -46,7 +46,11 @@ fn files(catalog: &Catalog, model: &Model, hash: bool) -> Check {
     };
     let faults: Vec<String> = files.iter().filter_map(fault).collect();
     if !faults.is_empty() {
-        let remedy = format!("remove what is damaged and run `stentor pull {}`", model.id);
+        let remedy = if model.manifest().source.is_some() {
+            format!("remove what is damaged and run `stentor pull {}`", model.id)
+        } else {
+            "put the right files there".to_owned()
+        };
         return Check::fail(name, faults.join("\n")).remedy(remedy);
     }
     let hashed = files.iter().filter(|file| file.hashed).count();
@@ -66,6 +70,18 @@ fn fault(file: &FileCheck) -> Option<String> {
 /// A model that is not here is nobody's loss, unless it was asked for.
 fn missing(patient: &Patient, catalog: &Catalog, model: &Model) -> Check {
     let name = format!("model {}", model.id);
+    let manifest = model.manifest();
+    if manifest.source.is_none() {
+        // Nobody can fetch them.
+        let folder = catalog.config().data_dir.join("models").join(model.id.as_str());
+        let files: Vec<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
+        let remedy = format!("put {} into {}", files.join(", "), folder.display());
+        return if patient.is_asked_for(&model.id, catalog) {
+            Check::fail(name, "not installed, and its manifest names no source").remedy(remedy)
+        } else {
+            Check::ok(name, format!("not installed; to have it, {remedy}"))
+        };
+    }
     let pull = format!("run `stentor pull {}`", model.id);
     match (patient.is_asked_for(&model.id, catalog), patient.is_offline()) {
         (false, _) => Check::ok(name, format!("not installed; to have it, {pull}")),
@@ -81,6 +97,9 @@ fn default_voice(catalog: &Catalog) -> Check {
         Ok(model) => model,
         Err(error) => return Check::fail(name, error.to_string()).remedy("pull a model or name another"),
     };
+    if !model.installed {
+        return Check::warn(name, format!("known once model {} is installed", model.id));
+    }
     let voices = catalog.voices(model).len();
     match catalog.resolve_voice(model, None) {
         Ok(voice) => Check::ok(name, format!("{} of model {}, one of {voices}", voice.id, model.id)),
