@@ -40,7 +40,8 @@ pub struct RawConfig {
     /// A directory with further voices.
     #[arg(long, global = true, env = "STENTOR_VOICES", value_name = "DIR")]
     pub voices: Option<PathBuf>,
-    /// Where everything that the program writes goes: chunks, cache, models, huggingface, voices [default: stentor in the XDG data directory].
+    /// Where everything that the program writes goes: chunks, cache, models, huggingface, voices
+    /// [default: stentor in the XDG data directory].
     #[arg(long, global = true, env = "STENTOR_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// `auto` (CUDA where it works; a full card is refused, not replaced by the CPU), `cpu` or `cuda:N`; for one model
