@@ -236,7 +236,8 @@ impl Catalog {
             && let Some(path) = model.manifest().voices.file(name)
         {
             let voice = Some(shown(name));
-            return CatalogError::NotInstalled { model: model.id.clone(), voice, missing: vec![path] };
+            let (missing, published) = (vec![path], model.manifest().source.is_some());
+            return CatalogError::NotInstalled { model: model.id.clone(), voice, missing, published };
         }
         let hint = match (self.models.iter().find(publishes), &entry.source) {
             (Some(owner), _) => format!("it belongs to model `{}`", owner.id),

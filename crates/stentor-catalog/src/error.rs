@@ -9,9 +9,10 @@ pub enum CatalogError {
     #[error("there is no model `{name}`{}", suggestions(.nearest))]
     ModelNotFound { name: String, nearest: Vec<String> },
 
-    /// `voice`: the published voice that was asked for; `None` when the model itself cannot be loaded.
-    #[error("{} ({} missing): run `stentor pull {model}`", not_installed(.model, .voice.as_deref()), .missing.join(", "))]
-    NotInstalled { model: ModelId, voice: Option<String>, missing: Vec<String> },
+    /// `voice`: the published voice that was asked for; `None` when the model itself cannot be loaded. `published`: there
+    /// is somewhere to pull the files from.
+    #[error("{} ({} missing): {}", not_installed(.model, .voice.as_deref()), .missing.join(", "), remedy(.model, *.published))]
+    NotInstalled { model: ModelId, voice: Option<String>, missing: Vec<String>, published: bool },
 
     #[error("model `{model}` comes with the program or was placed by hand: there is nothing to pull")]
     NothingToPull { model: ModelId },
@@ -63,6 +64,13 @@ fn not_installed(model: &ModelId, voice: Option<&str>) -> String {
         Some(voice) => format!("voice `{voice}` of model `{model}` is not installed"),
         None => format!("model `{model}` is not completely installed"),
     }
+}
+
+fn remedy(model: &ModelId, published: bool) -> String {
+    if published {
+        return format!("run `stentor pull {model}`");
+    }
+    "the files are not published anywhere and must be put into the model's folder by hand".to_owned()
 }
 
 fn suggestions(nearest: &[String]) -> String {

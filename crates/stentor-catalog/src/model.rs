@@ -110,7 +110,8 @@ impl Model {
             return Ok(());
         }
         let missing = self.manifest.files.iter().map(|file| file.path.clone()).collect();
-        Err(CatalogError::NotInstalled { model: self.id.clone(), voice: None, missing })
+        let published = self.manifest.source.is_some();
+        Err(CatalogError::NotInstalled { model: self.id.clone(), voice: None, missing, published })
     }
 
     /// A published file on disk.
