@@ -2,7 +2,8 @@
 
 use crate::{
     AdmitError, Counters, ModelState, ModelStatus, SpeechError, SupervisorConfig, Ticket, WorkerProgress,
-    board::Board, order::Order, plan::Plan, usage::Usage,
+    board::Board, order::Order, plan::Plan, retry::Retry,
+    usage::{Usage, Wish},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<Option<Instant>>,
     pub(crate) plan: Plan,
     pub(crate) usage: Usage,
+    /// When to come back while it is in trouble.
+    pub(crate) retry: Retry,
     /// To the keeper.
     pub(crate) orders: mpsc::Sender<Order>,
 }
@@ -59,6 +62,7 @@ impl Shared {
             stop: watch::Sender::new(None),
             plan,
             usage: Usage::new(),
+            retry: Retry::default(),
             orders,
         }
     }
@@ -73,10 +77,10 @@ impl Shared {
     }
 
     /// A worker is to be started, and kept. See [`Usage::want`].
-    pub(crate) fn want(&self) -> u64 {
-        let refusals = self.usage.want();
+    pub(crate) fn want(&self) -> Wish {
+        let wish = self.usage.want();
         self.wake.notify_one();
-        refusals
+        wish
     }
 
     pub(crate) fn is_wanted(&self) -> bool {

@@ -15,7 +15,8 @@ pub enum ModelState {
     Draining,
     /// The worker died and is started again soon; requests wait.
     Backoff,
-    /// It can't be loaded or dies before it is of use; requests are answered at once, attempts go on.
+    /// It can't be loaded or dies before it is of use; requests are answered at once. Attempts go on, but for a model
+    /// that can't be loaded: that is tried again with its next use.
     Failed,
 }
 
