@@ -147,7 +147,8 @@ impl Fleet {
             let floor = self.floor(device);
             let room = Room { total, free, reserved: desk.reserved(device), floor };
             let mut tenants = desk.tenants(device);
-            let may_go = |model: &ModelId| *model != shared.model && busy.is_some_and(|busy| !busy.contains(model));
+            let may_go =
+                |model: &ModelId| *model != shared.model && busy.is_some_and(|busy| !busy.contains(model));
             tenants.retain(|tenant| may_go(&tenant.model));
             match verdict(room, need, &tenants) {
                 Verdict::Start => {}
@@ -169,9 +170,10 @@ impl Fleet {
         Decided::Claim
     }
 
-    /// Where the model will run, as far as can be known before it does.
+    /// Where the model will run, as far as can be known before it does. Where it ran last says nothing: a card that was
+    /// out of reach then may be there now.
     async fn device(&self, shared: &Shared) -> Device {
-        match Device::known(shared.device()) {
+        match Device::known(shared.plan.spec().device) {
             Some(device) => device,
             None if self.read(Device::Cuda(0)).await.is_some() => Device::Cuda(0),
             None => Device::Cpu,

@@ -139,10 +139,17 @@ impl Keeper {
     /// Gets the memory to load the model into.
     async fn claim(&mut self) -> Result<Claim, Life> {
         self.starting(None);
-        tokio::select! {
-            claim = self.fleet.claim(&self.shared, self.may_evict()) => claim.map_err(Life::Refused),
-            leave = dismissed(&self.shared, &mut self.orders, false) => Err(Life::Left(leave)),
-            () = self.shared.ending() => Err(Life::Stopped),
+        let (claim, ending) = (self.fleet.claim(&self.shared, self.may_evict()), self.shared.ending());
+        tokio::pin!(claim, ending);
+        loop {
+            // Others may take long to load before there is an answer.
+            self.answer_at_once();
+            tokio::select! {
+                claim = &mut claim => return claim.map_err(Life::Refused),
+                leave = dismissed(&self.shared, &mut self.orders, false) => return Err(Life::Left(leave)),
+                () = &mut ending => return Err(Life::Stopped),
+                () = self.shared.wake.notified(), if self.failed.is_some() => {}
+            }
         }
     }
 
@@ -167,13 +174,13 @@ impl Keeper {
             Ok(spawned) => spawned,
             Err(error) => return Life::Lost(Loss::early(format!("the worker can't be started: {error}"))),
         };
-        *self.shared.progress() = crate::WorkerProgress::default();
         self.starting(process.pid());
         if std::mem::take(&mut self.restart) {
             self.shared.board().worker_restarted();
             self.shared.set_status(|status| status.restarts += 1);
         }
         let life = self.serve(&mut process, socket, (spec, claim)).await;
+        *self.shared.progress() = crate::WorkerProgress::default();
         self.shared.set_status(|status| (status.pid, status.memory) = (None, None));
         life
     }
@@ -293,11 +300,13 @@ impl Keeper {
         let SupervisorConfig { backoff_first, backoff_max, random, .. } = *self.config;
         let wait = backoff::wait(backoff_first, backoff_max, self.failures, random());
         self.failures += 1;
-        self.restart = true;
+        self.restart |= !loss.stillborn;
         let failed = loss.hopeless || self.blameless >= HOPELESS || self.failed.is_some();
         let state = if failed { ModelState::Failed } else { ModelState::Backoff };
         let reason = loss.reason;
-        tracing::warn!(model = %self.shared.model, %reason, ?state, again_in = ?wait, "worker lost");
+        let what = if loss.stillborn { "the model can't be loaded" } else { "worker lost" };
+        let why = reason.strip_prefix(what).map_or(&*reason, |why| why.trim_start_matches(": "));
+        tracing::warn!(model = %self.shared.model, reason = %why, ?state, again_in = ?wait, "{what}");
         let until = Instant::now() + wait;
         self.shared.retry.note(until, wait, given_up);
         self.shared.usage.lose();

@@ -48,7 +48,7 @@ pub struct ModelStatus {
     pub memory: Option<u64>,
     /// From spawn to ready, of the last worker that became ready.
     pub load_seconds: Option<f64>,
-    /// Workers started after one died.
+    /// Workers started after one that had been ready died.
     pub restarts: u64,
     /// For how long nobody has used it; `None` while somebody does. Up to date in
     /// [`Supervisor::status`](crate::Supervisor::status) only: its passing is no change to be told of.
@@ -72,7 +72,7 @@ pub struct Counters {
     pub cancels: u64,
     /// Samples that came from workers, without those skipped in a replay.
     pub samples_received: u64,
-    /// Workers started after one died.
+    /// Workers started after one that had been ready died.
     pub restarts: u64,
     /// Requests refused because every place was taken.
     pub rejected_full: u64,

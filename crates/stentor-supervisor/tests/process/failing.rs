@@ -71,9 +71,7 @@ async fn hopeless() -> Outcome {
     ensure(counted.starts() == 1, format!("{} attempts for nobody", counted.starts()))?;
     ensure(counted.is(ModelState::Failed), format!("{:?}", counted.status()))?;
     let asked = [bench.hear(&["anybody?"]).await?.error, bench.supervisor.ready(&model()).await.err()];
-    let named = |error: &Option<SpeechError>| {
-        matches!(error, Some(SpeechError::Unavailable { reason, .. }) if reason.contains("fake.weight"))
-    };
+    let named = |error: &Option<SpeechError>| matches!(error, Some(SpeechError::Unavailable { reason, .. }) if reason.contains("fake.weight"));
     ensure(asked.iter().all(named), format!("{asked:?}"))?;
     until("it was tried for them", || counted.starts() >= 2).await?;
     tokio::time::sleep(A_WHILE).await;
@@ -104,7 +102,9 @@ async fn stillborn() -> Outcome {
     counted.bench.supervisor.start(&model());
     until("it has failed", || counted.is(ModelState::Failed)).await?;
     tokio::time::sleep(A_WHILE).await;
-    ensure(counted.starts() == 3, format!("{} attempts", counted.starts()))
+    ensure(counted.starts() == 3, format!("{} attempts", counted.starts()))?;
+    let restarts = (counted.status()?.restarts, counted.bench.counters()?.restarts);
+    ensure(restarts == (0, 0), format!("{restarts:?} restarts of a worker that was never ready"))
 }
 
 async fn kept() -> Outcome {

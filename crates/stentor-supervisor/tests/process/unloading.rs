@@ -91,10 +91,13 @@ async fn busy() -> Outcome {
 async fn asked() -> Outcome {
     let bench = Bench::new(FakeOptions::default())?;
     bench.supervisor.unload(&model()).await?;
-    bench.ready().await?;
+    bench.hear_true(&["spoken before"]).await?;
+    let progress = || bench.supervisor.progress(&model()).unwrap_or_default();
+    until("the worker has said what it did", || progress().samples > 0).await?;
     let pid = bench.pid()?;
     bench.supervisor.unload(&model()).await?;
     ensure(process_state(pid).is_none(), "the worker is gone when it is said to be")?;
+    ensure(progress() == stentor_supervisor::WorkerProgress::default(), format!("{:?}", progress()))?;
     let now = status(&bench)?;
     ensure(
         now.state == ModelState::Unloaded && now.why_unloaded == Some(Unloaded::Asked),
