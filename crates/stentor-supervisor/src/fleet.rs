@@ -101,8 +101,8 @@ impl Fleet {
         self.desk().away.remove(model);
     }
 
-    /// Asks for memory to start in, and makes room for it where idle models can go. Cancel-safe.
-    pub(crate) async fn claim(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Claim, Lack> {
+    /// Asks for memory to start in, and if it may `evict`, makes room for it where idle models can go. Cancel-safe.
+    pub(crate) async fn claim(self: &Arc<Self>, shared: &Arc<Shared>, evict: bool) -> Result<Claim, Lack> {
         let device = self.device(shared).await;
         let need = shared.plan.need(device.into());
         let mut returned = self.returned.subscribe();
@@ -111,7 +111,8 @@ impl Fleet {
             returned.borrow_and_update();
             // A model that nobody knows the size of starts; so does one whose device can't be read.
             let reading = if need == 0 { None } else { self.read(device).await };
-            let decided = self.decide(shared, (device, need), reading, (&returned, &busy));
+            let busy_ones = evict.then_some(&busy);
+            let decided = self.decide(shared, (device, need), reading, (&returned, busy_ones));
             match decided {
                 Decided::Claim => return Ok(Claim { fleet: Arc::clone(self), model: shared.model.clone() }),
                 Decided::ReadAgain => {}
@@ -130,12 +131,13 @@ impl Fleet {
         }
     }
 
+    /// `busy`: models that can't be evicted; `None` if none may be.
     fn decide(
         &self,
         shared: &Shared,
         (device, need): (Device, u64),
         reading: Option<MemoryReading>,
-        (returned, busy): (&watch::Receiver<u64>, &BTreeSet<ModelId>),
+        (returned, busy): (&watch::Receiver<u64>, Option<&BTreeSet<ModelId>>),
     ) -> Decided {
         let mut desk = self.desk();
         if let Some(MemoryReading { total, free }) = reading {
@@ -145,7 +147,9 @@ impl Fleet {
             let floor = self.floor(device);
             let room = Room { total, free, reserved: desk.reserved(device), floor };
             let mut tenants = desk.tenants(device);
-            tenants.retain(|tenant| tenant.model != shared.model && !busy.contains(&tenant.model));
+            let may_go =
+                |model: &ModelId| *model != shared.model && busy.is_some_and(|busy| !busy.contains(model));
+            tenants.retain(|tenant| may_go(&tenant.model));
             match verdict(room, need, &tenants) {
                 Verdict::Start => {}
                 Verdict::Wait => return Decided::Wait,
@@ -154,7 +158,9 @@ impl Fleet {
                     return tenant.map_or(Decided::ReadAgain, Decided::Evict);
                 }
                 Verdict::Refuse => {
-                    desk.away.insert(shared.model.clone(), (device, Streak::default()));
+                    if busy.is_some() {
+                        desk.away.insert(shared.model.clone(), (device, Streak::default()));
+                    }
                     return Decided::Refuse(Lack { device: device.into(), need, free, floor });
                 }
             }
@@ -164,9 +170,10 @@ impl Fleet {
         Decided::Claim
     }
 
-    /// Where the model will run, as far as can be known before it does.
+    /// Where the model will run, as far as can be known before it does. Where it ran last says nothing: a card that was
+    /// out of reach then may be there now.
     async fn device(&self, shared: &Shared) -> Device {
-        match Device::known(shared.device()) {
+        match Device::known(shared.plan.spec().device) {
             Some(device) => device,
             None if self.read(Device::Cuda(0)).await.is_some() => Device::Cuda(0),
             None => Device::Cpu,

@@ -35,6 +35,10 @@ pub(crate) struct Keeper {
     failures: u32,
     /// Of those, in a row, the ones without a chunk in the engine.
     blameless: u32,
+    /// Of those, the ones in a row that were lost before they were ready.
+    stillborn: u32,
+    /// The last worker could not be loaded, by no fault of others: nobody has to make room for the next one.
+    unsound: Option<LoadSpec>,
     /// Why requests are answered at once: from the failure until a worker is ready.
     failed: Option<String>,
     /// The next worker takes the place of one that died.
@@ -57,6 +61,8 @@ struct Loss {
     hopeless: bool,
     /// It was of use before it died.
     useful: bool,
+    /// It was never ready.
+    stillborn: bool,
 }
 
 /// Answers everybody when the keeper ends, be it by a panic.
@@ -75,7 +81,18 @@ impl Keeper {
         fleet: Arc<Fleet>,
         config: Arc<SupervisorConfig>,
     ) -> Self {
-        Self { shared, orders, fleet, config, failures: 0, blameless: 0, failed: None, restart: false }
+        Self {
+            shared,
+            orders,
+            fleet,
+            config,
+            failures: 0,
+            blameless: 0,
+            stillborn: 0,
+            unsound: None,
+            failed: None,
+            restart: false,
+        }
     }
 
     /// Runs until shutdown.
@@ -102,28 +119,43 @@ impl Keeper {
 
     /// Waits until a worker is needed; false at shutdown.
     async fn demand(&mut self) -> bool {
-        let ending = self.shared.ending();
+        let shared = Arc::clone(&self.shared);
+        let ending = shared.ending();
         tokio::pin!(ending);
-        while !self.shared.is_wanted() {
+        while !shared.is_wanted() {
             tokio::select! {
-                () = self.shared.wake.notified() => {}
-                leave = dismissed(&self.shared, &mut self.orders, false) => leave.done(),
+                () = shared.wake.notified() => {}
+                leave = dismissed(&shared, &mut self.orders, false) => {
+                    if self.failed.is_some() { self.left(leave) } else { leave.done() }
+                }
                 () = &mut ending => return false,
             }
         }
         // What was needed once is kept.
-        self.shared.usage.want_back();
+        shared.usage.want_back();
         true
     }
 
     /// Gets the memory to load the model into.
     async fn claim(&mut self) -> Result<Claim, Life> {
         self.starting(None);
-        tokio::select! {
-            claim = self.fleet.claim(&self.shared) => claim.map_err(Life::Refused),
-            leave = dismissed(&self.shared, &mut self.orders, false) => Err(Life::Left(leave)),
-            () = self.shared.ending() => Err(Life::Stopped),
+        let (claim, ending) = (self.fleet.claim(&self.shared, self.may_evict()), self.shared.ending());
+        tokio::pin!(claim, ending);
+        loop {
+            // Others may take long to load before there is an answer.
+            self.answer_at_once();
+            tokio::select! {
+                claim = &mut claim => return claim.map_err(Life::Refused),
+                leave = dismissed(&self.shared, &mut self.orders, false) => return Err(Life::Left(leave)),
+                () = &mut ending => return Err(Life::Stopped),
+                () = self.shared.wake.notified(), if self.failed.is_some() => {}
+            }
         }
+    }
+
+    /// Others make room, unless what was to be loaded has shown that it can't be.
+    fn may_evict(&self) -> bool {
+        self.unsound.as_ref() != Some(&self.shared.plan.spec())
     }
 
     /// A model that has failed stays so until a worker is ready.
@@ -142,13 +174,13 @@ impl Keeper {
             Ok(spawned) => spawned,
             Err(error) => return Life::Lost(Loss::early(format!("the worker can't be started: {error}"))),
         };
-        *self.shared.progress() = crate::WorkerProgress::default();
         self.starting(process.pid());
         if std::mem::take(&mut self.restart) {
             self.shared.board().worker_restarted();
             self.shared.set_status(|status| status.restarts += 1);
         }
         let life = self.serve(&mut process, socket, (spec, claim)).await;
+        *self.shared.progress() = crate::WorkerProgress::default();
         self.shared.set_status(|status| (status.pid, status.memory) = (None, None));
         life
     }
@@ -173,7 +205,7 @@ impl Keeper {
         };
         // It holds its memory now, as every reading shows.
         drop(claim);
-        self.failed = None;
+        (self.failed, self.unsound) = (None, None);
         tracing::info!(model = %spec.model, pid = process.pid(), "worker ready");
         let ready = Instant::now();
         let end = conversation.run(&mut self.orders).await;
@@ -200,7 +232,7 @@ impl Keeper {
         };
         let had_work = self.shared.board().worker_died(&death);
         let useful = done > 0 || ready.elapsed() > self.config.backoff_max;
-        Life::Lost(Loss { reason: death.reason, had_work, hopeless: false, useful })
+        Life::Lost(Loss { reason: death.reason, had_work, hopeless: false, useful, stillborn: false })
     }
 
     /// Handshake and load.
@@ -221,7 +253,7 @@ impl Keeper {
                     result = &mut handshake => break result,
                     () = &mut ending => return Err(Life::Stopped),
                     leave = dismissed(&self.shared, &mut self.orders, true) => return Err(Life::Left(leave)),
-                    () = self.shared.wake.notified(), if self.failed.is_some() => self.answer_at_once(1),
+                    () = self.shared.wake.notified(), if self.failed.is_some() => self.answer_at_once(),
                 }
             }
         };
@@ -249,8 +281,9 @@ impl Keeper {
     }
 
     /// Answers those who wait for a model that has failed.
-    fn answer_at_once(&self, retry_after_s: u32) {
+    fn answer_at_once(&self) {
         if let Some(reason) = &self.failed {
+            let retry_after_s = self.shared.retry.after_s(Instant::now());
             self.shared.board().fail_all(&SpeechError::unavailable(reason, retry_after_s));
         }
     }
@@ -261,27 +294,33 @@ impl Keeper {
             (self.failures, self.blameless) = (0, 0);
         }
         self.blameless = if loss.had_work { 0 } else { self.blameless + 1 };
+        self.stillborn = if loss.stillborn { self.stillborn + 1 } else { 0 };
+        let given_up = loss.hopeless || self.stillborn >= HOPELESS;
+        self.unsound = given_up.then(|| self.shared.plan.spec());
         let SupervisorConfig { backoff_first, backoff_max, random, .. } = *self.config;
         let wait = backoff::wait(backoff_first, backoff_max, self.failures, random());
         self.failures += 1;
-        self.restart = true;
+        self.restart |= !loss.stillborn;
         let failed = loss.hopeless || self.blameless >= HOPELESS || self.failed.is_some();
         let state = if failed { ModelState::Failed } else { ModelState::Backoff };
         let reason = loss.reason;
-        tracing::warn!(model = %self.shared.model, %reason, ?state, again_in = ?wait, "worker lost");
+        let what = if loss.stillborn { "the model can't be loaded" } else { "worker lost" };
+        let why = reason.strip_prefix(what).map_or(&*reason, |why| why.trim_start_matches(": "));
+        tracing::warn!(model = %self.shared.model, reason = %why, ?state, again_in = ?wait, "{what}");
+        let until = Instant::now() + wait;
+        self.shared.retry.note(until, wait, given_up);
+        self.shared.usage.lose();
         self.shared.set_status(|status| {
             status.state = state;
             status.reason = Some(reason.clone());
         });
         self.failed = failed.then_some(reason);
-        let until = Instant::now() + wait;
         let ending = self.shared.ending();
         tokio::pin!(ending);
         loop {
-            let left = until.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
-            self.answer_at_once((left as u32).max(1));
+            self.answer_at_once();
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return None,
+                () = tokio::time::sleep_until(until) => return self.let_be(given_up),
                 () = self.shared.wake.notified() => {}
                 leave = dismissed(&self.shared, &mut self.orders, false) => return Some(Life::Left(leave)),
                 () = &mut ending => return Some(Life::Stopped),
@@ -289,9 +328,19 @@ impl Keeper {
         }
     }
 
+    /// Before the next attempt: none is made for nobody, if it would hardly go better or the idle time is over.
+    fn let_be(&self, given_up: bool) -> Option<Life> {
+        let usage = &self.shared.usage;
+        let patience = if given_up { Some(Duration::ZERO) } else { self.shared.plan.options().idle_timeout };
+        let let_go = patience.is_some_and(|patience| usage.let_go(patience));
+        // One that has failed is still to be seen as such.
+        (let_go && self.failed.is_none()).then(|| Life::Left(Leave::idle()))
+    }
+
     /// The worker is gone because nobody needed it, or somebody needed its memory more.
     fn left(&mut self, leave: Leave) {
-        (self.failures, self.blameless, self.failed, self.restart) = (0, 0, None, false);
+        (self.failures, self.blameless, self.stillborn, self.restart) = (0, 0, 0, false);
+        (self.failed, self.unsound) = (None, None);
         let why = leave.why;
         tracing::info!(model = %self.shared.model, ?why, "model unloaded");
         self.shared.set_status(|status| {
@@ -303,21 +352,24 @@ impl Keeper {
 
     /// There is no memory for the model: everybody is told, and the next use tries again.
     fn refuse(&mut self, lack: Lack) {
-        let reason = lack.to_string();
-        tracing::warn!(model = %self.shared.model, %reason, "not started");
-        self.failed = None;
+        let lack = lack.to_string();
+        tracing::warn!(model = %self.shared.model, reason = %lack, "not started");
+        // One that was not loaded for a reason of its own had no claim to the room of others, and is no better now.
+        let failed = self.failed.take().filter(|_| !self.may_evict());
+        let (state, reason, retry_after_s) = match &failed {
+            Some(why) => (ModelState::Failed, why.clone(), self.shared.retry.after_s(Instant::now())),
+            None => (ModelState::Unloaded, lack, NO_ROOM_RETRY_S),
+        };
+        self.failed = failed;
         self.shared.usage.refuse();
-        self.shared.board().fail_all(&SpeechError::unavailable(&reason, NO_ROOM_RETRY_S));
-        self.shared.set_status(|status| {
-            status.state = ModelState::Unloaded;
-            status.reason = Some(reason);
-        });
+        self.shared.board().fail_all(&SpeechError::unavailable(&reason, retry_after_s));
+        self.shared.set_status(|status| (status.state, status.reason) = (state, Some(reason)));
     }
 }
 
 impl Loss {
     fn early(reason: String) -> Self {
-        Self { reason, had_work: false, hopeless: false, useful: false }
+        Self { reason, had_work: false, hopeless: false, useful: false, stillborn: true }
     }
 
     fn at_start(error: &HandshakeError) -> Self {

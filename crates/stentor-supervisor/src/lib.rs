@@ -17,6 +17,7 @@ mod order;
 mod plan;
 mod process;
 mod replay;
+mod retry;
 mod room;
 mod session;
 mod shared;
@@ -155,11 +156,12 @@ impl Supervisor {
         }
     }
 
-    /// Starts the model if need be and waits until it is ready, or until it is known that it can't be.
+    /// Starts the model if need be and waits until it is ready, or until it is known that it can't be: at once while
+    /// attempts go on, after another attempt where they had been given up.
     pub async fn ready(&self, model: &ModelId) -> Result<Arc<EngineDescriptor>, SpeechError> {
         let shared = self.shared(model).ok_or_else(|| SpeechError::UnknownModel(model.clone()))?;
         let _in_use = InUse::new(&shared);
-        let refusals = shared.want();
+        let wish = shared.want();
         let mut status = shared.status.subscribe();
         loop {
             let now = status.borrow_and_update().clone();
@@ -168,12 +170,13 @@ impl Supervisor {
             }
             // A model that drains in order to be unloaded is started again for us.
             let draining = now.state == ModelState::Draining && shared.stop.borrow().is_some();
-            let failed = now.state == ModelState::Failed;
-            let refused = now.state == ModelState::Unloaded && shared.usage.refusals() > refusals;
+            let failed = now.state == ModelState::Failed && shared.usage.has_failed(wish);
+            let refused = now.state == ModelState::Unloaded && shared.usage.is_refused(wish);
             match now.descriptor {
                 Some(descriptor) if now.state == ModelState::Ready || draining => return Ok(descriptor),
                 _ if failed || refused => {
-                    let retry_after_s = if failed { 1 } else { keeper::NO_ROOM_RETRY_S };
+                    let retry_after_s =
+                        if failed { shared.retry.after_s(Instant::now()) } else { keeper::NO_ROOM_RETRY_S };
                     return Err(SpeechError::unavailable(&now.reason.unwrap_or_default(), retry_after_s));
                 }
                 _ => {}

@@ -1,6 +1,6 @@
 //! What a model's next worker is to load, how it is kept, and what it is known to need.
 
-use crate::{ModelOptions, shared::Shared};
+use crate::ModelOptions;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use stentor_types::{DeviceSpec, LoadSpec};
 
@@ -52,14 +52,5 @@ impl Plan {
         let inner = self.inner();
         let measured = inner.measured.filter(|(on, _)| *on == device);
         measured.map_or(inner.options.memory, |(_, memory)| memory)
-    }
-}
-
-impl Shared {
-    /// Where the worker runs, or ran last; for a model that never ran, what was asked for.
-    pub(crate) fn device(&self) -> DeviceSpec {
-        let asked = self.plan.spec().device;
-        let known = self.status.borrow().descriptor.as_ref().map(|descriptor| descriptor.device);
-        if asked == DeviceSpec::Auto { known.unwrap_or(asked) } else { asked }
     }
 }

@@ -37,6 +37,8 @@ impl Process {
             .args(&command.args)
             // Else CUDA sorts cards by speed, and the one whose memory is read is not the one that is used.
             .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+            // A panic is one line in the log, not fifty.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -135,7 +137,8 @@ mod tests {
         let lines = Lines::default();
         let _guard = tracing::subscriber::set_default(lines.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let script = "printf 'to out\\n'; printf 'to err \\033[2J\\n' >&2; printf '%9000d\\n' 7";
+        let script =
+            "printf \"to out $RUST_BACKTRACE\\n\"; printf 'to err \\033[2J\\n' >&2; printf '%9000d\\n' 7";
         let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
         let pid = runtime.block_on(async {
             let (mut process, _socket) = Process::spawn(&command, &ModelId::from("some-model")).unwrap();
@@ -151,7 +154,7 @@ mod tests {
         let of = |level| lines.iter().filter(move |(at, _)| *at == level).map(|(_, line)| line);
         let out: Vec<_> = of(tracing::Level::INFO).collect();
         let err: Vec<_> = of(tracing::Level::WARN).collect();
-        assert!(out[0].contains("to out") && err[0].contains("to err \u{fffd}[2J"), "{lines:?}");
+        assert!(out[0].contains("to out 0") && err[0].contains("to err \u{fffd}[2J"), "{lines:?}");
         assert_eq!((out.len(), err.len()), (4, 1), "a line of 9000 is logged in three pieces: {lines:?}");
         let who = format!("pid={pid};");
         let named = |line: &&String| line.contains("model=some-model;") && line.contains(&who);

@@ -2,7 +2,11 @@
 
 use crate::{
     AdmitError, Counters, ModelState, ModelStatus, SpeechError, SupervisorConfig, Ticket, WorkerProgress,
-    board::Board, order::Order, plan::Plan, usage::Usage,
+    board::Board,
+    order::Order,
+    plan::Plan,
+    retry::Retry,
+    usage::{Usage, Wish},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<Option<Instant>>,
     pub(crate) plan: Plan,
     pub(crate) usage: Usage,
+    /// When to come back while it is in trouble.
+    pub(crate) retry: Retry,
     /// To the keeper.
     pub(crate) orders: mpsc::Sender<Order>,
 }
@@ -59,6 +65,7 @@ impl Shared {
             stop: watch::Sender::new(None),
             plan,
             usage: Usage::new(),
+            retry: Retry::default(),
             orders,
         }
     }
@@ -73,10 +80,10 @@ impl Shared {
     }
 
     /// A worker is to be started, and kept. See [`Usage::want`].
-    pub(crate) fn want(&self) -> u64 {
-        let refusals = self.usage.want();
+    pub(crate) fn want(&self) -> Wish {
+        let wish = self.usage.want();
         self.wake.notify_one();
-        refusals
+        wish
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
@@ -138,12 +145,16 @@ impl Shared {
 
     pub(crate) fn set_status(&self, change: impl FnOnce(&mut ModelStatus)) {
         self.status.send_modify(change);
-        let (state, device) = {
+        let (state, runs, device) = {
             let status = self.status.borrow();
-            (status.state, status.descriptor.as_ref().map(|descriptor| descriptor.device))
+            (
+                status.state,
+                status.pid.is_some(),
+                status.descriptor.as_ref().map(|descriptor| descriptor.device),
+            )
         };
         self.board().set_inexact(matches!(device, Some(DeviceSpec::Cuda(_))));
-        self.loading().note(state, Instant::now());
+        self.loading().note(state, runs, Instant::now());
     }
 
     /// Nobody will serve this model any more.
@@ -174,10 +185,10 @@ impl Shared {
 }
 
 impl Loading {
-    fn note(&mut self, state: ModelState, now: Instant) {
+    /// `runs`: there is a worker. A model that still waits for memory does not load.
+    fn note(&mut self, state: ModelState, runs: bool, now: Instant) {
         match (state, self.since) {
-            (ModelState::Starting, None) => self.since = Some(now),
-            (ModelState::Starting, Some(_)) => {}
+            (ModelState::Starting | ModelState::Failed, since) if runs => self.since = since.or(Some(now)),
             (ModelState::Ready, Some(since)) => {
                 *self = Self { since: None, took: Some(now.saturating_duration_since(since)) };
             }
@@ -189,4 +200,21 @@ impl Loading {
 /// For a `Retry-After`: 1 to 60.
 fn whole_seconds(seconds: f64) -> u32 {
     seconds.ceil().clamp(1.0, 60.0) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_memory_is_no_part_of_loading() {
+        let (mut loading, start) = (Loading::default(), Instant::now());
+        let after = |s| start + Duration::from_secs(s);
+        loading.note(ModelState::Starting, false, start);
+        assert_eq!(loading.since, None);
+        loading.note(ModelState::Starting, true, after(50));
+        loading.note(ModelState::Starting, true, after(51));
+        loading.note(ModelState::Ready, true, after(53));
+        assert_eq!((loading.since, loading.took), (None, Some(Duration::from_secs(3))));
+    }
 }

@@ -15,7 +15,8 @@ pub enum ModelState {
     Draining,
     /// The worker died and is started again soon; requests wait.
     Backoff,
-    /// It can't be loaded or dies before it is of use; requests are answered at once, attempts go on.
+    /// It can't be loaded or dies before it is of use; requests are answered at once. Attempts go on, but for a model
+    /// that can't be loaded: that is tried again with its next use.
     Failed,
 }
 
@@ -47,7 +48,7 @@ pub struct ModelStatus {
     pub memory: Option<u64>,
     /// From spawn to ready, of the last worker that became ready.
     pub load_seconds: Option<f64>,
-    /// Workers started after one died.
+    /// Workers started after one that had been ready died.
     pub restarts: u64,
     /// For how long nobody has used it; `None` while somebody does. Up to date in
     /// [`Supervisor::status`](crate::Supervisor::status) only: its passing is no change to be told of.
@@ -71,7 +72,7 @@ pub struct Counters {
     pub cancels: u64,
     /// Samples that came from workers, without those skipped in a replay.
     pub samples_received: u64,
-    /// Workers started after one died.
+    /// Workers started after one that had been ready died.
     pub restarts: u64,
     /// Requests refused because every place was taken.
     pub rejected_full: u64,

@@ -9,6 +9,15 @@ use tokio::time::Instant;
 
 pub(crate) struct Usage(Mutex<State>);
 
+/// What had come of a model when somebody wished for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Others had wished for it, so that attempts were going on.
+    shared: bool,
+    refusals: u64,
+    losses: u64,
+}
+
 struct State {
     /// Permits, sessions, questions and callers that wait for the model to be ready.
     held: usize,
@@ -16,26 +25,44 @@ struct State {
     wanted: bool,
     /// Starts that were refused for want of memory.
     refusals: u64,
+    /// Workers that were lost, or could not be started.
+    losses: u64,
     /// When it was last asked for or used.
     last: Instant,
 }
 
 impl Usage {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(State { held: 0, wanted: false, refusals: 0, last: Instant::now() }))
+        Self(Mutex::new(State { held: 0, wanted: false, refusals: 0, losses: 0, last: Instant::now() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker is to be started, and kept. Returns the refusals so far: more of them later mean that this wish
-    /// was refused.
-    pub(crate) fn want(&self) -> u64 {
+    /// A worker is to be started, and kept.
+    pub(crate) fn want(&self) -> Wish {
         let mut state = self.state();
+        let wish = Wish { shared: state.wanted, refusals: state.refusals, losses: state.losses };
         state.wanted = true;
         state.last = Instant::now();
-        state.refusals
+        wish
+    }
+
+    /// Whether a start has been refused since.
+    pub(crate) fn is_refused(&self, wish: Wish) -> bool {
+        self.state().refusals > wish.refusals
+    }
+
+    /// Whether a failed model has failed as far as this wish goes: an attempt made for it has come to its end, or it
+    /// came in the midst of others.
+    pub(crate) fn has_failed(&self, wish: Wish) -> bool {
+        let state = self.state();
+        wish.shared || state.losses > wish.losses || state.refusals > wish.refusals
+    }
+
+    pub(crate) fn lose(&self) {
+        self.state().losses += 1;
     }
 
     /// As `want`, but does not count as a use.
@@ -52,10 +79,6 @@ impl Usage {
         let mut state = self.state();
         state.wanted = false;
         state.refusals += 1;
-    }
-
-    pub(crate) fn refusals(&self) -> u64 {
-        self.state().refusals
     }
 
     /// When it was last used; `None` while somebody uses it.

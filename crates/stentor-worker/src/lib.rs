@@ -34,6 +34,8 @@ pub fn run(registry: Registry, build_id: &str) -> ExitCode {
     process::abort_on_panic();
     match serve(registry, build_id) {
         Ok(()) => ExitCode::SUCCESS,
+        // The server has been told, and logs it.
+        Err(WorkerError::Load(_)) => ExitCode::FAILURE,
         Err(WorkerError::Conversation(HostError::DeviceLost(why))) => {
             process::complain(&format!("device lost, the worker ends: {why}"));
             std::process::abort()

@@ -25,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("two_models_that_start_at_once_do_not_claim_the_same_memory", no_double_claim),
         trial("what_a_worker_measured_counts_more_than_what_was_expected", measured),
         trial("memory_is_kept_per_device", devices),
+        trial("a_failed_model_that_waits_for_memory_answers_at_once", failed_and_waiting),
+        trial("nobody_makes_room_for_a_model_that_cannot_load", unsound),
     ]
 }
 
@@ -276,6 +278,41 @@ async fn devices() -> Outcome {
     bench.check("card", ModelState::Unloaded, Some(Unloaded::Evicted))?;
     bench.supervisor.unload(&"anywhere".into()).await?;
     bench.ready("card").await?;
+    // That it ran on the CPU does not mean that it will again: the card is claimed for it as before.
     bench.ready("anywhere").await?;
-    bench.check("card", ModelState::Ready, None)
+    bench.check("card", ModelState::Unloaded, Some(Unloaded::Evicted))
+}
+
+async fn failed_and_waiting() -> Outcome {
+    let bench = Bench::new(0)?;
+    bench.add("broken", 14, FakeOptions { load: LoadFault::Fail, ..FakeOptions::default() })?;
+    bench.add("slow", 14, FakeOptions { load: LoadFault::Slow(8000), ..FakeOptions::default() })?;
+    ensure(bench.supervisor.ready(&"broken".into()).await.is_err(), "it can't be loaded")?;
+    bench.supervisor.start(&"slow".into());
+    until("the other one loads", || bench.status("slow").is_ok_and(|status| status.pid.is_some())).await?;
+    for _ in 0..2 {
+        let heard = tokio::time::timeout(Duration::from_secs(3), hear(bench.begin("broken")?)).await;
+        let heard = heard.map_err(|_| "it waits for the start of another model")?;
+        ensure(matches!(heard.error, Some(SpeechError::Unavailable { .. })), format!("{:?}", heard.error))?;
+    }
+    bench.check("slow", ModelState::Starting, None)
+}
+
+async fn unsound() -> Outcome {
+    let bench = Bench::new(0)?;
+    bench.add("broken", 14, FakeOptions { load: LoadFault::Fail, ..FakeOptions::default() })?;
+    bench.add("well", 14, FakeOptions::default())?;
+    ensure(bench.supervisor.ready(&"broken".into()).await.is_err(), "it can't be loaded")?;
+    bench.ready("well").await?;
+    for _ in 0..3 {
+        let Err(SpeechError::Unavailable { reason, .. }) = bench.supervisor.ready(&"broken".into()).await
+        else {
+            return Err("it was loaded".into());
+        };
+        ensure(reason.contains("fake.weight"), reason)?;
+        bench.check("well", ModelState::Ready, None)?;
+        ensure(bench.is("broken", ModelState::Failed), format!("{:?}", bench.status("broken")))?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! what many deaths leave behind.
 
 mod crash;
+mod failing;
 mod fleet;
 mod harness;
 mod kept;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             let trials = [
                 speech::trials(),
                 crash::trials(),
+                failing::trials(),
                 sharing::trials(),
                 queue::trials(),
                 kept::trials(),
