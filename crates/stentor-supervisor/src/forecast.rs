@@ -272,7 +272,9 @@ mod tests {
         let seconds = |chars: usize| 0.024 + 0.003 * chars as f64;
         let wait = |lengths: &[usize], queue: &[Queued]| {
             let mut pace = Pace::default();
-            lengths.iter().for_each(|chars| pace.observe(seconds(*chars), *chars));
+            for chars in lengths {
+                pace.observe(seconds(*chars), *chars);
+            }
             let forecast = Forecast { pace, slots: 1, load_s: 0.0, flying: Vec::new(), queue: queue.into() };
             forecast.wait_s(A, Lane::Interactive).expect("measured")
         };
