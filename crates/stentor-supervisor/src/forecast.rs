@@ -14,12 +14,32 @@ const LEAST_CHUNK: f64 = 1.0;
 /// Interactive turns to one batch turn.
 const FAVOUR: f64 = (CYCLE - 1) as f64;
 
-/// Smoothed speed of an engine: sums of which each new chunk makes the older ones count less.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// What each chunk costs beside its characters, in characters, until chunks of different lengths tell.
+const OVERHEAD: f64 = 8.0;
+/// A text of this many characters is cut into chunks no shorter than this, whatever else was spoken lately.
+const LONG_CHUNK: f64 = 100.0;
+/// However little the length of a chunk matters, it matters a bit.
+const LARGEST_OVERHEAD: f64 = 1000.0;
+/// Lengths of chunks that differ by less than this share of their mean tell nothing of the overhead.
+const SPREAD: f64 = 0.3;
+
+/// Smoothed speed of an engine: sums of which each new chunk makes the older ones count less. A chunk takes so long
+/// for each character and so long however short it is; the latter is counted as characters too.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Pace {
     busy_s: f64,
     chars: f64,
     chunks: f64,
+    /// Sums of squared characters and of characters times seconds.
+    squares: f64,
+    products: f64,
+    overhead: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { busy_s: 0.0, chars: 0.0, chunks: 0.0, squares: 0.0, products: 0.0, overhead: OVERHEAD }
+    }
 }
 
 impl Pace {
@@ -28,11 +48,30 @@ impl Pace {
         self.busy_s = self.busy_s * KEEP + busy_s;
         self.chars = self.chars * KEEP + chars as f64;
         self.chunks = self.chunks * KEEP + 1.0;
+        self.squares = self.squares * KEEP + (chars * chars) as f64;
+        self.products = self.products * KEEP + chars as f64 * busy_s;
+        self.fit();
     }
 
-    /// Busy seconds per character; `None` before anything was measured.
+    /// The straight line through seconds over characters, where they differ enough for one.
+    fn fit(&mut self) {
+        let (mean, mean_s) = (self.chars / self.chunks, self.busy_s / self.chunks);
+        let variance = self.squares / self.chunks - mean * mean;
+        let slope = (self.products / self.chunks - mean * mean_s) / variance;
+        if variance > (SPREAD * mean).powi(2) && slope > 0.0 {
+            self.overhead = (mean_s / slope - mean).clamp(0.0, LARGEST_OVERHEAD);
+        }
+    }
+
+    /// What a text of so many characters costs, in characters.
+    fn weight(&self, chars: f64) -> f64 {
+        let chunk = self.chunk().max(LONG_CHUNK);
+        if chars > 0.0 { chars + self.overhead * (chars / chunk).max(1.0) } else { 0.0 }
+    }
+
+    /// Busy seconds per character, without the overhead; `None` before anything was measured.
     pub(crate) fn per_char(&self) -> Option<f64> {
-        (self.chars > 0.0).then(|| self.busy_s / self.chars)
+        (self.chars > 0.0).then(|| self.busy_s / (self.chars + self.chunks * self.overhead))
     }
 
     fn chunk(&self) -> f64 {
@@ -79,7 +118,7 @@ impl Forecast {
             None => return None,
         };
         let own: f64 = self.of(lane).filter(|other| other.client == client).map(|other| other.chars).sum();
-        let ahead = self.work(client, lane, own, self.pace.chunk());
+        let ahead = self.work(client, lane, own, self.pace.weight(self.pace.chunk()));
         Some(self.load_s + self.slot_s(pace) + ahead * pace)
     }
 
@@ -102,8 +141,10 @@ impl Forecast {
         Some(self.work(client, lane, own, 0.0))
     }
 
-    fn of(&self, lane: Lane) -> impl Iterator<Item = &Queued> {
-        self.queue.iter().filter(move |other| other.lane == lane)
+    /// The sessions of a lane, their characters with the overhead of their chunks.
+    fn of(&self, lane: Lane) -> impl Iterator<Item = Queued> {
+        let of_lane = self.queue.iter().filter(move |other| other.lane == lane);
+        of_lane.map(|other| Queued { chars: self.pace.weight(other.chars), ..*other })
     }
 
     /// Characters that the engine speaks while a client gets through `own` of its own; `slack`: how much further
@@ -128,7 +169,7 @@ impl Forecast {
             return 0.0;
         }
         let beside = self.flying.len() as f64;
-        let left = |chunk: &Flying| (chunk.chars * pace * beside - chunk.for_s).max(0.0);
+        let left = |chunk: &Flying| (self.pace.weight(chunk.chars) * pace * beside - chunk.for_s).max(0.0);
         self.flying.iter().map(left).min_by(f64::total_cmp).unwrap_or(0.0)
     }
 }
@@ -147,7 +188,7 @@ mod tests {
 
     /// A tenth of a second per character, chunks of ten characters.
     fn forecast(queue: &[Queued]) -> Forecast {
-        let mut pace = Pace::default();
+        let mut pace = Pace { overhead: 0.0, ..Pace::default() };
         pace.observe(1.0, 10);
         Forecast { pace, slots: 1, load_s: 0.0, flying: Vec::new(), queue: queue.into() }
     }
@@ -214,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_pace_follows_the_engine() {
-        let mut pace = Pace::default();
+        let mut pace = Pace { overhead: 0.0, ..Pace::default() };
         assert_eq!(pace.per_char(), None);
         pace.observe(0.5, 10);
         assert_eq!(pace.per_char(), Some(0.05));
@@ -223,5 +264,30 @@ mod tests {
         }
         let now = pace.per_char().expect("measured");
         assert!((now - 0.1).abs() < 0.001, "{now} seconds per character");
+    }
+
+    /// An engine that takes 24 ms for each chunk and 3 ms for each character, as one on a CPU does.
+    #[test]
+    fn short_chunks_do_not_make_long_texts_seem_slow_nor_long_chunks_short_texts_quick() {
+        let seconds = |chars: usize| 0.024 + 0.003 * chars as f64;
+        let wait = |lengths: &[usize], queue: &[Queued]| {
+            let mut pace = Pace::default();
+            for chars in lengths {
+                pace.observe(seconds(*chars), *chars);
+            }
+            let forecast = Forecast { pace, slots: 1, load_s: 0.0, flying: Vec::new(), queue: queue.into() };
+            forecast.wait_s(A, Lane::Interactive).expect("measured")
+        };
+        let close = |wait: f64, truth: f64| (wait / truth - 1.0).abs() < 0.25;
+        let long = [queued(A, Lane::Interactive, 3000.0)];
+        let truth = 15.0 * seconds(200);
+        for lengths in [&[6][..], &[6, 6, 6, 6], &[200, 6, 6, 6], &[6, 200, 200], &[200, 180, 210]] {
+            let wait = wait(lengths, &long);
+            // In pieces as short as most that were seen, it would take longer.
+            assert!(wait < 1.7 * truth && wait > 0.75 * truth, "{lengths:?}: {wait} s, not {truth} s");
+        }
+        let short = [queued(A, Lane::Interactive, 6.0); 20];
+        let wait = wait(&[6, 200, 190, 6, 200], &short);
+        assert!(close(wait, 20.0 * seconds(6)), "{wait} s for twenty short ones");
     }
 }

@@ -57,12 +57,19 @@ struct Loss {
     reason: String,
     /// It had a chunk, so a chunk may be the cause.
     had_work: bool,
-    /// Another attempt will hardly go better: a missing tensor, another build.
-    hopeless: bool,
     /// It was of use before it died.
     useful: bool,
+    stage: Stage,
+}
+
+/// How far a worker had come when it was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has said that it can't load, and the next will hardly do better: a missing tensor, another build.
+    Hopeless,
     /// It was never ready.
-    stillborn: bool,
+    Stillborn,
+    Ready,
 }
 
 /// Answers everybody when the keeper ends, be it by a panic.
@@ -232,7 +239,7 @@ impl Keeper {
         };
         let had_work = self.shared.board().worker_died(&death);
         let useful = done > 0 || ready.elapsed() > self.config.backoff_max;
-        Life::Lost(Loss { reason: death.reason, had_work, hopeless: false, useful, stillborn: false })
+        Life::Lost(Loss { reason: death.reason, had_work, useful, stage: Stage::Ready })
     }
 
     /// Handshake and load.
@@ -294,17 +301,18 @@ impl Keeper {
             (self.failures, self.blameless) = (0, 0);
         }
         self.blameless = if loss.had_work { 0 } else { self.blameless + 1 };
-        self.stillborn = if loss.stillborn { self.stillborn + 1 } else { 0 };
-        let given_up = loss.hopeless || self.stillborn >= HOPELESS;
+        let stillborn = loss.stage != Stage::Ready;
+        self.stillborn = if stillborn { self.stillborn + 1 } else { 0 };
+        let given_up = loss.stage == Stage::Hopeless || self.stillborn >= HOPELESS;
         self.unsound = given_up.then(|| self.shared.plan.spec());
         let SupervisorConfig { backoff_first, backoff_max, random, .. } = *self.config;
         let wait = backoff::wait(backoff_first, backoff_max, self.failures, random());
         self.failures += 1;
-        self.restart |= !loss.stillborn;
-        let failed = loss.hopeless || self.blameless >= HOPELESS || self.failed.is_some();
+        self.restart |= !stillborn;
+        let failed = loss.stage == Stage::Hopeless || self.blameless >= HOPELESS || self.failed.is_some();
         let state = if failed { ModelState::Failed } else { ModelState::Backoff };
         let reason = loss.reason;
-        let what = if loss.stillborn { "the model can't be loaded" } else { "worker lost" };
+        let what = if stillborn { "the model can't be loaded" } else { "worker lost" };
         let why = reason.strip_prefix(what).map_or(&*reason, |why| why.trim_start_matches(": "));
         tracing::warn!(model = %self.shared.model, reason = %why, ?state, again_in = ?wait, "{what}");
         let until = Instant::now() + wait;
@@ -369,18 +377,19 @@ impl Keeper {
 
 impl Loss {
     fn early(reason: String) -> Self {
-        Self { reason, had_work: false, hopeless: false, useful: false, stillborn: true }
+        Self { reason, had_work: false, useful: false, stage: Stage::Stillborn }
     }
 
     fn at_start(error: &HandshakeError) -> Self {
         let hopeless = matches!(error, HandshakeError::LoadFailed(_) | HandshakeError::Mismatch(_));
-        Self { hopeless, ..Self::early(error.to_string()) }
+        let stage = if hopeless { Stage::Hopeless } else { Stage::Stillborn };
+        Self { stage, ..Self::early(error.to_string()) }
     }
 
     /// Adds how the process ended, where it ended by itself.
     fn with_status(self, status: &io::Result<Option<ExitStatus>>) -> Self {
         match status {
-            Ok(Some(status)) if !self.hopeless => {
+            Ok(Some(status)) if self.stage != Stage::Hopeless => {
                 Self { reason: format!("{} ({status})", self.reason), ..self }
             }
             _ => self,
