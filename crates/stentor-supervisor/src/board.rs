@@ -121,6 +121,7 @@ pub(crate) struct Board {
     questions: VecDeque<Question>,
     asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     counters: Counters,
+    turned_away: u64,
     ids: u64,
     max_chunk_samples: u64,
     store: Option<ChunkStore>,
@@ -287,6 +288,7 @@ impl Board {
     /// Forgets the session; what it alone has in the worker is cancelled.
     pub(crate) fn close(&mut self, id: u64) {
         let Some(gone) = self.talks.remove(&id) else { return };
+        self.turned_away = self.turned_away.saturating_sub(1);
         let same = |talk: &Talk| talk.client == gone.client && talk.lane == gone.lane;
         if !self.talks.values().any(same) {
             self.turns.leave(gone.lane, gone.client);
@@ -336,8 +338,12 @@ impl Board {
         let _ = question.answer.send(Err(refusal));
     }
 
-    pub(crate) fn refused_full(&mut self) {
+    /// Returns how many have been turned away and not had a place freed for them since: told to come back one after
+    /// the other, they do not all come at once.
+    pub(crate) fn refused_full(&mut self) -> u64 {
         self.counters.rejected_full += 1;
+        self.turned_away += 1;
+        self.turned_away
     }
 
     pub(crate) fn refused_late(&mut self) {

@@ -122,19 +122,20 @@ impl Forecast {
         Some(self.load_s + self.slot_s(pace) + ahead * pace)
     }
 
-    /// Seconds until the session that is nearest its end has been spoken.
-    pub(crate) fn first_end_s(&self) -> Option<f64> {
+    /// Seconds until the session that is nearest its end has been spoken, or that of one client.
+    pub(crate) fn first_end_s(&self, whose: Option<ClientId>) -> Option<f64> {
         let pace = self.pace.per_char()?;
-        let ends = [Lane::Interactive, Lane::Batch].into_iter().filter_map(|lane| self.first_end(lane));
+        let ends =
+            [Lane::Interactive, Lane::Batch].into_iter().filter_map(|lane| self.first_end(lane, whose));
         let ahead = ends.min_by(f64::total_cmp)?;
         Some(self.load_s + self.slot_s(pace) + ahead * pace)
     }
 
     /// Characters until a session of the lane ends. A client's oldest one ends first, and of the clients that which
     /// has the least to say.
-    fn first_end(&self, lane: Lane) -> Option<f64> {
+    fn first_end(&self, lane: Lane, whose: Option<ClientId>) -> Option<f64> {
         let mut oldest: BTreeMap<ClientId, f64> = BTreeMap::new();
-        for session in self.of(lane) {
+        for session in self.of(lane).filter(|session| whose.is_none_or(|client| session.client == client)) {
             oldest.entry(session.client).or_insert(session.chars);
         }
         let (client, own) = oldest.into_iter().min_by(|(_, one), (_, other)| one.total_cmp(other))?;
@@ -234,23 +235,24 @@ mod tests {
         assert_wait(&loading, (A, Lane::Interactive), 8.0);
         let unmeasured = Forecast { pace: Pace::default(), ..loading.clone() };
         assert_eq!(unmeasured.wait_s(A, Lane::Interactive), None);
-        assert_eq!(unmeasured.first_end_s(), None);
+        assert_eq!(unmeasured.first_end_s(None), None);
         assert_wait(&Forecast { queue: Vec::new(), ..unmeasured }, (A, Lane::Interactive), 7.0);
     }
 
     #[test]
     fn the_first_end_is_that_of_the_session_with_least_before_it() {
         let queue = [queued(A, Lane::Interactive, 100.0), queued(A, Lane::Interactive, 1.0)];
-        assert_eq!(forecast(&queue).first_end_s(), Some(10.0));
+        assert_eq!(forecast(&queue).first_end_s(None), Some(10.0));
         let queue = [queued(A, Lane::Interactive, 100.0), queued(B, Lane::Interactive, 20.0)];
-        assert_eq!(forecast(&queue).first_end_s(), Some(4.0));
+        assert_eq!(forecast(&queue).first_end_s(None), Some(4.0));
+        assert_eq!(forecast(&queue).first_end_s(Some(A)), Some(12.0), "both take turns until B has ended");
         let queue = [queued(A, Lane::Batch, 5.0), queued(B, Lane::Interactive, 90.0)];
         assert_eq!(
-            forecast(&queue).first_end_s(),
+            forecast(&queue).first_end_s(None),
             Some(2.0),
             "three turns of the other lane to one of its own"
         );
-        assert_eq!(forecast(&[]).first_end_s(), None);
+        assert_eq!(forecast(&[]).first_end_s(None), None);
     }
 
     #[test]

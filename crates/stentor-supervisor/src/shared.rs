@@ -118,10 +118,13 @@ impl Shared {
         let places = slots + self.max_waiting;
         // A client that floods leaves a quarter of the waiting room to others.
         let own_places = places - self.max_waiting / 4;
-        if board.places() >= places || board.places_of(ticket.client) >= own_places {
-            board.refused_full();
-            let free_s = forecast.and_then(|forecast| forecast.first_end_s()).or(load_s).unwrap_or(1.0);
-            return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s) });
+        let full = board.places() >= places;
+        if full || board.places_of(ticket.client) >= own_places {
+            let turned_away = board.refused_full();
+            // At its own limit, only the end of one of its own requests helps a client.
+            let whose = (!full).then_some(ticket.client);
+            let free_s = forecast.and_then(|forecast| forecast.first_end_s(whose)).or(load_s).unwrap_or(1.0);
+            return Err(AdmitError::Busy { retry_after_s: whole_seconds(free_s * turned_away as f64) });
         }
         let wait_s = forecast.and_then(|forecast| forecast.wait_s(ticket.client, ticket.lane));
         if let (Some(wait_s), Some(deadline)) = (wait_s, ticket.deadline)

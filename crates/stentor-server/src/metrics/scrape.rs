@@ -87,7 +87,9 @@ impl Page<'_> {
         });
         self.gauge("tts_model_state", "1 for the state that the model is in", states)?;
         let counters: [(&str, &str, Read); 4] = [
-            ("tts_engine_restarts", "Workers started after one died", |m| m.counters.restarts),
+            ("tts_engine_restarts", "Workers started after one that had been ready died", |m| {
+                m.counters.restarts
+            }),
             ("tts_chunk_replays", "Chunks spoken again after their worker died", |m| {
                 m.counters.chunks_replayed
             }),

@@ -95,6 +95,8 @@ fn able<'a>(app: &App, model: &'a Model, others: &[ModelId]) -> Result<&'a Model
         _ if first_load && others.iter().any(passed) => "it is loading".to_owned(),
         _ => return Ok(model),
     };
+    // Somebody wants it: where attempts had been given up, there is another one.
+    app.supervisor.start(&model.id);
     let message = format!("the model can't speak now: {why}");
     Err(ApiError { retry_after_s: Some(5), ..ApiError::new(ErrorCode::ModelUnavailable, message) })
 }

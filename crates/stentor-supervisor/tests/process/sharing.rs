@@ -12,6 +12,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_client_that_does_not_read_holds_up_nobody", slow_client),
         trial("more_sessions_than_places_are_refused", admission),
         trial("one_client_does_not_take_all_places", flood),
+        trial("a_herd_that_is_turned_away_is_told_to_come_back_one_by_one", herd),
         trial("a_dropped_session_frees_the_engine_at_once", cancel),
         trial("a_session_that_is_dropped_while_it_waits_is_never_spoken", cancel_waiting),
     ]
@@ -58,6 +59,21 @@ async fn flood() -> Outcome {
     ensure(matches!(from(3), Err(AdmitError::Busy { .. })), "now all places are taken")?;
     drop((held, other));
     from(1).map(drop)?;
+    Ok(())
+}
+
+async fn herd() -> Outcome {
+    let bench = Bench::with(FakeOptions::default(), |config| config.max_waiting = 1)?;
+    let held: Vec<_> =
+        (0..2).map(|_| bench.supervisor.admit(&model(), ticket())).collect::<Result<_, _>>()?;
+    let told = |_| match bench.supervisor.admit(&model(), ticket()) {
+        Err(AdmitError::Busy { retry_after_s }) => retry_after_s,
+        other => panic!("{other:?}"),
+    };
+    let told: Vec<u32> = (0..70).map(told).collect();
+    ensure(told.windows(2).all(|pair| pair[0] <= pair[1]) && told[0] < told[9], format!("{told:?}"))?;
+    ensure(told.iter().all(|seconds| (1..=60).contains(seconds)), format!("{told:?}"))?;
+    drop(held);
     Ok(())
 }
 
