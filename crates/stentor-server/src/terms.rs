@@ -138,7 +138,7 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().ok();
         let with = |key: &str, address: &str| client(&headers(&[("authorization", key)]), ip(address));
         assert_eq!(with("Bearer abc", "10.0.0.1"), with("bearer abc", "10.0.0.2"));
-        assert_ne!(with("Bearer abc", "10.0.0.1"), with("Bearer abd", "10.0.0.1"));
+        assert_ne!(with("Bearer abc", "10.0.0.1"), with("Bearer abe", "10.0.0.1"));
         assert_eq!(with("Bearer ", "10.0.0.1"), client(&headers(&[]), ip("10.0.0.1")));
         assert_ne!(with("Bearer ", "10.0.0.1"), with("Bearer ", "10.0.0.2"));
         assert_eq!(with("", "::ffff:10.0.0.1"), with("", "10.0.0.1"));
