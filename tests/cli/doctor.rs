@@ -98,7 +98,7 @@ async fn a_model_file_of_another_content_is_a_failure_that_names_it() {
     let (code, checks) = doctor(&with_files(b"abc"), &["--no-speak"]).await;
     assert_eq!(code, Some(0), "{checks:#?}");
     assert!(is(&checks, "model mine", "ok").contains("1 have the hash"));
-    let setup = with_files(b"abd");
+    let setup = with_files(b"abx");
     let (code, checks) = doctor(&setup, &["--no-speak"]).await;
     assert_eq!(code, Some(1));
     let detail = is(&checks, "model mine", "fail");

@@ -226,7 +226,7 @@ fn files_are_held_against_what_was_pulled() {
     };
     let sound = |hashed| vec![("v.pt".to_owned(), hashed, None), ("w.pth".to_owned(), hashed, None)];
     assert_eq!(faults(true), sound(true));
-    fs::write(snapshot.join("w.pth"), "abd").unwrap();
+    fs::write(snapshot.join("w.pth"), "abx").unwrap();
     assert_eq!(faults(false), sound(false), "the size is right");
     let [_, (_, true, Some(fault))] = &faults(true)[..] else { panic!("{:?}", faults(true)) };
     assert!(fault.contains("sha256") && fault.contains(ABC), "{fault}");
