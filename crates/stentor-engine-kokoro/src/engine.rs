@@ -236,6 +236,8 @@ fn describe(
         device: DeviceSpec::Cpu,
         precision: Precision::F32,
         degraded: None,
+        tags: Vec::new(),
+        watermark: None,
     }
 }
 

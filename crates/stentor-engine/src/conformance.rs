@@ -26,7 +26,7 @@ impl Subject<'_> {
             engine.descriptor().presets.first().map(|name| VoiceSource::Preset { name: name.clone() });
         let voice =
             self.voice.clone().or(preset).expect("the engine has a preset, or the test names a voice");
-        let slot = engine.load_voice(&voice).expect("the voice loads");
+        let slot = engine.load_voice(&voice, &StepCounter::default()).expect("the voice loads");
         (engine, slot)
     }
 }
@@ -131,10 +131,13 @@ pub fn descriptor_is_sane(subject: &Subject) {
 pub fn unknown_voice_is_rejected(subject: &Subject) {
     let (mut engine, slot) = subject.engine();
     let nobody = VoiceSource::Preset { name: "no such voice \u{1f47b}".to_owned() };
-    let result = engine.load_voice(&nobody);
+    let result = engine.load_voice(&nobody, &StepCounter::default());
     assert!(matches!(result, Err(EngineError::Rejected(_))), "{result:?}");
     let nowhere = VoiceSource::Embedding { path: "no/such/file.safetensors".into() };
-    assert!(engine.load_voice(&nowhere).is_err(), "a voice file that is not there was loaded");
+    assert!(
+        engine.load_voice(&nowhere, &StepCounter::default()).is_err(),
+        "a voice file that is not there was loaded"
+    );
     speak(engine.as_mut(), 1, SHORT, (slot, 1));
 }
 

@@ -25,6 +25,10 @@ pub struct EngineDescriptor {
     pub precision: Precision,
     /// Why it runs elsewhere, or otherwise, than it was asked to; in one line.
     pub degraded: Option<String>,
+    /// Cues inside a text that must reach the engine as they are written, such as `[laugh]`.
+    pub tags: Vec<String>,
+    /// The watermark that the engine puts into its audio, by name; none if it puts none.
+    pub watermark: Option<String>,
 }
 
 /// Bytes held by a loaded model, as measured or computed by the engine.

@@ -21,8 +21,9 @@ use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
 pub trait Engine: Send {
     fn descriptor(&self) -> &EngineDescriptor;
 
-    /// Makes a voice ready; the slot stays valid until [`Engine::drop_voice`].
-    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError>;
+    /// Makes a voice ready; the slot stays valid until [`Engine::drop_voice`]. What takes longer than 100 ms, such as
+    /// encoding a recording, advances `progress` as it goes.
+    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError>;
 
     /// Frees what `load_voice` made. Chunks already admitted with it still finish.
     fn drop_voice(&mut self, slot: VoiceSlot);

@@ -17,13 +17,23 @@ pub enum Activation<'a> {
     Snake(&'a Tensor),
     /// GELU in its tanh approximation (`gelu_new`).
     GeluTanh,
+    /// GELU as it is defined, by the error function.
+    GeluErf,
+    /// x sigmoid(x), also called swish.
+    Silu,
+    /// x tanh(log(1 + eˣ)).
+    Mish,
+    /// x for x > 0, else eˣ - 1.
+    Elu,
+    Tanh,
+    Sigmoid,
 }
 
 /// An [`Activation`] whose parameters are at hand as numbers.
 pub(crate) enum Ready<'a> {
     LeakyRelu(f32),
     Snake(View<'a>),
-    GeluTanh,
+    Plain(fn(&[f32], f32, f32, &mut [f32])),
 }
 
 impl<'a> Activation<'a> {
@@ -32,7 +42,13 @@ impl<'a> Activation<'a> {
             Self::Identity => Ready::LeakyRelu(1.0),
             Self::LeakyRelu(slope) => Ready::LeakyRelu(slope),
             Self::Snake(alpha) => Ready::Snake(view(alpha)?),
-            Self::GeluTanh => Ready::GeluTanh,
+            Self::GeluTanh => Ready::Plain(modulate_gelu),
+            Self::GeluErf => Ready::Plain(modulate_gelu_erf),
+            Self::Silu => Ready::Plain(modulate_silu),
+            Self::Mish => Ready::Plain(modulate_mish),
+            Self::Elu => Ready::Plain(modulate_elu),
+            Self::Tanh => Ready::Plain(modulate_tanh),
+            Self::Sigmoid => Ready::Plain(modulate_sigmoid),
         })
     }
 
@@ -47,6 +63,17 @@ impl<'a> Activation<'a> {
                 (x + wave.broadcast_div(&alpha)?)?
             }
             Self::GeluTanh => x.gelu()?,
+            Self::GeluErf => x.gelu_erf()?,
+            Self::Silu => x.silu()?,
+            // Beyond 20 the tangent is 1 in f32, and the exponential would be infinite.
+            Self::Mish => {
+                let e = x.minimum(20.0)?.exp()?;
+                let square = (e.sqr()? + (e * 2.0)?)?;
+                ((x * &square)? / (square + 2.0)?)?
+            }
+            Self::Elu => x.elu(1.0)?,
+            Self::Tanh => x.tanh()?,
+            Self::Sigmoid => (x.neg()?.exp()? + 1.0)?.recip()?,
         })
     }
 }
@@ -57,7 +84,7 @@ impl Ready<'_> {
         match self {
             Self::LeakyRelu(slope) => modulate_leaky(x, affine.0, affine.1, *slope, out),
             Self::Snake(alpha) => modulate_snake(x, affine.0, affine.1, alpha[channel], out),
-            Self::GeluTanh => modulate_gelu(x, affine.0, affine.1, out),
+            Self::Plain(modulate) => modulate(x, affine.0, affine.1, out),
         }
     }
 }
@@ -93,6 +120,31 @@ simd! {
         }
     }
 }
+
+/// A kernel `out = f(x * scale + shift)`.
+macro_rules! pointwise {
+    ($name:ident, |$y:ident| $f:expr) => {
+        simd! {
+            fn $name(x: &[f32], scale: f32, shift: f32, out: &mut [f32]) {
+                for (out, x) in out.iter_mut().zip(x) {
+                    let $y = x.mul_add(scale, shift);
+                    *out = $f;
+                }
+            }
+        }
+    };
+}
+
+pointwise!(modulate_gelu_erf, |y| 0.5 * y * (1.0 + math::erf(y * std::f32::consts::FRAC_1_SQRT_2)));
+pointwise!(modulate_silu, |y| y * math::sigmoid(y));
+pointwise!(modulate_mish, |y| {
+    let e = math::exp(y.min(20.0));
+    let square = e.mul_add(e, 2.0 * e);
+    y * (square / (square + 2.0))
+});
+pointwise!(modulate_elu, |y| if y > 0.0 { y } else { math::exp(y.min(0.0)) - 1.0 });
+pointwise!(modulate_tanh, |y| math::tanh(y));
+pointwise!(modulate_sigmoid, |y| math::sigmoid(y));
 
 /// Applies `activation` to a `(channels, time)` tensor.
 pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Result<Tensor> {
@@ -135,4 +187,28 @@ pub fn mean_of(parts: &[Tensor], watch: &dyn Watch) -> Result<Tensor> {
         }
     })?;
     matrix(out, rows, cols)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        let x = (Tensor::randn(0f32, 4.0, (7, 300), &Device::Cpu).unwrap()).clamp(-30.0, 30.0).unwrap();
+        let all = [
+            Activation::GeluTanh,
+            Activation::GeluErf,
+            Activation::Silu,
+            Activation::Mish,
+            Activation::Elu,
+            Activation::Tanh,
+            Activation::Sigmoid,
+        ];
+        for activation in all {
+            assert_same(&activate(&x, activation, &Unwatched).unwrap(), &activation.stock(&x).unwrap());
+        }
+    }
 }

@@ -25,6 +25,13 @@ impl Linear {
         Ok(Self { weight, bias: scope.tensor("bias", &[output])? })
     }
 
+    /// Reads `weight`; the layer has no bias.
+    pub fn load_without_bias(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
+        let weight = scope.tensor("weight", &[output, input])?;
+        let bias = weight.zeros_like()?.narrow(1, 0, 1)?.flatten_all()?;
+        Ok(Self { weight: weight.to_dtype(scope.products())?, bias })
+    }
+
     /// `weight` is `(output, input)`, `bias` is `(output)`.
     pub fn new(weight: Tensor, bias: Tensor) -> Self {
         Self { weight, bias }

@@ -237,9 +237,9 @@ impl EngineLoop {
             return Err(EngineError::Cancelled);
         }
         let steps = &self.out.shared.steps;
-        // Reading a voice counts no steps of its own: it has the whole of the server's patience to itself.
+        // A voice that is read in one go has the whole of the server's patience to itself.
         steps.advance();
-        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest));
+        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest), steps);
         steps.advance();
         let voice = voice?;
         let ChunkJob { chunk: id, text, language, speed, seed, params, .. } = job;

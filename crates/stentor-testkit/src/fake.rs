@@ -18,7 +18,7 @@ use std::{
 };
 use stentor_engine::{
     ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, LoadError, MemoryUse,
-    PhonemeTrace, StepSink, VoiceSlot,
+    PhonemeTrace, StepCounter, StepSink, VoiceSlot,
 };
 use stentor_types::{
     ChunkBudget, ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, SampleRate, SpokenText,
@@ -172,6 +172,8 @@ impl FakeEngine {
             device: DeviceSpec::Cpu,
             precision: Precision::F32,
             degraded: None,
+            tags: Vec::new(),
+            watermark: None,
         };
         let threads = ThreadLog::default();
         let (voices, speaking) = (BTreeMap::new(), Vec::new());
@@ -243,7 +245,11 @@ impl Engine for FakeEngine {
         &self.descriptor
     }
 
-    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError> {
+    fn load_voice(
+        &mut self,
+        source: &VoiceSource,
+        _progress: &StepCounter,
+    ) -> Result<VoiceSlot, EngineError> {
         let name = Self::voice_name(source)?;
         let slot = self.voices_made;
         self.voices_made += 1;

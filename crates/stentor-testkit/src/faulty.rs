@@ -11,7 +11,7 @@ use crate::{
 use std::{collections::BTreeMap, ops::Range, thread};
 use stentor_engine::{
     ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, LoadError, PhonemeTrace,
-    StepSink, VoiceSlot,
+    StepCounter, StepSink, VoiceSlot,
 };
 use stentor_types::{ChunkId, Language, LoadSpec, SpokenText, VoiceSource, WordTiming};
 
@@ -175,8 +175,8 @@ impl Engine for Faulty {
         self.inner.descriptor()
     }
 
-    fn load_voice(&mut self, source: &VoiceSource) -> Result<VoiceSlot, EngineError> {
-        self.inner.load_voice(source)
+    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError> {
+        self.inner.load_voice(source, progress)
     }
 
     fn drop_voice(&mut self, slot: VoiceSlot) {

@@ -1,5 +1,6 @@
 //! For tests only: a fake engine with injectable faults, the same faults for real engines, decoders, hash weights, a checkpoint writer.
 
+pub mod chatterbox;
 pub mod decode;
 mod fake;
 mod fault;

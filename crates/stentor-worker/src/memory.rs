@@ -29,7 +29,7 @@ fn resident() -> u64 {
 mod tests {
     use super::*;
     use stentor_engine::{
-        ChunkRequest, DeviceLost, EngineDescriptor, EngineError, MemoryUse, StepSink, VoiceSlot,
+        ChunkRequest, DeviceLost, EngineDescriptor, EngineError, MemoryUse, StepCounter, StepSink, VoiceSlot,
     };
     use stentor_types::{ChunkBudget, ChunkId, Precision, SampleRate, VoiceSource};
 
@@ -43,7 +43,7 @@ mod tests {
         fn descriptor(&self) -> &EngineDescriptor {
             &self.descriptor
         }
-        fn load_voice(&mut self, _: &VoiceSource) -> Result<VoiceSlot, EngineError> {
+        fn load_voice(&mut self, _: &VoiceSource, _: &StepCounter) -> Result<VoiceSlot, EngineError> {
             Ok(VoiceSlot(0))
         }
         fn drop_voice(&mut self, _: VoiceSlot) {}
@@ -71,6 +71,8 @@ mod tests {
             device,
             precision: Precision::F32,
             degraded: None,
+            tags: Vec::new(),
+            watermark: None,
         };
         // Pages that nobody has written to are not there.
         Box::new(Ballast { descriptor, _bytes: vec![1; mib << 20] })

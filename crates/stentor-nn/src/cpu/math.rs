@@ -36,6 +36,17 @@ pub(crate) fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (1.0 + exp(2.0 * x))
 }
 
+/// Error function; absolute error below 5e-7 (Abramowitz and Stegun, 7.1.26).
+#[inline(always)]
+pub(crate) fn erf(x: f32) -> f32 {
+    let t = 1.0 / 0.327_591_1_f32.mul_add(x.abs(), 1.0);
+    let mut p = 1.061_405_4_f32;
+    for c in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
+        p = p.mul_add(t, c);
+    }
+    (1.0 - p * t * exp(-x * x)).copysign(x)
+}
+
 /// Sine; absolute error below 3e-7 for |x| <= 1000.
 #[inline(always)]
 pub(crate) fn sin(x: f32) -> f32 {
