@@ -14,12 +14,14 @@ const HEAD: usize = 64;
 /// Of the rotary embedding.
 const THETA: f64 = 10_000.0;
 const EPS: f32 = 1e-5;
+/// More blocks than any checkpoint has.
+const MAX_BLOCKS: usize = 256;
 /// Mel frames of a token.
 const FRAMES_PER_TOKEN: usize = 4;
 /// Mel frames of the longest recording that one pass may see: 30 seconds.
 const MAX_FRAMES: usize = 3000;
 /// Of what is rounded to a level, as in training: the borders between levels lie a thousandth further out.
-const SHRINK: f32 = 0.999_000_01;
+const SHRINK: f32 = 0.999;
 /// Levels of a digit.
 const LEVELS: u32 = 3;
 
@@ -45,7 +47,8 @@ impl S3Tokenizer {
             Conv1d::load(&scope.at("conv2"), halving(width))?,
         ];
         let blocks = scope.at("blocks");
-        let number = (0..).take_while(|n| blocks.shape(&format!("{n}.attn_ln.weight")).is_some()).count();
+        let is_there = |n: &usize| blocks.shape(&format!("{n}.attn_ln.weight")).is_some();
+        let number = (0..MAX_BLOCKS).take_while(is_there).count();
         let blocks = (0..number).map(|n| Block::load(&blocks.at(n), width)).collect::<Result<_>>()?;
         let quantizer = Linear::load(&root.at("tokenizer.quantizer._codebook.project_down"), width, 8)?;
         Ok(Self { stem, blocks, quantizer, width })

@@ -9,6 +9,8 @@ use stentor_nn::{Linear, NnError, Result, Scope, Watch, Weights};
 
 /// Decibels under the loudest frame below which the recording's ends are silence.
 const TRIM_DECIBELS: f64 = 20.0;
+/// More layers than any checkpoint has.
+const MAX_LAYERS: usize = 16;
 /// Frames of a window.
 const WINDOW: usize = 160;
 /// Frames from one window to the next: 1.3 windows a second, counted as the reference counts.
@@ -31,7 +33,8 @@ impl VoiceEncoder {
         let first = scope.shape("weight_ih_l0").unwrap_or_default();
         let [gates, mels] = first[..] else { return Err(missing(&scope, "weight_ih_l0")) };
         let hidden = gates / 4;
-        let number = (0..).take_while(|layer| scope.shape(&format!("weight_ih_l{layer}")).is_some()).count();
+        let is_there = |layer: &usize| scope.shape(&format!("weight_ih_l{layer}")).is_some();
+        let number = (0..MAX_LAYERS).take_while(is_there).count();
         let input = |layer: usize| if layer == 0 { mels } else { hidden };
         let layers = (0..number)
             .map(|layer| Lstm::load(&scope, layer, input(layer), hidden))
@@ -145,7 +148,9 @@ fn sigmoid(x: f32) -> f32 {
 /// Brought to a length of 1.
 fn unit(mut vector: Vec<f32>) -> Vec<f32> {
     let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
-    vector.iter_mut().for_each(|x| *x /= norm);
+    for x in &mut vector {
+        *x /= norm;
+    }
     vector
 }
 

@@ -111,7 +111,9 @@ fn weighted(x: &Tensor, gates: &Tensor) -> Result<Tensor> {
     let gates = gates.to_vec2::<f32>()?;
     for (row, gates) in values.chunks_exact_mut(time).zip(&gates) {
         for (segment, gate) in row.chunks_mut(SEGMENT).zip(gates) {
-            segment.iter_mut().for_each(|x| *x *= gate);
+            for x in segment {
+                *x *= gate;
+            }
         }
     }
     Ok(Tensor::from_vec(values, (channels, time), x.device())?)
