@@ -116,7 +116,7 @@ pub(crate) fn loudness(golden: &Golden) {
     }
     features::normalize_loudness(&mut clip, 24_000);
     golden.check("normalized", &[clip.len()], &clip, 1e-5);
-    assert_eq!(features::integrated_loudness(&[0.0; 24_000], 24_000), None);
+    assert_eq!(features::integrated_loudness(&vec![0.0; 24_000], 24_000), None);
 }
 
 pub(crate) fn voice_encoder(golden: &Golden, encoders: &Encoders) {
@@ -138,7 +138,7 @@ pub(crate) fn tokenizer(golden: &Golden, encoders: &Encoders, depth: Depth) {
     assert_eq!(tokens, golden.integers("s3.tokens"));
     let first = encoders.tokenizer.tokenize(&clip, 20, &Unwatched).expect("tokenized");
     assert_eq!(first, golden.integers("s3.first_tokens"));
-    let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let level = |(i, x): (usize, f32)| ((0.55 + 0.002 * f64::from(x)) * sign(i)) as f32;
     let levels: Vec<f32> = noise("levels", 512).into_iter().enumerate().map(level).collect();
     assert_eq!(quantize(&levels), golden.integers("quantized"));
