@@ -3,6 +3,7 @@
 //! Two convolutions that halve the frames, transformer blocks whose attention has a memory of its neighbourhood (FSMN: a depthwise
 //! convolution over the values), and a quantizer: eight numbers of three levels each are the digits of a token.
 
+use super::shape::shape;
 use crate::features::{Spectrogram, s3_log_mel, unusable};
 use candle_core::{Device, Tensor};
 use stentor_nn::{
@@ -37,10 +38,7 @@ impl S3Tokenizer {
     /// `root` is the whole checkpoint.
     pub fn load(root: &Scope<'_>) -> Result<Self> {
         let scope = root.at("tokenizer.encoder");
-        let shape = scope.shape("conv1.weight").unwrap_or_default();
-        let [width, mels, kernel] = shape[..] else {
-            return Err(missing(&scope, "conv1.weight"));
-        };
+        let [width, mels, kernel] = shape(&scope, "conv1.weight")?;
         let halving = |input| ConvShape { input, output: width, kernel, stride: 2, padding: 1, dilation: 1 };
         let stem = [
             Conv1d::load(&scope.at("conv1"), halving(mels))?,
@@ -111,7 +109,7 @@ impl Block {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
         let attention = scope.at("attn");
         let square = |name: &str| Linear::load(&attention.at(name), width, width);
-        let inner = scope.shape("mlp.0.bias").and_then(|shape| shape.first().copied()).unwrap_or_default();
+        let [inner] = shape(scope, "mlp.0.bias")?;
         Ok(Self {
             attention_norm: LayerNorm::load(&scope.at("attn_ln"), ["weight", "bias"], width, EPS)?,
             query: square("query")?,
@@ -186,7 +184,7 @@ struct Memory {
 
 impl Memory {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
-        let kernel = scope.shape("weight").and_then(|shape| shape.get(2).copied()).unwrap_or_default();
+        let [_, _, kernel] = shape(scope, "weight")?;
         let weight = scope.tensor("weight", &[width, 1, kernel])?;
         let taps = weight.squeeze(1)?.t()?.flatten_all()?.to_vec1()?;
         Ok(Self { taps, width })
@@ -213,9 +211,4 @@ impl Memory {
         }
         Ok(Tensor::from_vec(out, x.dims2()?, x.device())?)
     }
-}
-
-/// The error of a tensor that says how large the model is and is not there.
-fn missing(scope: &Scope<'_>, name: &str) -> NnError {
-    scope.values(name, &[]).err().unwrap_or(NnError::Stopped)
 }

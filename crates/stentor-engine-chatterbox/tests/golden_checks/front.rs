@@ -100,6 +100,9 @@ pub(crate) fn resamplers(golden: &Golden) {
     }
     let clip = signal("clip", 24_000, 3.0);
     check("hq.16k", features::resample_hq(&clip, 24_000, 16_000, &Unwatched).expect("resampled"), 1e-5);
+    let part = features::resample_hq(&clip[20_000..42_052], 24_000, 16_000, &Unwatched).expect("resampled");
+    assert_eq!(part.len() as u32, golden.integers("hq.length")[0]);
+    same(golden, "hq.end", &part[part.len() - 8..]);
     check(
         "sinc.16k",
         features::resample_sinc_hann(&clip, 24_000, 16_000, &Unwatched).expect("resampled"),
