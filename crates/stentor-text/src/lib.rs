@@ -8,6 +8,7 @@
 mod blocks;
 mod chunk;
 mod clean;
+mod cues;
 mod markup;
 mod normalize;
 mod timing;
@@ -25,4 +26,8 @@ pub struct TextOptions {
     pub language: Language,
     /// `false`: nothing is written out and no markup dropped; only control characters go.
     pub normalize: bool,
+    /// Cues in square brackets, such as `[laugh]`, that the engine understands. They reach it in this spelling, in whatever case
+    /// they were written, and are never cut. Of the cues that listeners know well, those that the engine doesn't understand are
+    /// left out rather than read aloud; all other words in brackets are text.
+    pub tags: Vec<String>,
 }

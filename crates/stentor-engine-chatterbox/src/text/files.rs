@@ -19,6 +19,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(named)
 }
 
+/// Reads a file with `parse`; the error names it.
+pub(super) fn parse<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, String> {
+    parse(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
+}
+
 pub(super) fn open(files: &BTreeMap<String, PathBuf>) -> Result<Tokenizer, String> {
     if let Some(path) = files.get("tokenizer") {
         return Tokenizer::from_bytes(read(path)?).map_err(|error| format!("{}: {error}", path.display()));

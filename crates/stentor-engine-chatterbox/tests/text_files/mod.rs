@@ -8,7 +8,9 @@ pub fn files(family: Family) -> BTreeMap<String, PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/text");
     let roles: &[(&str, &str)] = match family {
         Family::English => &[("tokenizer", "english.json")],
-        Family::Multilingual => &[("tokenizer", "multilingual.json"), ("cangjie", "cangjie.json")],
+        Family::Multilingual => {
+            &[("tokenizer", "multilingual.json"), ("cangjie", "cangjie.json"), ("words", "words.txt")]
+        }
         Family::Turbo => &[
             ("vocab", "gpt2/vocab.json"),
             ("merges", "gpt2/merges.txt"),
