@@ -1,11 +1,11 @@
-//! Watches one chunk's speech tokens for what goes wrong with such models: loops, endless tails, texts told twice or
-//! not to their end.
+//! Watches one chunk's speech tokens for what goes wrong with such models: loops, endless tails, texts told
+//! twice or not to their end.
 //!
-//! Two sources are looked at. The tokens themselves always count: exact loops and stretches of few different tokens,
-//! which speech never has for long. Where T3's attention follows the text, and only while it does so plainly, it
-//! also tells how far the text has been spoken; with random weights or unknown heads it tells nothing, and is not asked.
-//! All bounds are in tokens of 40 ms and well outside of what speech needs, for a guard that cuts a good chunk is worse
-//! than none.
+//! Two sources are looked at. The tokens themselves always count: exact loops and stretches of few different
+//! tokens, which speech never has for long. Where T3's attention follows the text, and only while it does so
+//! plainly, it also tells how far the text has been spoken; with random weights or unknown heads it tells
+//! nothing, and is not asked. All bounds are in tokens of 40 ms and well outside of what speech needs, for a
+//! guard that cuts a good chunk is worse than none.
 
 use crate::{model::t3::Family, text::TextTokens};
 use std::{collections::VecDeque, ops::Range};
@@ -42,7 +42,8 @@ const SHORTEST_TEXT: usize = 8;
 const END_TOKENS: usize = 3;
 /// So many tokens in a row must look back before that counts as saying it again.
 const LOOKS_BACK: usize = 10;
-/// How far back, in text tokens, that is while the text is not done; glances at what was just said are shorter.
+/// How far back, in text tokens, that is while the text is not done; glances at what was just said are
+/// shorter.
 const JUMP_BACK: usize = 8;
 
 /// What to do after a token.
@@ -71,7 +72,8 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(text: &TextTokens, family: Family) -> Self {
-        // The bytes of a letter grow with what it says: a Hangul syllable has three and lasts as long as three letters.
+        // The bytes of a letter grow with what it says: a Hangul syllable has three and lasts as long as
+        // three letters.
         let bytes: usize = text.source.iter().map(Range::len).sum();
         let cap = if family == Family::Turbo { MAX_SPEECH_TOKENS } else { MAX_SPEECH_TOKENS - 1 };
         let max_tokens = (MOST_EXTRA + MOST_TOKENS_PER_BYTE * bytes).min(cap);
@@ -101,8 +103,8 @@ impl Guard {
         self.salvage
     }
 
-    /// Takes the token that was drawn, the stop token included, and the attention that drew it: one value a token of the text,
-    /// or none. After anything but [`Verdict::Go`] the chunk is over.
+    /// Takes the token that was drawn, the stop token included, and the attention that drew it: one value a
+    /// token of the text, or none. After anything but [`Verdict::Go`] the chunk is over.
     pub fn observe(&mut self, token: u32, attention: &[f32]) -> Verdict {
         self.path.look(attention, self.seen);
         if token >= SPEECH_IDS {
@@ -162,8 +164,6 @@ struct Loops {
     /// For each length of a cycle, how many tokens in a row equal the one so far before them.
     matches: [usize; LONGEST_CYCLE],
     seen: usize,
-    /// Where the stretch of few different tokens began.
-    poor_since: Option<usize>,
 }
 
 impl Loops {
@@ -190,7 +190,7 @@ impl Loops {
     }
 
     /// Few different tokens in no order: the model hums or is silent.
-    fn poor(&mut self) -> Option<usize> {
+    fn poor(&self) -> Option<usize> {
         let mut different: Vec<u32> = Vec::with_capacity(FEW_DIFFERENT + 1);
         let mut length = 0;
         for token in &self.recent {
@@ -211,7 +211,8 @@ impl Loops {
 struct Path {
     /// The text's tokens among those that attention is given for.
     inner: Range<usize>,
-    /// Tokens that may follow once attention is at the end: enough for its letters at half the usual pace, and a breath.
+    /// Tokens that may follow once attention is at the end: enough for its letters at half the usual pace,
+    /// and a breath.
     end_allowance: usize,
     /// What is kept of them when more come.
     end_kept: usize,

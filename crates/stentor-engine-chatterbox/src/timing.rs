@@ -1,7 +1,8 @@
 //! When each word is heard, from where T3 looked in the text while it spoke.
 //!
-//! The likeliest walk through the text that never goes back (Viterbi) says which speech token spoke which text token; one lasts
-//! 40 ms. Where attention says nothing, as with random weights, the walk is an even one.
+//! The likeliest walk through the text that never goes back (Viterbi) says which speech token spoke which
+//! text token; one lasts 40 ms. Where attention says nothing, as with random weights, the walk is an even
+//! one.
 
 use crate::{
     guard::MAX_SPEECH_TOKENS,
@@ -39,8 +40,8 @@ impl Alignment {
         Self { source: text.source[inner.clone()].to_vec(), inner, rows: Vec::new() }
     }
 
-    /// Takes the attention of the next speech token: one value for each token of the text, or none. More tokens than a chunk may
-    /// have are not kept.
+    /// Takes the attention of the next speech token: one value for each token of the text, or none. More
+    /// tokens than a chunk may have are not kept.
     pub fn push(&mut self, attention: &[f32]) {
         let width = self.inner.len();
         if self.rows.len() >= MAX_SPEECH_TOKENS * width {
@@ -55,8 +56,8 @@ impl Alignment {
         }
     }
 
-    /// The words of the spoken text `text`, in order, within the samples of the first `kept` speech tokens. All are there, unless
-    /// nothing was spoken; a link or cue is one word.
+    /// The words of the spoken text `text`, in order, within the samples of the first `kept` speech tokens.
+    /// All are there, unless nothing was spoken; a link or cue is one word.
     pub fn words(&self, text: &str, kept: usize) -> Vec<WordTiming> {
         let words = words(text);
         if kept == 0 || self.inner.is_empty() || words.is_empty() {
@@ -75,7 +76,8 @@ impl Alignment {
         words.into_iter().zip(spans).map(timing).collect()
     }
 
-    /// Bytes of the text and when they are spoken, in speech tokens; tokens of nothing but space are left out.
+    /// Bytes of the text and when they are spoken, in speech tokens; tokens of nothing but space are left
+    /// out.
     fn marks(&self, text: &str, kept: usize) -> Vec<(Range<usize>, Range<f64>)> {
         let steps = self.walk(kept);
         let mut marks: Vec<(Range<usize>, Range<f64>)> = Vec::new();
@@ -143,7 +145,8 @@ impl Alignment {
     }
 }
 
-/// Byte ranges of the words of a spoken text: letters and digits with what joins them; each ideograph, and a link or cue, is one.
+/// Byte ranges of the words of a spoken text: letters and digits with what joins them; each ideograph, and a
+/// link or cue, is one.
 fn words(text: &str) -> Vec<Range<usize>> {
     let mut words: Vec<Range<usize>> = Vec::new();
     let mut open = false;
@@ -198,8 +201,8 @@ fn moment(marks: &[(Range<usize>, Range<f64>)], at: usize, begins: bool) -> f64 
     time.start + inside * (time.end - time.start)
 }
 
-/// Puts the words in order within `0..end`. Words without a moment of their own share that of the word before, or after, by
-/// their letters.
+/// Puts the words in order within `0..end`. Words without a moment of their own share that of the word
+/// before, or after, by their letters.
 fn share_out(spans: &mut [Range<f64>], words: &[Range<usize>], end: f64) {
     let mut heard = 0.0;
     for span in spans.iter_mut() {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 /// Longest cue in bytes, brackets included; what is longer is ordinary text.
 const LIMIT: usize = 32;
-/// Cues that texts hold for engines of the kind; one that does not know them must not say "laugh" in the middle of a sentence.
+/// Cues that texts hold for engines of the kind; one that does not know them must not say "laugh" in the
+/// middle of a sentence.
 const WELL_KNOWN: [&str; 9] = [
     "[clear throat]",
     "[sigh]",

@@ -1,4 +1,5 @@
-//! Chinese for the multilingual model: words parted by spaces, characters written as the keys that type them (Cangjie).
+//! Chinese for the multilingual model: words parted by spaces, characters written as the keys that type them
+//! (Cangjie).
 
 use super::marked::{Glyph, Marked};
 use std::collections::HashMap;
@@ -6,7 +7,8 @@ use std::collections::HashMap;
 /// Longer entries of a word list are phrases that need no reading of their own.
 const LONGEST_WORD: usize = 16;
 
-/// Codes of Chinese characters: the keys that write them, and which of the characters with the same keys it is.
+/// Codes of Chinese characters: the keys that write them, and which of the characters with the same keys it
+/// is.
 pub(super) struct Cangjie(HashMap<char, String>);
 
 impl Cangjie {
@@ -28,8 +30,9 @@ impl Cangjie {
             let character = characters.next().filter(|_| characters.next().is_none())?;
             let place = written.get(keys)?.iter().position(|other| *other == word)?;
             let place = if place > 0 { place.to_string() } else { String::new() };
-            let tokens: String = keys.chars().chain(place.chars()).map(|key| format!("[cj_{key}]")).collect();
-            Some((character, tokens + "[cj_.]"))
+            let keys = keys.chars().chain(place.chars()).chain(['.']);
+            let tokens = keys.flat_map(|key| ['[', 'c', 'j', '_', key, ']']).collect();
+            Some((character, tokens))
         };
         Ok(Self(keys_of.into_iter().filter_map(code).collect()))
     }
@@ -50,7 +53,8 @@ impl Cangjie {
     }
 }
 
-/// Letters without case (category Lo). The table also has punctuation and the iteration mark, which stay as they are.
+/// Letters without case (category Lo). The table also has punctuation and the iteration mark, which stay as
+/// they are.
 fn is_other_letter(c: char) -> bool {
     let number_or_modifier = matches!(c,
         '\u{3005}'..='\u{3007}' | '\u{3021}'..='\u{3029}' | '\u{3031}'..='\u{3035}' | '\u{3038}'..='\u{303b}'

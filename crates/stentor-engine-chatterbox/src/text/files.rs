@@ -1,4 +1,5 @@
-//! Opens tokenizer files: a `tokenizer.json`, or the older GPT-2 layout of a vocabulary, its merges and added tokens.
+//! Opens tokenizer files: a `tokenizer.json`, or the older GPT-2 layout of a vocabulary, its merges and added
+//! tokens.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,10 @@
 //! Text to tokens, one front end for each family; every token knows the text that it came from.
 //!
-//! What the multilingual front end does beside lower case and NFKD: Hangul becomes Jamo; Chinese characters become Cangjie
-//! codes, given their table, without which Chinese is not spoken, and its words are parted by spaces, given a word list. It
-//! does not turn kanji into hiragana, point Hebrew or mark Russian stress: the reference needs other models for those, and
-//! passes the text through where they are missing, as is done here.
+//! What the multilingual front end does beside lower case and NFKD: Hangul becomes Jamo; Chinese characters
+//! become Cangjie codes, given their table, without which Chinese is not spoken, and its words are parted by
+//! spaces, given a word list. It does not turn kanji into hiragana, point Hebrew or mark Russian stress: the
+//! reference needs other models for those, and passes the text through where they are missing, as is done
+//! here.
 
 mod chinese;
 mod files;
@@ -47,8 +48,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Opens the tokenizer of `files`, by role: `tokenizer` (a `tokenizer.json`; which family's, is seen in its vocabulary) and
-    /// optionally `cangjie` (`Cangjie5_TC.json`) and `words` (Chinese words, each with its count); or `vocab`, `merges` and `added_tokens` (Turbo, Nano). The error names the file.
+    /// Opens the tokenizer of `files`, by role: `tokenizer` (a `tokenizer.json`; which family's, is seen in
+    /// its vocabulary) and optionally `cangjie` (`Cangjie5_TC.json`) and `words` (Chinese words, each with
+    /// its count); or `vocab`, `merges` and `added_tokens` (Turbo, Nano). The error names the file.
     pub fn load(files: &BTreeMap<String, PathBuf>) -> Result<Self, String> {
         let inner = files::open(files)?;
         let has = |token: &str| inner.token_to_id(token).is_some();
@@ -74,8 +76,9 @@ impl Tokenizer {
         self.family
     }
 
-    /// The tokens of one chunk, with start and stop tokens where the family has them. None at all when the text has nothing
-    /// that the vocabulary can speak: nobody wants to hear what a model makes of a lone full stop.
+    /// The tokens of one chunk, with start and stop tokens where the family has them. None at all when the
+    /// text has nothing that the vocabulary can speak: nobody wants to hear what a model makes of a lone full
+    /// stop.
     pub fn encode(&self, text: &str, language: &Language) -> Result<TextTokens, EngineError> {
         let mut marked = Marked::new(text);
         punctuation::normalise(&mut marked, self.family);

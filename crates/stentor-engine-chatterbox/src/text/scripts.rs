@@ -1,4 +1,5 @@
-//! What the multilingual model's text goes through after its punctuation, whatever its language: lower case, decomposition.
+//! What the multilingual model's text goes through after its punctuation, whatever its language: lower case,
+//! decomposition.
 
 use super::marked::{Glyph, Marked};
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};

@@ -7,7 +7,7 @@ const TEXT: &str = "One two, threefold four five.";
 
 /// One token a character, as the letters of a small vocabulary are, between start and stop.
 fn letters(text: &str) -> TextTokens {
-    let mut tokens = TextTokens { ids: vec![255], source: vec![0..0] };
+    let mut tokens = TextTokens { ids: vec![255], source: vec![Range::default()] };
     for (at, c) in text.char_indices() {
         tokens.ids.push(2);
         tokens.source.push(at..at + c.len_utf8());
@@ -36,7 +36,9 @@ fn rows(durations: &[usize], noise: f32) -> Vec<Vec<f32>> {
 
 fn aligned(text: &str, rows: &[Vec<f32>]) -> Alignment {
     let mut alignment = Alignment::new(&letters(text));
-    rows.iter().for_each(|row| alignment.push(row));
+    for row in rows {
+        alignment.push(row);
+    }
     alignment
 }
 

@@ -45,8 +45,9 @@ struct Ready {
 
 /// Cuts `input` into chunks of at most `budget.max` characters of spoken text, the first of at most `budget.first`.
 ///
-/// Paragraphs, headings, list items and `[pause:..]` marks end chunks. Every chunk has a word to speak; a text without
-/// any yields none; a cue that the engine knows is one. Only a `[word](/ipa/)` link, which is never cut, can make a chunk longer than the budget.
+/// Paragraphs, headings, list items and `[pause:..]` marks end chunks. Every chunk has a word to speak, or a cue that the
+/// engine knows; a text without any yields none. Only a `[word](/ipa/)` link, which is never cut, can make a chunk longer
+/// than the budget; a cue is cut if it is longer than that by itself.
 pub fn chunks(input: Arc<str>, options: &TextOptions, budget: ChunkBudget) -> Chunks {
     let settings = Settings::new(options);
     let blocks = settings.blocks();
