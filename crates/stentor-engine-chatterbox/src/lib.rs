@@ -5,7 +5,9 @@
 //! read from the tensors' shapes. [`model`] is the networks alone, [`voice`] turns recordings into what they are conditioned on.
 
 pub mod features;
+pub mod guard;
 pub mod model;
 pub mod sampler;
 pub mod text;
+pub mod timing;
 pub mod voice;
