@@ -156,7 +156,12 @@ impl Golden {
     /// Opens `tests/golden/<name>.safetensors` of the engine; panics where there is none, as a test does.
     pub fn open(name: &str) -> Self {
         let crates = std::env::var("CARGO_MANIFEST_DIR").map_or_else(|_| "crates".into(), |own| own + "/..");
-        let path = Path::new(&crates).join(GOLDEN).join(format!("{name}.safetensors"));
+        Self::read(name, &Path::new(&crates).join(GOLDEN))
+    }
+
+    /// Reads `<name>.safetensors` of `folder`; panics where there is none, as a test does.
+    pub fn read(name: &str, folder: &Path) -> Self {
+        let path = folder.join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file = safetensors::SafeTensors::deserialize(&bytes).expect("a golden is safetensors");
         let read = |view: TensorView| {
@@ -176,6 +181,14 @@ impl Golden {
 
     fn tensor(&self, name: &str) -> &(Vec<usize>, Vec<f64>) {
         self.tensors.get(name).unwrap_or_else(|| panic!("{} has no {name}", self.name))
+    }
+
+    /// Names of the layers of a case, without the case's own: `<case>.<name>.shape` is there. In order.
+    pub fn layers(&self, case: &str) -> Vec<String> {
+        let name = |key: &String| Some(key.strip_prefix(case)?.strip_prefix('.')?.strip_suffix(".shape")?.to_owned());
+        let mut names: Vec<String> = self.tensors.keys().filter_map(name).collect();
+        names.sort();
+        names
     }
 
     /// The values of a tensor that is held whole.
