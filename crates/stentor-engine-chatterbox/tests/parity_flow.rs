@@ -1,7 +1,7 @@
 //! From tokens to mel frames against the reference implementation, at full width and one block of each kind.
 
 mod golden_checks {
-    pub mod flow;
+    pub(crate) mod flow;
 }
 
 use candle_core::Device;

@@ -136,19 +136,27 @@ impl Operands<'_> {
         match &self.positions {
             None => {
                 let queries = &self.qkv[rows.start * packed + cols.start..];
-                self.meet_keys(&mut scores, Mat { data: queries, row_stride: packed, col_stride: 1 }, cols.start);
+                self.meet_keys(
+                    &mut scores,
+                    Mat { data: queries, row_stride: packed, col_stride: 1 },
+                    cols.start,
+                );
             }
             Some(positions) => {
                 let queries = self.biased(tile, &positions.key_bias);
-                self.meet_keys(&mut scores, Mat { data: &queries, row_stride: cols.len(), col_stride: 1 }, cols.start);
+                self.meet_keys(
+                    &mut scores,
+                    Mat { data: &queries, row_stride: cols.len(), col_stride: 1 },
+                    cols.start,
+                );
                 let queries = self.biased(tile, &positions.distance_bias);
                 self.meet_distances(&mut scores, &queries, &positions.distances, tile);
             }
         }
-        let sums: Vec<f32> =
-            scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
+        let sums: Vec<f32> = scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
         let weights = Mat { data: &scores, row_stride: len, col_stride: 1 };
-        let values = Mat { data: &self.qkv[2 * self.hidden + cols.start..], row_stride: packed, col_stride: 1 };
+        let values =
+            Mat { data: &self.qkv[2 * self.hidden + cols.start..], row_stride: packed, col_stride: 1 };
         tile.add_product(cols, len, weights, values);
         for (row, sum) in rows.zip(sums) {
             let inverse = 1.0 / sum;
@@ -246,9 +254,13 @@ mod tests {
         for len in [1, 70, 150] {
             let qkv = random(&[len, 3 * 24]);
             assert_same(&packed_attention(&qkv, 3, &Unwatched).unwrap(), &stock(&qkv, 3, None).unwrap());
-            let (distances, key_bias, distance_bias) = (random(&[2 * len - 1, 24]), random(&[24]), random(&[24]));
-            let positions =
-                RelativePositions { distances: &distances, key_bias: &key_bias, distance_bias: &distance_bias };
+            let (distances, key_bias, distance_bias) =
+                (random(&[2 * len - 1, 24]), random(&[24]), random(&[24]));
+            let positions = RelativePositions {
+                distances: &distances,
+                key_bias: &key_bias,
+                distance_bias: &distance_bias,
+            };
             let ours = relative_attention(&qkv, 3, positions, &Unwatched).unwrap();
             assert_same(&ours, &stock(&qkv, 3, Some(positions)).unwrap());
         }

@@ -155,7 +155,9 @@ impl RowConv {
         let mut x = x.to_dtype(self.weight.dtype())?;
         if kernel > 1 {
             let padded = x.pad_with_zeros(0, before, after)?;
-            let taps = (0..kernel).map(|tap| padded.narrow(0, tap, rows)).collect::<candle_core::Result<Vec<_>>>()?;
+            let taps = (0..kernel)
+                .map(|tap| padded.narrow(0, tap, rows))
+                .collect::<candle_core::Result<Vec<_>>>()?;
             x = Tensor::cat(&taps, 1)?;
         }
         let mut out = x.contiguous()?.matmul(&self.weight)?.to_dtype(DType::F32)?;
@@ -213,7 +215,9 @@ mod tests {
 
     #[test]
     fn candles_ops_give_the_same() {
-        for shape in [RowShape::causal(24, 300, 3), RowShape::looking_ahead(24, 30, 4), RowShape::causal(24, 7, 1)] {
+        for shape in
+            [RowShape::causal(24, 300, 3), RowShape::looking_ahead(24, 30, 4), RowShape::causal(24, 7, 1)]
+        {
             let (conv, x, other) = (conv(shape), random(&[150, 24]), random(&[150, shape.output]));
             for then in [Then::Nothing, Then::Activate(Activation::Mish), Then::Add(&other)] {
                 assert_same(&conv.forward(&x, then, &Unwatched).unwrap(), &conv.stock(&x, then).unwrap());

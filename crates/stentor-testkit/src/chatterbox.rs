@@ -185,7 +185,9 @@ impl Golden {
 
     /// Names of the layers of a case, without the case's own: `<case>.<name>.shape` is there. In order.
     pub fn layers(&self, case: &str) -> Vec<String> {
-        let name = |key: &String| Some(key.strip_prefix(case)?.strip_prefix('.')?.strip_suffix(".shape")?.to_owned());
+        let name = |key: &String| {
+            Some(key.strip_prefix(case)?.strip_prefix('.')?.strip_suffix(".shape")?.to_owned())
+        };
         let mut names: Vec<String> = self.tensors.keys().filter_map(name).collect();
         names.sort();
         names

@@ -15,16 +15,16 @@ const MELS: usize = 80;
 const QUIET: f32 = 1.0 / 8192.0;
 
 /// One utterance of a golden.
-pub struct Case {
-    pub name: &'static str,
-    pub last: bool,
-    pub steps: usize,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) last: bool,
+    pub(crate) steps: usize,
     /// Largest relative error of any layer, and of the mel frames after all steps.
-    pub tolerance: [f64; 2],
+    pub(crate) tolerance: [f64; 2],
 }
 
 /// Writes the tensors under `flow.`; those of the embeddings' norms times `gain`.
-pub fn write(path: &Path, part: Part, depth: Depth, gain: f32) {
+pub(crate) fn write(path: &Path, part: Part, depth: Depth, gain: f32) {
     let mut tensors = part.tensors(depth);
     tensors.retain(|(name, _)| name.starts_with("flow."));
     let values = |(name, shape): &(String, Vec<usize>)| {
@@ -40,7 +40,7 @@ pub fn write(path: &Path, part: Part, depth: Depth, gain: f32) {
 }
 
 /// The model with hash weights, through the real loader.
-pub fn load(part: Part, depth: Depth, gain: f32, device: &Device) -> Flow {
+pub(crate) fn load(part: Part, depth: Depth, gain: f32, device: &Device) -> Flow {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("s3gen.safetensors");
     write(&path, part, depth, gain);
@@ -49,12 +49,12 @@ pub fn load(part: Part, depth: Depth, gain: f32, device: &Device) -> Flow {
 }
 
 /// For the case whose activations are small.
-pub fn load_quiet(depth: Depth, device: &Device) -> Flow {
+pub(crate) fn load_quiet(depth: Depth, device: &Device) -> Flow {
     load(Part::S3Gen, depth, QUIET, device)
 }
 
 /// A voice out of noise.
-pub fn prompt() -> S3GenPrompt {
+pub(crate) fn prompt() -> S3GenPrompt {
     let scaled = |name: &str, count: usize, scale: f32, shift: f32| {
         chatterbox::noise(name, count).into_iter().map(|x| x * scale + shift).collect::<Vec<f32>>()
     };
@@ -66,7 +66,7 @@ pub fn prompt() -> S3GenPrompt {
 }
 
 /// What is to be spoken.
-pub fn tokens() -> Vec<u32> {
+pub(crate) fn tokens() -> Vec<u32> {
     chatterbox::integers("tokens", TARGET, 6561)
 }
 
@@ -91,7 +91,7 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Renders a case and compares every layer that the golden has, `mel` last. The number of compared layers is the result.
-pub fn check(flow: &Flow, golden: &Golden, case: &Case) -> usize {
+pub(crate) fn check(flow: &Flow, golden: &Golden, case: &Case) -> usize {
     let frames = 2 * (PROMPT + TARGET) - if case.last { 0 } else { 6 };
     let noise = chatterbox::noise(&format!("{} noise", case.name), frames * MELS);
     let recorder = Recorder::default();

@@ -4,8 +4,8 @@
 use super::{blocks, dims};
 use candle_core::{Device, Tensor};
 use stentor_nn::{
-    Activation, LayerNorm, RelativePositions, Result, RowConv, RowShape, Scope, Then, Watch, relative_attention,
-    repeat_rows_twice,
+    Activation, LayerNorm, RelativePositions, Result, RowConv, RowShape, Scope, Then, Watch,
+    relative_attention, repeat_rows_twice,
 };
 
 /// Of the norms inside of blocks.
@@ -166,7 +166,8 @@ impl Attention {
         let [heads, of_head] = dims(scope, "pos_bias_u")?;
         let hidden = heads * of_head;
         let linear = |name: &str| RowConv::load_linear(&scope.at(name), width, hidden);
-        let bias = |name: &str| Ok::<_, stentor_nn::NnError>(scope.tensor(name, &[heads, of_head])?.flatten_all()?);
+        let bias =
+            |name: &str| Ok::<_, stentor_nn::NnError>(scope.tensor(name, &[heads, of_head])?.flatten_all()?);
         Ok(Self {
             heads,
             inputs: RowConv::side_by_side(&[linear("linear_q")?, linear("linear_k")?, linear("linear_v")?])?,
@@ -178,7 +179,13 @@ impl Attention {
     }
 
     /// The attention of `x` plus `residual`.
-    fn forward_add(&self, x: &Tensor, distances: &Tensor, residual: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward_add(
+        &self,
+        x: &Tensor,
+        distances: &Tensor,
+        residual: &Tensor,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let qkv = self.inputs.forward(x, Then::Nothing, watch)?;
         let distances = self.distances.forward(distances, Then::Nothing, watch)?;
         let positions = RelativePositions {

@@ -144,9 +144,7 @@ impl Time {
         };
         match &self.mixer {
             None => embed(from),
-            Some(mixer) => {
-                mixer.forward(&Tensor::cat(&[embed(from)?, embed(to)?], 1)?, Then::Nothing, watch)
-            }
+            Some(mixer) => mixer.forward(&Tensor::cat(&[embed(from)?, embed(to)?], 1)?, Then::Nothing, watch),
         }
     }
 
@@ -251,7 +249,8 @@ impl Transformer {
         let [hidden, width] = dims(scope, "attn1.to_q.weight")?;
         let [inner, _] = dims(scope, "ff.net.0.proj.weight")?;
         let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, EPS);
-        let input = |name: &str| RowConv::load_linear_without_bias(&scope.at("attn1").at(name), width, hidden);
+        let input =
+            |name: &str| RowConv::load_linear_without_bias(&scope.at("attn1").at(name), width, hidden);
         Ok(Self {
             norm_attention: norm("norm1")?,
             heads: hidden / HEAD,

@@ -86,7 +86,7 @@ impl Flow {
         let unheard = if last { 0 } else { self.lookahead() };
         let frames = before + FRAMES_PER_TOKEN * tokens.len().saturating_sub(unheard);
         self.check(prompt, tokens, (noise.len(), frames), steps)?;
-        let mu = self.encode(&[&prompt.tokens, tokens].concat(), watch)?.narrow(0, 0, frames)?;
+        let mu = self.encode(&[&prompt.tokens, tokens].concat(), frames, watch)?;
         let speaker = self.speaker(&prompt.xvector, watch)?;
         let mut known = prompt.mel.clone();
         known.resize(frames * self.mels, 0.0);
@@ -106,7 +106,9 @@ impl Flow {
         steps: usize,
     ) -> Result<()> {
         let before = FRAMES_PER_TOKEN * prompt.tokens.len();
-        if let Some(token) = prompt.tokens.iter().chain(tokens).find(|&&token| token as usize >= self.vocabulary) {
+        if let Some(token) =
+            prompt.tokens.iter().chain(tokens).find(|&&token| token as usize >= self.vocabulary)
+        {
             return Err(invalid(format!("{token} is no speech token: there are {}", self.vocabulary)));
         }
         if prompt.mel.len() != before * self.mels {
@@ -128,12 +130,12 @@ impl Flow {
         Ok(())
     }
 
-    /// What each frame should be: `(frames, mels)`.
-    fn encode(&self, tokens: &[u32], watch: &dyn Watch) -> Result<Tensor> {
+    /// What each of the first `frames` frames should be: `(frames, mels)`.
+    fn encode(&self, tokens: &[u32], frames: usize, watch: &dyn Watch) -> Result<Tensor> {
         let embedded = self.embedding.forward(&Tensor::new(tokens, &self.device)?)?;
         let encoded = self.encoder.forward(&embedded, watch)?;
         watch.layer("flow.encoder", &encoded);
-        let mu = self.projection.forward(&encoded, Then::Nothing, watch)?;
+        let mu = self.projection.forward(&encoded.narrow(0, 0, frames)?, Then::Nothing, watch)?;
         watch.layer("flow.mu", &mu);
         Ok(mu)
     }
