@@ -15,10 +15,12 @@ mod device;
 mod error;
 mod linear;
 mod lstm;
+pub mod noise;
 mod norm;
 mod pickle;
 mod stft;
 mod stock_lstm;
+mod vocoder;
 mod watch;
 mod weights;
 
@@ -33,6 +35,7 @@ pub use linear::{Embedding, Linear};
 pub use lstm::BiLstm;
 pub use norm::{AdaIn, AdaLayerNorm, LayerNorm};
 pub use stft::Stft;
+pub use vocoder::reflect_left;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 

@@ -132,11 +132,21 @@ pub fn integers(name: &str, count: usize, below: u64) -> Vec<u32> {
 
 /// Writes one published file as safetensors.
 pub fn write(path: &Path, part: Part, depth: Depth) -> std::io::Result<()> {
-    let tensors = part.tensors(depth);
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(name, shape)| tensor(name, shape).into_iter().flat_map(f32::to_le_bytes).collect())
-        .collect();
+    write_tensors(path, &part.tensors(depth), |_, _| ())
+}
+
+/// Writes the given tensors with hash values as safetensors; `edit` may change those of each.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Vec<usize>)],
+    edit: impl Fn(&str, &mut [f32]),
+) -> std::io::Result<()> {
+    let bytes_of = |(name, shape): &(String, Vec<usize>)| {
+        let mut values = tensor(name, shape);
+        edit(name, &mut values);
+        values.into_iter().flat_map(f32::to_le_bytes).collect()
+    };
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(bytes_of).collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape), bytes)| {
         (
             name.clone(),
