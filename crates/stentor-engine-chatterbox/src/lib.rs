@@ -6,6 +6,7 @@
 
 pub mod features;
 pub mod model;
+pub mod render;
 pub mod sampler;
 pub mod text;
 pub mod voice;

@@ -11,7 +11,6 @@ use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
 use stentor_types::Precision;
 
 const HARMONICS: usize = 9;
-const LOUD_FRAMES: usize = 6;
 
 /// Keeps every layer's output.
 #[derive(Default)]
@@ -28,7 +27,7 @@ impl Watch for Recorder {
 }
 
 /// The vocoder with the dump's edits; `louder` is added to the bias of the logarithmic magnitudes.
-pub fn load(louder: f32, device: &Device) -> Hift {
+pub(crate) fn load(louder: f32, device: &Device) -> Hift {
     let mut tensors = Part::S3Gen.tensors(Depth::Full);
     tensors.retain(|(name, _)| name.starts_with("mel2wav."));
     let edit = |name: &str, values: &mut [f32]| match name {
@@ -53,8 +52,11 @@ struct Rendered {
     layers: HashMap<String, Tensor>,
 }
 
-/// The first `frames` frames of the golden's mel, with the pitch that it has.
-fn render(hift: &Hift, golden: &Golden, frames: usize, device: &Device) -> Rendered {
+/// The first frames of the golden's mel, as many as there is pitch.
+///
+/// What follows the pitch starts from the golden's: ours differs by roundings, which the phases sum up.
+fn render(hift: &Hift, golden: &Golden, given: &[f32], device: &Device) -> Rendered {
+    let frames = given.len();
     let mel = golden.floats("mel");
     let mel = Tensor::from_vec(mel, golden.shape("mel"), device).unwrap().narrow(1, 0, frames).unwrap();
     assert_eq!(mel.dims(), [MELS, frames]);
@@ -63,15 +65,15 @@ fn render(hift: &Hift, golden: &Golden, frames: usize, device: &Device) -> Rende
     let recorder = Recorder::default();
     let pitch = hift.pitch(&mel, &recorder).unwrap();
     let excitation = Excitation::Recorded { phases: &phases, noise: &noise };
-    let samples = hift.render((&mel, &pitch), (excitation, Onset::default()), &recorder).unwrap();
+    let samples = hift.render((&mel, given), (excitation, Onset::default()), &recorder).unwrap();
     Rendered { pitch, samples, layers: recorder.0.into_inner().unwrap() }
 }
 
 /// Pitch, source, every stage and the samples before and after they are limited.
-pub fn check_layers(tolerance: f64, device: &Device) {
+pub(crate) fn check_layers(tolerance: f64, device: &Device) {
     let golden = Golden::open("hift");
     let Rendered { pitch, samples, layers } =
-        render(&load(0.0, device), &golden, golden.shape("mel")[1], device);
+        render(&load(0.0, device), &golden, &golden.floats("f0"), device);
     for (frame, (ours, theirs)) in pitch.iter().zip(golden.floats("f0")).enumerate() {
         assert!(
             (ours - theirs).abs() <= 10.0 * tolerance as f32 * theirs.max(1.0),
@@ -85,31 +87,26 @@ pub fn check_layers(tolerance: f64, device: &Device) {
         names.extend(indexed(part, count));
     }
     names.extend(["conv_post".to_owned(), "wav".to_owned()]);
-    let mut wrong = Vec::new();
     for name in &names {
         let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
         let values = layer.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let check = || golden.check(name, layer.dims(), &values, tolerance);
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err() {
-            wrong.push(name.as_str());
-        }
+        golden.check(name, layer.dims(), &values, tolerance);
     }
-    assert!(wrong.is_empty(), "off: {}", wrong.join(", "));
     golden.check("wav.clamped", &[samples.len()], &samples, tolerance);
 }
 
 /// The magnitudes of the spectrum end at a hundred.
-pub fn check_loud(tolerance: f64, device: &Device) {
+pub(crate) fn check_loud(tolerance: f64, device: &Device) {
     let golden = Golden::open("hift");
-    let rendered = render(&load(4.0, device), &golden, LOUD_FRAMES, device);
+    let rendered = render(&load(4.0, device), &golden, &golden.floats("loud.f0"), device);
     let wav = rendered.layers["wav"].to_vec1::<f32>().unwrap();
     golden.check("loud.wav", &[wav.len()], &wav, tolerance);
 }
 
 /// The reference as published sums its phase in f32.
-pub fn check_unpatched(device: &Device) {
+pub(crate) fn check_unpatched(device: &Device) {
     let golden = Golden::open("hift");
-    let rendered = render(&load(0.0, device), &golden, golden.shape("mel")[1], device);
+    let rendered = render(&load(0.0, device), &golden, &golden.floats("f0"), device);
     let (ours, theirs) = (rendered.layers["wav"].to_vec1::<f32>().unwrap(), golden.floats("unpatched"));
     assert_eq!(ours.len(), theirs.len());
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
