@@ -20,7 +20,7 @@ use stentor_nn::{Result, Scope, Watch};
 use stentor_types::Precision;
 
 /// Frames to either side, beyond its own, that a sample depends on, given the pitch.
-pub const RENDER_REACH: usize = 16;
+pub const RENDER_REACH: usize = 15;
 /// Samples stay within this.
 const LIMIT: f32 = 0.99;
 
