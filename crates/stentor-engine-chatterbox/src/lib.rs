@@ -7,6 +7,7 @@
 pub mod features;
 pub mod guard;
 pub mod model;
+pub mod render;
 pub mod sampler;
 pub mod text;
 pub mod timing;

@@ -15,12 +15,14 @@ mod device;
 mod error;
 mod linear;
 mod lstm;
+pub mod noise;
 mod norm;
 mod packed_attention;
 mod pickle;
 mod row_conv;
 mod stft;
 mod stock_lstm;
+mod vocoder;
 mod watch;
 mod weights;
 
@@ -37,6 +39,7 @@ pub use norm::{AdaIn, AdaLayerNorm, LayerNorm};
 pub use packed_attention::{RelativePositions, packed_attention, relative_attention};
 pub use row_conv::{RowConv, RowShape, Then, repeat_rows_twice};
 pub use stft::Stft;
+pub use vocoder::reflect_left;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 
