@@ -28,6 +28,16 @@ pub struct KvShape {
     pub dtype: DType,
 }
 
+/// Whose attention is looked at, and where to.
+#[derive(Debug, Clone)]
+pub struct Look<'a> {
+    pub layer: usize,
+    pub heads: &'a [usize],
+    pub positions: Range<usize>,
+    /// How many positions were added up to the one that looks: 1 in a step.
+    pub new: usize,
+}
+
 /// The keys and values of some rows.
 #[derive(Debug)]
 pub struct KvCache {
@@ -130,20 +140,13 @@ impl KvCache {
         start..start + len * HEAD
     }
 
-    /// How much the first row's latest position, whose query is `query` (`(1, heads * HEAD)`) and which [`append`](crate::append) has just
-    /// added to `layer`, looks at `positions`: the sum over `heads` of the softmax's values, `(1, positions)`.
-    pub fn look(
-        &self,
-        layer: usize,
-        query: &Tensor,
-        heads: &[usize],
-        positions: Range<usize>,
-    ) -> Result<Tensor> {
-        let seen = self.len + 1;
-        if layer >= self.shape.layers
-            || positions.end > seen
-            || heads.iter().any(|&head| head >= self.shape.heads)
-        {
+    /// How much a position that [`append`](crate::append) has just added, whose query is `query` (`(1, heads * HEAD)`), looks at
+    /// others: the sum over heads of the softmax's values, `(1, positions)`. It is of the first row.
+    pub fn look(&self, query: &Tensor, look: &Look<'_>) -> Result<Tensor> {
+        let (layer, heads, positions) = (look.layer, look.heads, look.positions.clone());
+        let seen = self.len + look.new;
+        let unknown = layer >= self.shape.layers || heads.iter().any(|&head| head >= self.shape.heads);
+        if unknown || seen > self.capacity || positions.start > positions.end || positions.end > seen {
             return Err(refuse(format!("no attention of layer {layer}, heads {heads:?} over {positions:?}")));
         }
         match &self.store {

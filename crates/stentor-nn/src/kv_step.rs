@@ -221,7 +221,7 @@ simd! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KvShape, RopeScaling, Unwatched, stock_test::assert_same};
+    use crate::{KvShape, Look, RopeScaling, Unwatched, stock_test::assert_same};
 
     const SHAPE: KvShape = KvShape { layers: 2, heads: 3, dtype: DType::F32 };
     const SCALING: RopeScaling =
@@ -235,10 +235,10 @@ mod tests {
     fn step(cache: &mut KvCache, qkv: &Tensor, rope: &Rope) -> (Tensor, Tensor) {
         let queries = append(&mut [&mut *cache], 1, qkv, Some(rope), &Unwatched).unwrap();
         let out = attend(&[&*cache], 1, &queries, &Unwatched).unwrap();
-        let last = queries.narrow(0, qkv.dim(0).unwrap() / cache.rows() - 1, 1).unwrap();
-        cache.len += qkv.dim(0).unwrap() / cache.rows() - 1;
-        let looked = cache.look(1, &last, &[0, 2], 1..cache.len() + 1).unwrap();
-        cache.advance(1);
+        let new = qkv.dim(0).unwrap() / cache.rows();
+        let look = Look { layer: 1, heads: &[0, 2], positions: 1..cache.len() + new, new };
+        let looked = cache.look(&queries.narrow(0, new - 1, 1).unwrap(), &look).unwrap();
+        cache.advance(new);
         (out, looked)
     }
 

@@ -38,7 +38,7 @@ pub use device::{Opened, open_device};
 pub use error::NnError;
 pub use gated::gated_silu;
 pub use kv_attention::cross_attention;
-pub use kv_cache::{HEAD, KvCache, KvShape};
+pub use kv_cache::{HEAD, KvCache, KvShape, Look};
 pub use kv_step::{append, attend};
 pub use linear::{Embedding, Linear};
 pub use lstm::BiLstm;

@@ -8,7 +8,7 @@ use crate::{
     Linear, Result, Scope, Watch,
     cpu::{TileSize, for_tiles, is_cpu, matrix, simd, view},
 };
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 /// Numbers that are summed side by side.
 const LANES: usize = 16;
@@ -147,6 +147,10 @@ impl Linear {
         Ok(Self { weight, bias: scope.tensor("bias", &[output])? })
     }
 
+    pub fn device(&self) -> &Device {
+        self.bias.device()
+    }
+
     /// Bytes of the layer's numbers on its device.
     pub fn bytes(&self) -> u64 {
         let of = |tensor: &Tensor| (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64;
@@ -158,7 +162,6 @@ impl Linear {
 mod tests {
     use super::*;
     use crate::{Unwatched, stock_test::assert_same};
-    use candle_core::Device;
 
     /// Sizes that fill blocks, lanes and tiles, and sizes that don't.
     #[test]
