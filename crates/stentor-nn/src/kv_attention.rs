@@ -38,7 +38,8 @@ pub(crate) fn attend_many(
         let seen = |row: usize| (memory.seen_by_first + row).min(memory.len);
         let len = seen(rows.end - 1);
         let mut scores = vec![0.0; rows.len() * len];
-        let lhs = Mat { data: &queries[rows.start * hidden + cols.start..], row_stride: hidden, col_stride: 1 };
+        let lhs =
+            Mat { data: &queries[rows.start * hidden + cols.start..], row_stride: hidden, col_stride: 1 };
         let keys = Mat { data: &memory.keys[base..], row_stride: 1, col_stride: memory.stride };
         Tile::whole(&mut scores, len).add_product(0..len, width, lhs, keys);
         for (row, scores) in rows.zip(scores.chunks_exact_mut(len)) {
@@ -53,7 +54,13 @@ pub(crate) fn attend_many(
 }
 
 /// Attention of one sequence to another: `q` is `(time, heads * width)`, `k` and `v` are `(other time, heads * width)`.
-pub fn cross_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, watch: &dyn Watch) -> Result<Tensor> {
+pub fn cross_attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    heads: usize,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
     let ((rows, hidden), len) = (q.dims2()?, k.dims2()?.0);
     if !is_cpu(q) {
         tick(watch)?;
@@ -61,14 +68,8 @@ pub fn cross_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, watch: 
     }
     let (q, keys, values) = (view(q)?, view(k)?, view(v)?);
     let width = hidden / heads;
-    let memory = Memory {
-        keys: &keys,
-        values: &values,
-        stride: hidden,
-        head_stride: width,
-        len,
-        seen_by_first: len,
-    };
+    let memory =
+        Memory { keys: &keys, values: &values, stride: hidden, head_stride: width, len, seen_by_first: len };
     matrix(attend_many(&q, (heads, width), memory, watch)?, rows, hidden)
 }
 

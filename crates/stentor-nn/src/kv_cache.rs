@@ -182,4 +182,3 @@ impl KvCache {
 pub(crate) fn refuse(message: String) -> NnError {
     candle_core::Error::Msg(message).into()
 }
-

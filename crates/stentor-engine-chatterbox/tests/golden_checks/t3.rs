@@ -11,13 +11,13 @@ use stentor_nn::{Watch, Weights};
 use stentor_testkit::chatterbox::{Depth, Golden, Part, integers, noise, write};
 use stentor_types::Precision;
 
-pub const EXAGGERATION: f32 = 0.7;
+pub(crate) const EXAGGERATION: f32 = 0.7;
 /// Steps whose logits a golden holds.
 const COMPARED: usize = 6;
 
 /// Keeps the layers that a pass shows.
 #[derive(Default)]
-pub struct Recorder(Mutex<HashMap<String, Tensor>>);
+pub(crate) struct Recorder(Mutex<HashMap<String, Tensor>>);
 
 impl Watch for Recorder {
     fn tick(&self) -> bool {
@@ -39,28 +39,28 @@ impl Recorder {
 }
 
 /// Loads the hash checkpoint of `part` as the engine would.
-pub fn load(part: Part, depth: Depth) -> T3 {
+pub(crate) fn load(part: Part, depth: Depth) -> T3 {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t3.safetensors");
     write(&path, part, depth).expect("a checkpoint");
     load_file(&path).expect("a model")
 }
 
-pub fn load_file(path: &Path) -> stentor_nn::Result<T3> {
+pub(crate) fn load_file(path: &Path) -> stentor_nn::Result<T3> {
     T3::load(&Weights::open(path, &Device::Cpu)?, &Device::Cpu, Precision::F32)
 }
 
-pub fn is_turbo(part: Part) -> bool {
+pub(crate) fn is_turbo(part: Part) -> bool {
     matches!(part, Part::T3Turbo | Part::T3Nano)
 }
 
-pub fn voice(part: Part) -> T3Prompt {
+pub(crate) fn voice(part: Part) -> T3Prompt {
     let tokens = if is_turbo(part) { 375 } else { 150 };
     let speaker = noise("t3.speaker", 256).into_iter().map(|value| value / 16.0).collect();
     T3Prompt { speaker, tokens: integers("t3.prompt", tokens, 6561) }
 }
 
-pub fn text(part: Part) -> Vec<u32> {
+pub(crate) fn text(part: Part) -> Vec<u32> {
     match part {
         Part::T3English => [vec![255], integers("t3.text", 23, 704), vec![0]].concat(),
         Part::T3Multilingual => [vec![255], integers("t3.text", 23, 2454), vec![0]].concat(),
@@ -69,7 +69,7 @@ pub fn text(part: Part) -> Vec<u32> {
 }
 
 /// The voice's prefix and a sequence of the text that has room for what a golden holds.
-pub fn begin(t3: &T3, part: Part, watch: &dyn Watch) -> (Prefix, Sequence) {
+pub(crate) fn begin(t3: &T3, part: Part, watch: &dyn Watch) -> (Prefix, Sequence) {
     let prefix = t3.prefix(&voice(part), EXAGGERATION, watch).expect("a prefix");
     let sequence = t3.start(&prefix, &text(part), (!is_turbo(part), 24), watch).expect("a sequence");
     (prefix, sequence)
@@ -93,7 +93,7 @@ fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
 }
 
 /// Every value of a golden of `part`, and the ids that it shows to need a mask.
-pub fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> usize {
+pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> usize {
     let (t3, recorder) = (load(part, depth), Recorder::default());
     let (_prefix, mut sequence) = begin(&t3, part, &recorder);
     recorder.check(golden, "t3.prefix", tolerance);

@@ -32,7 +32,9 @@ impl Conditioning {
         let [_, speaker_size] = dims(scope, "spkr_enc.weight");
         let exaggeration = scope
             .shape("emotion_adv_fc.weight")
-            .map(|_| Ok::<_, NnError>(scope.tensor("emotion_adv_fc.weight", &[width, 1])?.reshape((1, width))?))
+            .map(|_| {
+                Ok::<_, NnError>(scope.tensor("emotion_adv_fc.weight", &[width, 1])?.reshape((1, width))?)
+            })
             .transpose()?;
         let perceiver = scope.at("perceiver");
         let has_perceiver = perceiver.shape("pre_attention_query").is_some();
@@ -64,7 +66,9 @@ impl Conditioning {
     ) -> Result<Tensor> {
         if speaker.len() != self.speaker_size || speaker.iter().any(|value| !value.is_finite()) {
             let (len, size) = (speaker.len(), self.speaker_size);
-            return Err(refuse(format!("a speaker's embedding of {len} values where {size} numbers are due")));
+            return Err(refuse(format!(
+                "a speaker's embedding of {len} values where {size} numbers are due"
+            )));
         }
         if !exaggeration.is_finite() {
             return Err(refuse("the exaggeration is not a number".to_owned()));

@@ -12,9 +12,8 @@ const EPS: f32 = 1e-5;
 /// Reads the blocks under `scope`.
 pub(super) fn load(scope: &Scope<'_>, width: usize, dtype: DType) -> Result<Backbone> {
     let layers = count(scope, "h", "ln_1.weight");
-    let blocks = (0..layers)
-        .map(|layer| block(&scope.at(format!("h.{layer}")), width))
-        .collect::<Result<Vec<_>>>()?;
+    let blocks =
+        (0..layers).map(|layer| block(&scope.at(format!("h.{layer}")), width)).collect::<Result<Vec<_>>>()?;
     Ok(Backbone {
         shape: KvShape { layers, heads: width / HEAD, dtype },
         // Which heads of these follow the text is not published.

@@ -23,7 +23,10 @@ pub(super) fn load(scope: &Scope<'_>, width: usize, positions: usize, dtype: DTy
     let heads = width / HEAD;
     Ok(Backbone {
         shape: KvShape { layers, heads, dtype },
-        aligned: ALIGNED.iter().all(|(layer, head)| *layer < layers && *head < heads).then(|| ALIGNED.to_vec()),
+        aligned: ALIGNED
+            .iter()
+            .all(|(layer, head)| *layer < layers && *head < heads)
+            .then(|| ALIGNED.to_vec()),
         blocks,
         last: Norm::Rms(RmsNorm::load(&scope.at("norm"), width, EPS)?),
         rope: Some(Rope::new(THETA, SCALING, positions)),

@@ -16,8 +16,13 @@ const PROMPT: usize = 375;
 
 /// Tensors that generation does not use: heads and embeddings for text that the transformers' classes bring along.
 fn is_of_no_use(name: &str) -> bool {
-    const NAMES: [&str; 5] =
-        ["text_head.weight", "text_head.bias", "tfmr.wte.weight", "tfmr.embed_tokens.weight", "tfmr.rotary_emb.inv_freq"];
+    const NAMES: [&str; 5] = [
+        "text_head.weight",
+        "text_head.bias",
+        "tfmr.wte.weight",
+        "tfmr.embed_tokens.weight",
+        "tfmr.rotary_emb.inv_freq",
+    ];
     const ENDS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
     NAMES.iter().any(|known| name.strip_prefix("model.").unwrap_or(name) == *known)
         || ENDS.iter().any(|end| name.ends_with(end))
@@ -30,8 +35,7 @@ impl T3 {
         let root = weights.root();
         // Some files keep the model in a dictionary of its own.
         let scope = if root.shape("model.text_emb.weight").is_some() { root.at("model") } else { root };
-        let products =
-            if precision == Precision::F16 && !device.is_cpu() { DType::F16 } else { DType::F32 };
+        let products = if precision == Precision::F16 && !device.is_cpu() { DType::F16 } else { DType::F32 };
         let t3 = Self::read(&scope.with_products(products), device, products)?;
         weights.expect_all_used(is_of_no_use)?;
         Ok(t3)
@@ -52,7 +56,8 @@ impl T3 {
         let head = exact.at("speech_head");
         let (positions, backbone, head) = if is_llama {
             let own = |name| Table::load(scope, name, width);
-            let (text, speech_positions) = (own("text_pos_emb.emb.weight")?, own("speech_pos_emb.emb.weight")?);
+            let (text, speech_positions) =
+                (own("text_pos_emb.emb.weight")?, own("speech_pos_emb.emb.weight")?);
             let longest = conditioning.perceived().unwrap_or(PROMPT)
                 + CONDITIONING
                 + text.rows()

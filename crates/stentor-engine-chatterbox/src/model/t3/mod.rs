@@ -84,7 +84,8 @@ impl T3 {
             Positions::Own { text, speech } => text.bytes() + speech.bytes(),
             Positions::All(all) => all.bytes(),
         };
-        let tables = if self.device.is_cpu() { self.text.bytes() + self.speech.bytes() + positions } else { 0 };
+        let tables =
+            if self.device.is_cpu() { self.text.bytes() + self.speech.bytes() + positions } else { 0 };
         self.conditioning.bytes() + self.backbone.bytes() + self.head.bytes() + tables
     }
 
@@ -98,7 +99,8 @@ impl T3 {
     /// size or speech tokens that don't exist are errors; without any, the voice is its speaker's embedding alone.
     pub fn prefix(&self, voice: &T3Prompt, exaggeration: f32, watch: &dyn Watch) -> Result<Prefix> {
         let mut prompt = vec![0.0; voice.tokens.len() * self.width];
-        for (position, (token, out)) in voice.tokens.iter().zip(prompt.chunks_exact_mut(self.width)).enumerate()
+        for (position, (token, out)) in
+            voice.tokens.iter().zip(prompt.chunks_exact_mut(self.width)).enumerate()
         {
             self.speech.add(*token as usize, out)?;
             if let Positions::Own { speech, .. } = &self.positions {
