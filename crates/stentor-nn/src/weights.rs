@@ -253,7 +253,7 @@ impl Scope<'_> {
         self.weights.expect_all_used(|name| name.strip_prefix(&start).is_none_or(&known))
     }
 
-    fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+    pub(crate) fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_vec(values, shape, &self.weights.device)?)
     }
 }
