@@ -47,7 +47,7 @@ where
             FromWorker::Beat { .. } => {}
             FromWorker::Ready { version, build_id: theirs, descriptor, memory } => {
                 return match mismatch(("worker", version, &theirs), ("server", PROTOCOL_VERSION, &build_id)) {
-                    None => Ok(Loaded { descriptor, memory }),
+                    None => Ok(Loaded { descriptor: *descriptor, memory }),
                     Some(message) => Err(HandshakeError::Mismatch(message)),
                 };
             }

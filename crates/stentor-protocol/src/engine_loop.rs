@@ -175,7 +175,7 @@ pub(crate) fn run(
             return EngineEnd::LoadFailed(message);
         }
     };
-    let descriptor = engine.descriptor().clone();
+    let descriptor = Box::new(engine.descriptor().clone());
     let slots = descriptor.max_slots.max(1);
     let ready =
         FromWorker::Ready { version: PROTOCOL_VERSION, build_id: build_id.to_owned(), descriptor, memory };

@@ -56,7 +56,7 @@ pub enum FromWorker {
     Ready {
         version: u32,
         build_id: String,
-        descriptor: EngineDescriptor,
+        descriptor: Box<EngineDescriptor>,
         /// Bytes that the loaded model holds on its device: measured, not reckoned.
         memory: u64,
     },

@@ -256,7 +256,7 @@ async fn ends_that_do_not_fit_part_with_advice() {
 
     // A worker that does not notice is noticed by the server.
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
-    let descriptor = FakeEngine::default().descriptor().clone();
+    let descriptor = Box::new(FakeEngine::default().descriptor().clone());
     let reply =
         FromWorker::Ready { version: PROTOCOL_VERSION, build_id: "old".to_owned(), descriptor, memory: 0 };
     theirs.write_all(&frame::encode(&reply, &[]).unwrap()).await.unwrap();
