@@ -24,6 +24,9 @@ from chatterbox.models.voice_encoder.melspec import melspectrogram
 import pyloudnorm
 
 
+VOICE_TENTHS = (22, 24, 27, 29, 32)
+
+
 def keep(store: dict, name: str):
     """A hook that remembers a module's output without its batch."""
 
@@ -62,6 +65,12 @@ def voice(golden: Golden, ve) -> None:
     golden.whole("ve.embedding", ve.embeds_from_wavs([clip], sample_rate=16000)[0])
     handle.remove()
     golden.layer("ve.windows", seen["raw"])
+    # Last windows that are covered by more and less than four fifths.
+    for tenths in VOICE_TENTHS:
+        clip = signal("voice", 16000, tenths / 10)
+        frames = 1 + len(librosa.effects.trim(clip, top_db=20)[0]) // 160
+        print(f"{tenths / 10} s: the last window is covered to {((frames - 83) % 77 + 83) / 160:.2f}")
+        golden.whole(f"ve.embedding.{tenths}", ve.embeds_from_wavs([clip], sample_rate=16000)[0])
 
 
 def tokenizer(golden: Golden, model) -> None:

@@ -108,3 +108,21 @@ fn a_tensor_too_many_or_too_few_is_named() {
         assert!(without(name).contains(name), "{name}: {}", without(name));
     }
 }
+
+#[test]
+fn any_rate_keeps_pitch_phase_and_length() {
+    let tone = |rate: u32, count: usize| -> Vec<f32> {
+        (0..count)
+            .map(|i| (std::f64::consts::TAU * 1000.0 * i as f64 / f64::from(rate)).sin() as f32)
+            .collect()
+    };
+    // The last three have next to nothing in common with 24 kHz.
+    for rate in [8_000, 11_025, 32_000, 96_000, 384_000, 22_254, 44_099, 47_999] {
+        let ours = features::resample_hq(&tone(rate, rate as usize / 2), rate, 24_000, &Unwatched)
+            .expect("resampled");
+        assert_eq!(ours.len(), (rate as usize / 2 * 24_000).div_ceil(rate as usize), "{rate} Hz");
+        let theirs = tone(24_000, ours.len());
+        let off = (400..ours.len() - 400).map(|i| (ours[i] - theirs[i]).abs()).fold(0.0, f32::max);
+        assert!(off < 2e-4, "{rate} Hz: off by {off}");
+    }
+}

@@ -46,10 +46,6 @@ impl MelBank {
             spectrum[*first..].iter().zip(weights).map(|(power, weight)| power * weight).sum()
         })
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.filters.len()
-    }
 }
 
 /// Where a filter begins, and its values from there to its end.

@@ -131,6 +131,12 @@ pub(crate) fn voice_encoder(golden: &Golden, encoders: &Encoders) {
     let recorder = Recorder::default();
     same(golden, "ve.embedding", &encoders.voice_encoder.embed(&clip, &recorder).expect("embedded"));
     recorder.check(golden, "ve.", 2);
+    // Last windows that are covered by more and less than four fifths.
+    for tenths in [22, 24, 27, 29, 32] {
+        let clip = signal("voice", 16_000, f64::from(tenths) / 10.0);
+        let ours = encoders.voice_encoder.embed(&clip, &Unwatched).expect("embedded");
+        same(golden, &format!("ve.embedding.{tenths}"), &ours);
+    }
 }
 
 pub(crate) fn tokenizer(golden: &Golden, encoders: &Encoders, depth: Depth) {
