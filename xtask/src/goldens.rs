@@ -1,4 +1,4 @@
-//! Rebuilds the parity goldens: a Python environment with the reference implementation, then its dump script.
+//! Rebuilds the parity goldens: a Python environment with each engine's reference implementation, then its dump script.
 
 use crate::say;
 use anyhow::{Context as _, Result, ensure};
@@ -8,33 +8,59 @@ use std::{
     process::Command,
 };
 
-const ENGINE: &str = "crates/stentor-engine-kokoro";
-/// Installed without its dependencies, which are a text front end that the goldens do not use.
-const REFERENCE: &str = "kokoro==0.9.4";
+/// An engine and the reference that its goldens come from.
+struct Engine {
+    /// Of the crate, after `stentor-engine-`.
+    name: &'static str,
+    /// The interpreter that makes the environment.
+    python: &'static str,
+    /// Installed without their dependencies, most of which the goldens do not use.
+    reference: &'static [&'static str],
+}
 
-/// Runs `reference/dump.py` with `python`, or with an environment of its own under `target/`.
-pub(crate) fn run(root: &Path, python: Option<PathBuf>) -> Result<()> {
-    let reference = root.join(ENGINE).join("reference");
-    let python = match python {
-        Some(python) => python,
-        None => environment(root, &reference)?,
-    };
-    let goldens = root.join(ENGINE).join("tests/golden");
-    call(&python, [reference.join("dump.py").as_os_str(), goldens.as_os_str()])?;
-    say(&format!("goldens written to {}", goldens.display()))
+const ENGINES: &[Engine] = &[
+    Engine { name: "kokoro", python: "python3", reference: &["kokoro==0.9.4"] },
+    Engine {
+        name: "chatterbox",
+        python: "python3.11",
+        reference: &["librosa==0.11.0", "s3tokenizer==0.3.0", "chatterbox-tts==0.1.7"],
+    },
+];
+
+/// Runs `reference/dump.py` of one engine or of all with `python`, or with environments of their own under `target/`.
+pub(crate) fn run(root: &Path, engine: Option<&str>, python: Option<&Path>) -> Result<()> {
+    let chosen: Vec<&Engine> =
+        ENGINES.iter().filter(|known| engine.is_none_or(|name| name == known.name)).collect();
+    ensure!(!chosen.is_empty(), "no engine with goldens is called {}", engine.unwrap_or_default());
+    ensure!(
+        python.is_none() || chosen.len() == 1,
+        "each engine has a reference of its own: name one with --engine"
+    );
+    for engine in chosen {
+        let folder = root.join(format!("crates/stentor-engine-{}", engine.name));
+        let (reference, goldens) = (folder.join("reference"), folder.join("tests/golden"));
+        let python = match python {
+            Some(python) => python.to_owned(),
+            None => environment(root, &reference, engine)?,
+        };
+        call(&python, [reference.join("dump.py").as_os_str(), goldens.as_os_str()])?;
+        say(&format!("goldens written to {}", goldens.display()))?;
+    }
+    Ok(())
 }
 
 /// The interpreter of an environment with the pinned packages; made where it is missing.
-fn environment(root: &Path, reference: &Path) -> Result<PathBuf> {
-    let folder = root.join("target/reference");
+fn environment(root: &Path, reference: &Path, engine: &Engine) -> Result<PathBuf> {
+    let folder = root.join("target/reference").join(engine.name);
     let python = folder.join("bin/python");
     if !python.exists() {
-        call("python3".as_ref(), ["-m".as_ref(), "venv".as_ref(), folder.as_os_str()])?;
+        call(engine.python.as_ref(), ["-m".as_ref(), "venv".as_ref(), folder.as_os_str()])?;
     }
     let requirements = reference.join("requirements.txt");
     let pip = ["-m", "pip", "install", "--quiet"].map(OsStr::new);
     call(&python, pip.into_iter().chain(["-r".as_ref(), requirements.as_os_str()]))?;
-    call(&python, pip.into_iter().chain(["--no-deps", REFERENCE].map(OsStr::new)))?;
+    let packages = engine.reference.iter().map(OsStr::new);
+    call(&python, pip.into_iter().chain(["--no-deps".as_ref()]).chain(packages))?;
     Ok(python)
 }
 

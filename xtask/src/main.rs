@@ -26,6 +26,9 @@ enum Chore {
     Tidy,
     /// Rebuild the parity goldens from the reference implementation.
     Goldens {
+        /// Only those of this engine: kokoro or chatterbox.
+        #[arg(long)]
+        engine: Option<String>,
         /// A Python interpreter that has the reference's packages; without it an environment is made under target/.
         #[arg(long)]
         python: Option<PathBuf>,
@@ -40,8 +43,11 @@ enum Chore {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
-    /// Break the Kokoro port in each known way and see a golden turn red.
+    /// Break the ports in each known way and see a golden turn red.
     MutateParity {
+        /// Only those of this engine, or of one part of it: kokoro, chatterbox, chatterbox-hift, ...
+        #[arg(long, default_value = "")]
+        engine: String,
         /// Only mutants whose names contain this.
         #[arg(default_value = "")]
         filter: String,
@@ -58,8 +64,10 @@ fn main() -> Result<()> {
         Chore::CudaToolchain => cuda::toolchain(root),
         Chore::CudaShim => cuda::shim(root),
         Chore::Cuda { cargo } => cuda::cargo(root, &cargo),
-        Chore::Goldens { python } => goldens::run(root, python),
-        Chore::MutateParity { filter, thorough } => mutate::run(root, &filter, thorough),
+        Chore::Goldens { engine, python } => goldens::run(root, engine.as_deref(), python.as_deref()),
+        Chore::MutateParity { engine, filter, thorough } => {
+            mutate::run(root, mutate::Choice { engine: &engine, filter: &filter, thorough })
+        }
     }
 }
 

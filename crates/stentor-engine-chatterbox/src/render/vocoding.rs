@@ -102,7 +102,7 @@ mod tests {
     fn the_start_is_silent_then_rises_wherever_it_is_cut() {
         let mut whole = vec![1.0; 1200];
         trim_start(&mut whole, 0);
-        assert!(whole[..=480].iter().all(|&x| x == 0.0) && whole[959..].iter().all(|&x| x == 1.0));
+        assert!(whole[..=480].iter().all(|&x| x == 0.0) && whole[959..].iter().all(|&x| x > 0.999_99));
         assert!((whole[480 + 239] + whole[480 + 240] - 1.0).abs() < 1e-6);
         assert!(whole[480..960].windows(2).all(|pair| pair[0] <= pair[1]));
         let mut parts = vec![1.0; 1200];

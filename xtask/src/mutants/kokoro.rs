@@ -1,28 +1,9 @@
 //! The ways to port Kokoro wrongly that are known to be easy: each as one edit of the source.
 
-const NN: &str = "crates/stentor-nn/src";
+use super::{Mutant, NN, mutant};
+
 const MODEL: &str = "crates/stentor-engine-kokoro/src/model";
 const ENGINE: &str = "crates/stentor-engine-kokoro/src";
-
-/// One wrong version of the port.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mutant {
-    pub(crate) name: &'static str,
-    /// Folder and file of the edit.
-    pub(crate) file: (&'static str, &'static str),
-    /// What stands there, exactly once.
-    pub(crate) find: &'static str,
-    pub(crate) replace: &'static str,
-}
-
-const fn mutant(
-    name: &'static str,
-    file: (&'static str, &'static str),
-    find: &'static str,
-    replace: &'static str,
-) -> Mutant {
-    Mutant { name, file, find, replace }
-}
 
 #[rustfmt::skip] // one mutant reads best as name, file, before, after
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -120,8 +101,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Activation::LeakyRelu(0.2), watch)?, watch)?",
     ),
     mutant("last-slope", (MODEL, "generator.rs"), "Activation::LeakyRelu(0.01)", "Activation::LeakyRelu(0.1)"),
-    mutant("pad-repeats-first", (MODEL, "generator.rs"), "x.narrow(1, 1, 1)?", "x.narrow(1, 0, 1)?"),
-    mutant("pad-with-zero", (MODEL, "generator.rs"), "&x.narrow(1, 1, 1)?", "&x.narrow(1, 1, 1)?.zeros_like()?"),
+    mutant("pad-repeats-first", (NN, "vocoder.rs"), "x.narrow(1, 1, 1)?", "x.narrow(1, 0, 1)?"),
+    mutant("pad-with-zero", (NN, "vocoder.rs"), "&x.narrow(1, 1, 1)?", "&x.narrow(1, 1, 1)?.zeros_like()?"),
     mutant("last-noise-kernel", (MODEL, "generator.rs"), "LAST_NOISE_KERNEL: usize = 11;", "LAST_NOISE_KERNEL: usize = 7;"),
     mutant("noise-dilations", (MODEL, "generator.rs"), "[usize; 3] = [1, 3, 5];", "[usize; 3] = [1, 2, 5];"),
     mutant("blocks-summed", (NN, "activation.rs"), "let scale = 1.0 / parts.len() as f32;", "let scale = 1.0;"),
