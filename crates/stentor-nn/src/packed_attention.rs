@@ -10,12 +10,12 @@ use crate::{
 };
 use candle_core::{D, Tensor};
 
-const QUERIES_PER_TILE: usize = 64;
+const QUERIES_PER_TILE: usize = 128;
 
 simd! {
     /// Replaces each x of the row by e^((x - max) * scale), and returns their sum.
     fn exponentials(row: &mut [f32], scale: f32) -> f32 {
-        const LANES: usize = 64;
+        const LANES: usize = 16;
         let mut highest = [f32::NEG_INFINITY; LANES];
         let chunks = row.chunks_exact(LANES);
         let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));

@@ -7,6 +7,10 @@
 
 use std::f32::consts::{FRAC_1_PI, LOG2_E};
 
+/// 1.5 * 2^23. Added to a number below 2^22 it rounds it, ties to even, and leaves the integer in the low bits. Rust's own
+/// conversion saturates, for which compilers leave vector registers.
+const TO_INTEGER: f32 = 12_582_912.0;
+
 /// e^x; relative error below 2e-7, saturating outside -87..=88.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
@@ -14,14 +18,15 @@ pub(crate) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * LOG2_E).round_ties_even();
+    let shifted = x * LOG2_E + TO_INTEGER;
+    let n = shifted - TO_INTEGER;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
     // Taylor series to degree 7.
     let mut p = 1.0f32 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p.mul_add(r, c);
     }
-    f32::from_bits((p.to_bits() as i32 + ((n as i32) << 23)) as u32)
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 /// 1 / (1 + e^-x).
@@ -63,7 +68,7 @@ pub(crate) fn sin(x: f32) -> f32 {
         p = p.mul_add(r2, c);
     }
     let s = (p * r2).mul_add(r, r);
-    f32::from_bits(s.to_bits() ^ (((q as i32) as u32) << 31))
+    f32::from_bits(s.to_bits() ^ ((q + TO_INTEGER).to_bits() << 31))
 }
 
 #[cfg(test)]
