@@ -72,7 +72,9 @@ fn draws_follow_the_probabilities_and_the_seed() {
 /// Logits where `likely` have the given scores and everything else is far below.
 fn few(size: usize, likely: &[(usize, f32)]) -> Vec<f32> {
     let mut logits = vec![-50.0; size];
-    likely.iter().for_each(|(id, score)| logits[*id] = *score);
+    for (id, score) in likely {
+        logits[*id] = *score;
+    }
     logits
 }
 
@@ -118,7 +120,7 @@ fn numbers_that_make_no_sense_are_errors() {
     assert_eq!(draw(&few(8194, &[(1, f32::NAN)]), None), Err(SampleError::NotFinite));
     assert_eq!(draw(&few(8194, &[(1, f32::INFINITY)]), None), Err(SampleError::NotFinite));
     assert_eq!(draw(&good, Some(&few(8194, &[(1, f32::NAN)]))), Err(SampleError::NotFinite));
-    assert_eq!(draw(&[f32::NEG_INFINITY; 8194], None), Err(SampleError::Nothing));
+    assert_eq!(draw(&vec![f32::NEG_INFINITY; 8194], None), Err(SampleError::Nothing));
     assert_eq!(draw(&[0.0; 100], None), Err(SampleError::Size(100)));
     assert_eq!(draw(&good, Some(&[0.0; 100])), Err(SampleError::Size(8194)));
     assert_eq!(draw(&few(8194, &[(7000, f32::NAN), (1, 9.0)]), None), Ok(1), "masked ids may be anything");
