@@ -13,7 +13,10 @@ struct Case {
 }
 
 fn case(name: &str) -> Case {
-    let scaled = |stream: &str, size| noise(stream, size).into_iter().map(|value| 3.0 * value).collect();
+    // Where every score is negative, a penalty multiplies instead of dividing.
+    let shift = if name == "turbo.2" { -12.0 } else { 0.0 };
+    let scaled =
+        |stream: &str, size| noise(stream, size).into_iter().map(|value| 3.0 * value + shift).collect();
     let english = name.starts_with("english");
     let size = if english { 8194 } else { 6563 };
     let defaults = Sampling::of(if english { Family::English } else { Family::Turbo });
@@ -29,6 +32,7 @@ fn case(name: &str) -> Case {
         "turbo.1" => {
             Sampling { temperature: 1.3, top_k: 50, top_p: 0.6, repetition_penalty: 1.5, ..defaults }
         }
+        "turbo.2" => Sampling { top_k: 200, top_p: 0.9, ..defaults },
         _ => defaults,
     };
     let unguided = english.then(|| scaled(&format!("sampler.{name}.unguided"), size));
@@ -38,7 +42,7 @@ fn case(name: &str) -> Case {
 #[test]
 fn each_familys_processors_leave_the_tokens_and_probabilities_of_the_reference() {
     let golden = Golden::open("sampler");
-    for name in ["english.0", "english.1", "turbo.0", "turbo.1"] {
+    for name in ["english.0", "english.1", "turbo.0", "turbo.1", "turbo.2"] {
         let Case { logits, unguided, sampling } = case(name);
         let history = golden.integers(&format!("{name}.history"));
         let ours = probabilities(&logits, unguided.as_deref(), &history, &sampling).expect("probabilities");
