@@ -161,11 +161,14 @@ def dump_sampler(folder: Path) -> None:
         "english.1": dict(temperature=1.3, min_p=0.001, top_p=0.8, penalty=2.0, cfg=1.5),
         "turbo.0": dict(temperature=0.8, top_k=1000, top_p=0.95, penalty=1.2),
         "turbo.1": dict(temperature=1.3, top_k=50, top_p=0.6, penalty=1.5),
+        # Every score is negative: a penalty multiplies instead of dividing.
+        "turbo.2": dict(temperature=0.8, top_k=200, top_p=0.9, penalty=1.2, shift=-12.0),
     }
     for name, case in cases.items():
         english = name.startswith("english")
         size = 8194 if english else 6563
         logits = 3.0 * torch.from_numpy(hash_weights.noise(f"sampler.{name}.logits", size))[None]
+        logits += case.get("shift", 0.0)
         # The most probable tokens were said before, so that the penalty decides.
         said = torch.cat([torch.tensor([START]), history, masked(logits)[0].topk(12).indices[::2], history[:5]])[None]
         temperature = TemperatureLogitsWarper(case["temperature"])

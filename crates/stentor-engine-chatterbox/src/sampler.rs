@@ -189,7 +189,7 @@ impl Scores {
 
     /// Makes what was said less likely, once for each id: positive scores are divided, negative ones multiplied.
     fn penalize(&mut self, history: &[u32], penalty: f32) {
-        if penalty == 1.0 || penalty <= 0.0 {
+        if penalty <= 0.0 {
             return;
         }
         let mut said = history.to_vec();

@@ -13,7 +13,10 @@ struct Case {
 }
 
 fn case(name: &str) -> Case {
-    let scaled = |stream: &str, size| noise(stream, size).into_iter().map(|value| 3.0 * value).collect();
+    // Where every score is negative, a penalty multiplies instead of dividing.
+    let shift = if name == "turbo.2" { -12.0 } else { 0.0 };
+    let scaled =
+        |stream: &str, size| noise(stream, size).into_iter().map(|value| 3.0 * value + shift).collect();
     let english = name.starts_with("english");
     let size = if english { 8194 } else { 6563 };
     let defaults = Sampling::of(if english { Family::English } else { Family::Turbo });
@@ -29,6 +32,7 @@ fn case(name: &str) -> Case {
         "turbo.1" => {
             Sampling { temperature: 1.3, top_k: 50, top_p: 0.6, repetition_penalty: 1.5, ..defaults }
         }
+        "turbo.2" => Sampling { top_k: 200, top_p: 0.9, ..defaults },
         _ => defaults,
     };
     let unguided = english.then(|| scaled(&format!("sampler.{name}.unguided"), size));
@@ -38,7 +42,7 @@ fn case(name: &str) -> Case {
 #[test]
 fn each_familys_processors_leave_the_tokens_and_probabilities_of_the_reference() {
     let golden = Golden::open("sampler");
-    for name in ["english.0", "english.1", "turbo.0", "turbo.1"] {
+    for name in ["english.0", "english.1", "turbo.0", "turbo.1", "turbo.2"] {
         let Case { logits, unguided, sampling } = case(name);
         let history = golden.integers(&format!("{name}.history"));
         let ours = probabilities(&logits, unguided.as_deref(), &history, &sampling).expect("probabilities");
@@ -72,7 +76,9 @@ fn draws_follow_the_probabilities_and_the_seed() {
 /// Logits where `likely` have the given scores and everything else is far below.
 fn few(size: usize, likely: &[(usize, f32)]) -> Vec<f32> {
     let mut logits = vec![-50.0; size];
-    likely.iter().for_each(|(id, score)| logits[*id] = *score);
+    for (id, score) in likely {
+        logits[*id] = *score;
+    }
     logits
 }
 
@@ -118,7 +124,7 @@ fn numbers_that_make_no_sense_are_errors() {
     assert_eq!(draw(&few(8194, &[(1, f32::NAN)]), None), Err(SampleError::NotFinite));
     assert_eq!(draw(&few(8194, &[(1, f32::INFINITY)]), None), Err(SampleError::NotFinite));
     assert_eq!(draw(&good, Some(&few(8194, &[(1, f32::NAN)]))), Err(SampleError::NotFinite));
-    assert_eq!(draw(&[f32::NEG_INFINITY; 8194], None), Err(SampleError::Nothing));
+    assert_eq!(draw(&vec![f32::NEG_INFINITY; 8194], None), Err(SampleError::Nothing));
     assert_eq!(draw(&[0.0; 100], None), Err(SampleError::Size(100)));
     assert_eq!(draw(&good, Some(&[0.0; 100])), Err(SampleError::Size(8194)));
     assert_eq!(draw(&few(8194, &[(7000, f32::NAN), (1, 9.0)]), None), Ok(1), "masked ids may be anything");

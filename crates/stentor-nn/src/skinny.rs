@@ -12,37 +12,35 @@ use candle_core::{Device, Tensor};
 
 /// Numbers that are summed side by side.
 const LANES: usize = 16;
-/// Outputs, and at most as many rows, whose sums are held in registers together.
+/// Outputs whose sums are held in registers together.
 const BLOCK: usize = 4;
 /// Weights of one tile: they stay in a core's cache while the rows pass by.
 const WEIGHTS_PER_TILE: usize = 1 << 16;
 
-/// The sums of `R` rows with `O` outputs; `weight` holds the outputs' rows one after the other.
+/// The sums of one row with `O` outputs; `weight` holds the outputs' rows one after the other.
+///
+/// The compiler keeps these sums in vector registers; with several rows at once it no longer does.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "out of line it would be compiled for the build's target only")]
-fn sums<const R: usize, const O: usize>(x: [&[f32]; R], weight: &[f32], depth: usize) -> [[f32; R]; O] {
+fn sums<const O: usize>(x: &[f32], weight: &[f32]) -> [f32; O] {
+    let depth = x.len();
     let weight: [&[f32]; O] = std::array::from_fn(|output| &weight[output * depth..][..depth]);
-    let (x_lanes, w_lanes) = (x.map(|x| x.as_chunks::<LANES>()), weight.map(|w| w.as_chunks::<LANES>()));
-    let mut lanes = [[[0.0f32; LANES]; R]; O];
-    for step in 0..depth / LANES {
-        for (output, lanes) in lanes.iter_mut().enumerate() {
-            let w = &w_lanes[output].0[step];
-            for (row, lanes) in lanes.iter_mut().enumerate() {
-                let x = &x_lanes[row].0[step];
-                for lane in 0..LANES {
-                    lanes[lane] = w[lane].mul_add(x[lane], lanes[lane]);
-                }
+    let ((x, x_rest), weight) = (x.as_chunks::<LANES>(), weight.map(|row| row.as_chunks::<LANES>()));
+    let mut lanes = [[0.0f32; LANES]; O];
+    for (step, x) in x.iter().enumerate() {
+        for (lanes, weight) in lanes.iter_mut().zip(&weight) {
+            let weight = &weight.0[step];
+            for lane in 0..LANES {
+                lanes[lane] = weight[lane].mul_add(x[lane], lanes[lane]);
             }
         }
     }
-    for (output, lanes) in lanes.iter_mut().enumerate() {
-        for (row, lanes) in lanes.iter_mut().enumerate() {
-            for ((lane, w), x) in lanes.iter_mut().zip(w_lanes[output].1).zip(x_lanes[row].1) {
-                *lane = w.mul_add(*x, *lane);
-            }
+    for (lanes, weight) in lanes.iter_mut().zip(&weight) {
+        for ((lane, weight), x) in lanes.iter_mut().zip(weight.1).zip(x_rest) {
+            *lane = weight.mul_add(*x, *lane);
         }
     }
-    lanes.map(|rows| rows.map(fold))
+    lanes.map(fold)
 }
 
 /// The sum of all lanes, by halves.
@@ -59,41 +57,23 @@ pub(crate) fn fold(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// `R` rows of `x` against all of `weight`: adds to `out`, whose rows are `outputs` long.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "as above")]
-fn rows<const R: usize>(x: &[f32], weight: &[f32], depth: usize, out: &mut [f32]) {
-    let x: [&[f32]; R] = std::array::from_fn(|row| &x[row * depth..][..depth]);
-    let outputs = out.len() / R;
-    let mut add = |output: usize, sums: &[f32; R]| {
-        for (row, sum) in sums.iter().enumerate() {
-            out[row * outputs + output] += sum;
-        }
-    };
-    let whole = outputs / BLOCK * BLOCK;
-    for output in (0..whole).step_by(BLOCK) {
-        let block: [[f32; R]; BLOCK] = sums(x, &weight[output * depth..], depth);
-        for (index, sums) in block.iter().enumerate() {
-            add(output + index, sums);
-        }
-    }
-    for output in whole..outputs {
-        let [one]: [[f32; R]; 1] = sums(x, &weight[output * depth..], depth);
-        add(output, &one);
-    }
-}
-
 simd! {
-    /// Adds x Wᵀ to `out`: `x` is `[row][depth]`, `weight` `[output][depth]`, `out` `[row][output]`.
+    /// Adds x Wᵀ to `out`: `x` is `[row][depth]`, `weight` `[output][depth]`, `out` `[row][output]`. The weights of a few outputs
+    /// come from memory for the first row and from the nearest cache for all others.
     fn add_products(x: &[f32], weight: &[f32], depth: usize, out: &mut [f32]) {
         let outputs = weight.len() / depth;
-        let blocks = x.chunks(BLOCK * depth).zip(out.chunks_mut(BLOCK * outputs));
-        for (x, out) in blocks {
-            match x.len() / depth {
-                1 => rows::<1>(x, weight, depth, out),
-                2 => rows::<2>(x, weight, depth, out),
-                3 => rows::<3>(x, weight, depth, out),
-                _ => rows::<4>(x, weight, depth, out),
+        let whole = outputs / BLOCK * BLOCK;
+        for output in (0..whole).step_by(BLOCK) {
+            let weight = &weight[output * depth..][..BLOCK * depth];
+            for (x, out) in x.chunks_exact(depth).zip(out.chunks_exact_mut(outputs)) {
+                let sums: [f32; BLOCK] = sums(x, weight);
+                out[output..][..BLOCK].iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+            }
+        }
+        for output in whole..outputs {
+            for (x, out) in x.chunks_exact(depth).zip(out.chunks_exact_mut(outputs)) {
+                let [sum]: [f32; 1] = sums(x, &weight[output * depth..][..depth]);
+                out[output] += sum;
             }
         }
     }

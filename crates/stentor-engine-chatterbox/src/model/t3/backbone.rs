@@ -38,7 +38,9 @@ pub(super) enum Norm {
 
 /// How many blocks `<list>.0`, `<list>.1` .. a checkpoint has.
 pub(super) fn count(scope: &Scope<'_>, list: &str, tensor: &str) -> usize {
-    (0..).take_while(|layer| scope.shape(&format!("{list}.{layer}.{tensor}")).is_some()).count()
+    /// More than any model has.
+    const MOST: usize = 10_000;
+    (0..MOST).take_while(|layer| scope.shape(&format!("{list}.{layer}.{tensor}")).is_some()).count()
 }
 
 /// Which rows of input there are.

@@ -28,21 +28,16 @@ struct Perceiver {
 }
 
 impl Conditioning {
-    pub(super) fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
+    /// Reads the layers under `scope`. `whole` are the models whose prompt is summed up and whose exaggeration can be chosen.
+    pub(super) fn load(scope: &Scope<'_>, width: usize, whole: bool) -> Result<Self> {
         let [_, speaker_size] = dims(scope, "spkr_enc.weight");
-        let exaggeration = scope
-            .shape("emotion_adv_fc.weight")
-            .map(|_| {
-                Ok::<_, NnError>(scope.tensor("emotion_adv_fc.weight", &[width, 1])?.reshape((1, width))?)
-            })
-            .transpose()?;
-        let perceiver = scope.at("perceiver");
-        let has_perceiver = perceiver.shape("pre_attention_query").is_some();
+        let exaggeration =
+            || Ok::<_, NnError>(scope.tensor("emotion_adv_fc.weight", &[width, 1])?.reshape((1, width))?);
         Ok(Self {
             speaker: Linear::load(&scope.at("spkr_enc"), speaker_size, width)?,
             speaker_size,
-            perceiver: has_perceiver.then(|| Perceiver::load(&perceiver, width)).transpose()?,
-            exaggeration,
+            perceiver: whole.then(|| Perceiver::load(&scope.at("perceiver"), width)).transpose()?,
+            exaggeration: whole.then(exaggeration).transpose()?,
         })
     }
 

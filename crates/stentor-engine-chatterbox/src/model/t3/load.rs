@@ -51,7 +51,7 @@ impl T3 {
             return Err(NnError::Format { origin: "checkpoint".to_owned(), message });
         }
         let exact = scope.with_products(DType::F32);
-        let conditioning = Conditioning::load(&exact.at("cond_enc"), width)?;
+        let conditioning = Conditioning::load(&exact.at("cond_enc"), width, is_llama)?;
         let tfmr = scope.at("tfmr");
         let head = exact.at("speech_head");
         let (positions, backbone, head) = if is_llama {

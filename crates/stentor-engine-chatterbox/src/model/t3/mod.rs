@@ -119,7 +119,7 @@ impl T3 {
             x = (x + self.rows(positions)?)?;
         }
         let mut cache = KvCache::new(self.backbone.shape, 1, len, &self.device)?;
-        let mut run = Run { caches: vec![&mut cache], texts: vec![0..0] };
+        let mut run = Run { caches: vec![&mut cache], texts: std::iter::once(0..0).collect() };
         self.backbone.forward(x, &mut run, Pass::Positions, watch)?;
         cache.advance(len);
         Ok(Prefix { cache })
