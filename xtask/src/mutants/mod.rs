@@ -1,7 +1,9 @@
 //! The ways to port an engine wrongly that are known to be easy, each as one edit of the source, and which goldens judge it.
 
+mod front;
 mod hift;
 mod kokoro;
+mod text;
 
 const NN: &str = "crates/stentor-nn/src";
 
@@ -51,5 +53,17 @@ pub(crate) const SUITES: &[Suite] = &[
         package: CHATTERBOX,
         targets: &[&["--test", "parity_hift"], &["--lib"]],
         mutants: hift::MUTANTS,
+    },
+    Suite {
+        name: "chatterbox-front",
+        package: CHATTERBOX,
+        targets: &[&["--test", "parity_front"]],
+        mutants: front::MUTANTS,
+    },
+    Suite {
+        name: "chatterbox-text",
+        package: CHATTERBOX,
+        targets: &[&["--test", "parity_text"]],
+        mutants: text::MUTANTS,
     },
 ];

@@ -1,0 +1,66 @@
+//! The front ends of a recording, the networks that hear it, and what they make of it together.
+
+use super::{Mutant, mutant};
+
+const FEATURES: &str = "crates/stentor-engine-chatterbox/src/features";
+const CAMPPLUS: &str = "crates/stentor-engine-chatterbox/src/model/campplus";
+const MODEL: &str = "crates/stentor-engine-chatterbox/src/model";
+const VOICE: &str = "crates/stentor-engine-chatterbox/src/voice";
+
+#[rustfmt::skip] // one mutant reads best as name, file, before, after
+pub(super) const MUTANTS: &[Mutant] = &[
+    mutant("front-ve-mel-gets-a-logarithm", (FEATURES, "mels.rs"), "Ok(VOICE.of(&padded, |power| power, |mel| mel))", "Ok(VOICE.of(&padded, |power| power, |mel| mel.max(1e-10).log10()))"),
+    mutant("front-s3-mel-natural-for-decimal-logarithm", (FEATURES, "mels.rs"), "|mel| mel.max(1e-10).log10()", "|mel| mel.max(1e-10).ln()"),
+    mutant("front-s3-mel-last-frame-kept", (FEATURES, "mels.rs"), "    mel.truncate(samples.len() / SPEECH.hop);\n", ""),
+    mutant("front-s3-mel-floor-8-decades-down-is-left-out", (FEATURES, "mels.rs"), "f32::max) - 8.0;", "f32::max) - 80.0;"),
+    mutant("front-htk-scale-for-slaneys", (FEATURES, "mel_bank.rs"), "slaney_hertz(last * i as f64 / (mels + 1) as f64)", "700.0 * (((1.0 + top / 700.0).ln() * i as f64 / (mels + 1) as f64).exp() - 1.0)"),
+    mutant("front-slaneys-normalisation-left-out", (FEATURES, "mel_bank.rs"), "slope.max(0.0) * 2.0 / (right - left)", "slope.max(0.0)"),
+    mutant("front-s3gen-mel-1e-9-left-out-of-the-root", (FEATURES, "mels.rs"), "(power + 1e-9).sqrt()", "power.sqrt()"),
+    mutant("front-s3gen-mel-clamp-1e-10", (FEATURES, "mels.rs"), "mel.max(1e-5).ln()", "mel.max(1e-10).ln()"),
+    mutant("front-s3gen-mel-centred-padding-of-half-a-frame", (FEATURES, "mels.rs"), "(FLOW.size - FLOW.hop) / 2", "FLOW.size / 2"),
+    mutant("front-povey-window-plain-hann", (FEATURES, "fbank.rs"), ".powf(0.85)", ".powf(1.0)"),
+    mutant("front-povey-window-periodic", (FEATURES, "fbank.rs"), "(len - 1) as f64", "len as f64"),
+    mutant("front-preemphasis-left-out", (FEATURES, "fbank.rs"), "PREEMPHASIS: f64 = 0.97", "PREEMPHASIS: f64 = 0.0"),
+    mutant("front-frames-mean-stays", (FEATURES, "fbank.rs"), "let centred = *x - mean;", "let centred = *x - mean * 0.0;"),
+    mutant("front-int16-scaling", (FEATURES, "fbank.rs"), "mel.max(f64::from(f32::EPSILON))", "(mel * 1_073_741_824.0).max(f64::from(f32::EPSILON))"),
+    mutant("front-fbanks-mean-over-time-stays", (FEATURES, "fbank.rs"), "    subtract_means(&mut values);\n", ""),
+    mutant("front-kaldi-bank-from-0-hz", (FEATURES, "mel_bank.rs"), "kaldi_mel(20.0)", "kaldi_mel(0.0)"),
+    mutant("front-biased-deviation", (CAMPPLUS, "mod.rs"), "(squares / (time as f64 - 1.0))", "(squares / time as f64)"),
+    mutant("front-short-last-segment-counts-as-a-whole-one", (CAMPPLUS, "dense.rs"), "(mean(segment) + all)", "(mean(segment) * segment.len() as f64 / SEGMENT as f64 + all)"),
+    mutant("front-last-segment-is-not-pooled", (CAMPPLUS, "dense.rs"), "row.chunks(SEGMENT).map(|segment| (mean(segment) + all) as f32)", "row.chunks(SEGMENT).map(|segment| (if segment.len() < SEGMENT { all } else { mean(segment) + all }) as f32)"),
+    mutant("front-dilations-1-1-1", (CAMPPLUS, "mod.rs"), "[1, 2, 2]", "[1, 1, 1]"),
+    mutant("front-final-norms-affine-default", (CAMPPLUS, "norm.rs"), "const EPS: f64 = 1e-5;", "const EPS: f64 = 1e-3;"),
+    mutant("front-rope-of-neighbouring-pairs", (MODEL, "s3_tokenizer.rs"), "*b * cos + *a * sin", "*b * cos - *a * sin"),
+    mutant("front-keys-not-rotated", (MODEL, "s3_tokenizer.rs"), "let key = rotation.apply(&self.key.forward(&normal, watch)?)?;", "let key = self.key.forward(&normal, watch)?;"),
+    mutant("front-fsmn-without-residual", (MODEL, "s3_tokenizer.rs"), "let mut out = values.clone();", "let mut out = vec![0.0; values.len()];"),
+    mutant("front-fsmn-left-out", (MODEL, "s3_tokenizer.rs"), "+ self.memory.forward(&value, watch)?)?", "+ (self.memory.forward(&value, watch)? * 0.0)?)?"),
+    mutant("front-fsmn-looks-to-the-past-only", (MODEL, "s3_tokenizer.rs"), "self.taps.len() / self.width / 2;", "self.taps.len() / self.width - 1;"),
+    mutant("front-tanh-factor-left-out", (MODEL, "s3_tokenizer.rs"), "SHRINK: f32 = 0.999;", "SHRINK: f32 = 1.0;"),
+    mutant("front-highest-digit-first", (MODEL, "s3_tokenizer.rs"), "levels.iter().rev().fold", "levels.iter().fold"),
+    mutant("front-tanh-gelu-in-the-s3-tokenizer", (MODEL, "s3_tokenizer.rs"), "watch)?, Activation::GeluErf, watch)?;\n        }", "watch)?, Activation::GeluTanh, watch)?;\n        }"),
+    mutant("front-s3-heads-of-128", (MODEL, "s3_tokenizer.rs"), "heads: width / HEAD", "heads: width / HEAD / 2"),
+    mutant("front-s3-mel-cut-before-its-level-is-taken", (MODEL, "s3_tokenizer.rs"), "let mut mel = s3_log_mel(samples)?;", "let mut mel = s3_log_mel(&samples[..samples.len().min(max.saturating_mul(640))])?;"),
+    mutant("front-soxr-for-torchaudio", (VOICE, "encode.rs"), "resample_sinc_hann(samples, SAMPLE_RATE, LISTENING_RATE, watch)?", "resample_hq(samples, SAMPLE_RATE, LISTENING_RATE, watch)?"),
+    mutant("front-torchaudio-for-soxr", (VOICE, "encode.rs"), "resample_hq(&samples, SAMPLE_RATE, LISTENING_RATE, watch)?", "resample_sinc_hann(&samples, SAMPLE_RATE, LISTENING_RATE, watch)?"),
+    mutant("front-torchaudios-rolloff-1", (FEATURES, "resample.rs"), "roll_off: 0.99, crossings: 6.0", "roll_off: 1.0, crossings: 6.0"),
+    mutant("front-ve-without-trim", (MODEL, "voice_encoder.rs"), "voice_encoder_mel(trim(samples, TRIM_DECIBELS))?", "voice_encoder_mel(samples)?"),
+    mutant("front-ve-coverage-0-95", (MODEL, "voice_encoder.rs"), "COVERAGE: f64 = 0.8;", "COVERAGE: f64 = 0.95;"),
+    mutant("front-ve-step-80", (MODEL, "voice_encoder.rs"), "STEP: usize = 77;", "STEP: usize = 80;"),
+    mutant("front-ve-without-relu", (MODEL, "voice_encoder.rs"), "watch)?.relu()?", "watch)?"),
+    mutant("front-ve-windows-not-brought-to-unit-length", (MODEL, "voice_encoder.rs"), "zip(unit(row))", "zip(row)"),
+    mutant("front-english-prompt-of-15-s", (VOICE, "encode.rs"), "=> (6, 150)", "=> (15, 375)"),
+    mutant("front-turbo-prompt-of-6-s", (VOICE, "encode.rs"), "=> (15, 375)", "=> (6, 150)"),
+    mutant("front-turbo-without-loudness", (VOICE, "encode.rs"), "if family == Family::Turbo {", "if false && family == Family::Turbo {"),
+    mutant("front-english-with-loudness", (VOICE, "encode.rs"), "if family == Family::Turbo {", "if family != Family::Multilingual {"),
+    mutant("front-23-lufs", (FEATURES, "loudness.rs"), "TARGET_LUFS: f64 = -27.0", "TARGET_LUFS: f64 = -23.0"),
+    mutant("front-loudness-without-the-relative-gate", (FEATURES, "loudness.rs"), "RELATIVE_GATE: f64 = -10.0", "RELATIVE_GATE: f64 = -60.0"),
+    mutant("front-k-weightings-corner-at-1681-hz", (FEATURES, "loudness.rs"), "TAU * 1500.0", "TAU * 1681.97"),
+    mutant("front-s3gen-prompt-of-15-s", (VOICE, "encode.rs"), "S3GEN_SECONDS: usize = 10", "S3GEN_SECONDS: usize = 15"),
+    mutant("front-s3gen-mel-not-cut-to-the-tokens", (VOICE, "encode.rs"), "        mel.truncate(tokens.len() * FRAMES_PER_TOKEN);\n", ""),
+    mutant("front-s3gen-tokens-not-cut-to-the-mel", (VOICE, "encode.rs"), "        tokens.truncate(mel.frames() / FRAMES_PER_TOKEN);\n", ""),
+    mutant("front-ve-coverage-0-7", (MODEL, "voice_encoder.rs"), "COVERAGE: f64 = 0.8;", "COVERAGE: f64 = 0.7;"),
+    mutant("front-key-with-a-bias", (MODEL, "s3_tokenizer.rs"), "Linear::load_without_bias(&attention.at(\"key\"), width, width)?", "square(\"key\")?"),
+    mutant("front-hq-the-sample-that-soxr-does-not-make", (FEATURES, "resample.rs"), "skip(made)", "skip(made + 1)"),
+    mutant("front-hq-the-cut-off-of-the-resampler-for-ears", (FEATURES, "resample.rs"), "roll_off: 0.956_872", "roll_off: 0.955"),
+    mutant("front-ve-last-frames-padding-is-not-zero-but-dropped-window", (MODEL, "voice_encoder.rs"), "if whole == 0 || covered >= COVERAGE", "if whole == 0"),
+];
