@@ -7,6 +7,7 @@ mod golden_checks {
 use candle_core::Device;
 use golden_checks::flow::{Case, check, load, load_quiet, prompt, tokens};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use stentor_engine_chatterbox::voice::S3GenPrompt;
 use stentor_nn::{NnError, Unwatched, Watch};
 use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
 
@@ -41,6 +42,18 @@ fn small_activations_agree_layer_by_layer() {
     check(&flow, &Golden::open("flow"), &quiet);
 }
 
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let flow = load(Part::S3GenMeanflow, Depth::Reduced, 1.0, &Device::Cpu);
+    let (prompt, tokens, noise) = (prompt(), tokens(), chatterbox::noise("noise", 160 * 80));
+    let [one, three] = [1, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let mel = pool.install(|| flow.render(&prompt, (&tokens, true), (&noise, 2), &Unwatched));
+        mel.expect("mel frames").to_vec2::<f32>().expect("values")
+    });
+    assert!(one == three);
+}
+
 /// Stops after a number of ticks.
 struct StopAfter(AtomicUsize);
 
@@ -67,8 +80,8 @@ fn what_can_not_be_rendered_is_an_error() {
     assert!(render(&tokens, true, &noise[1..], 2).contains("noise"));
     assert!(render(&tokens, true, &noise, 0).contains("step"));
     for broken in [
-        stentor_engine_chatterbox::voice::S3GenPrompt { mel: prompt.mel[80..].to_vec(), ..prompt.clone() },
-        stentor_engine_chatterbox::voice::S3GenPrompt { xvector: vec![1.0; 191], ..prompt.clone() },
+        S3GenPrompt { mel: prompt.mel[80..].to_vec(), ..prompt.clone() },
+        S3GenPrompt { xvector: vec![1.0; 191], ..prompt.clone() },
     ] {
         assert!(flow.render(&broken, (&tokens, true), (&noise, 2), &Unwatched).is_err());
     }

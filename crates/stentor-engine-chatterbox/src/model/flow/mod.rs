@@ -165,5 +165,9 @@ fn dims<const N: usize>(scope: &Scope<'_>, name: &str) -> Result<[usize; N]> {
 
 /// How many blocks there are, block i having the tensor `name(i)`.
 fn blocks(scope: &Scope<'_>, name: impl Fn(usize) -> String) -> usize {
-    (0..).take_while(|&index| scope.shape(&name(index)).is_some()).count()
+    let mut count = 0;
+    while scope.shape(&name(count)).is_some() {
+        count += 1;
+    }
+    count
 }

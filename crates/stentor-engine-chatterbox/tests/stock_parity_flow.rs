@@ -1,0 +1,24 @@
+//! From tokens to mel frames out of candle's ops, as on any device but the CPU.
+
+mod golden_checks {
+    pub(crate) mod flow;
+}
+
+use candle_core::Device;
+use golden_checks::flow::{Case, check, load, load_quiet};
+use stentor_testkit::chatterbox::{Depth, Golden, Part};
+
+const TOLERANCE: [f64; 2] = [1e-5, 1e-5];
+
+#[test]
+fn candles_ops_are_the_same_network() {
+    stentor_nn::cpu::compute_without_kernels();
+    let golden = Golden::open("flow");
+    let flow = load(Part::S3Gen, Depth::Reduced, 1.0, &Device::Cpu);
+    check(&flow, &golden, &Case { name: "whole", last: true, steps: 10, tolerance: TOLERANCE });
+    let quiet = load_quiet(Depth::Reduced, &Device::Cpu);
+    check(&quiet, &golden, &Case { name: "quiet", last: true, steps: 1, tolerance: TOLERANCE });
+    let flow = load(Part::S3GenMeanflow, Depth::Reduced, 1.0, &Device::Cpu);
+    let whole = Case { name: "whole", last: true, steps: 2, tolerance: TOLERANCE };
+    check(&flow, &Golden::open("flow-meanflow"), &whole);
+}
