@@ -1,5 +1,6 @@
 //! The ways to port an engine wrongly that are known to be easy, each as one edit of the source, and which goldens judge it.
 
+mod flow;
 mod front;
 mod hift;
 mod kokoro;
@@ -53,6 +54,12 @@ pub(crate) const SUITES: &[Suite] = &[
         package: CHATTERBOX,
         targets: &[&["--test", "parity_hift"], &["--lib"]],
         mutants: hift::MUTANTS,
+    },
+    Suite {
+        name: "chatterbox-flow",
+        package: CHATTERBOX,
+        targets: &[&["--test", "parity_flow"]],
+        mutants: flow::MUTANTS,
     },
     Suite {
         name: "chatterbox-front",
