@@ -63,8 +63,8 @@ struct Walk {
     track: u32,
     codec: Codec,
     name: &'static str,
-    /// Frames that the whole recording has, where the file says so.
-    announced: Option<u64>,
+    /// Seconds that the whole recording lasts, where the file says so.
+    announced: Option<f64>,
     rate: Option<u32>,
     channels: usize,
     samples: Vec<f32>,
@@ -87,7 +87,7 @@ impl Walk {
         let container = probed.map_err(|error| unreadable(&error))?.format;
         let (track, codec, name) = choose(container.tracks())?;
         let parameters = &track.codec_params;
-        let (announced, rate, id) = (parameters.n_frames, parameters.sample_rate, track.id);
+        let (announced, rate, id) = (announced(parameters), parameters.sample_rate, track.id);
         Ok(Self {
             track: id,
             codec,
@@ -180,8 +180,7 @@ impl Walk {
         let (Some(rate), false) = (self.rate, self.samples.is_empty()) else {
             return Err(ClipError::NoSound);
         };
-        let seconds = |frames: u64| frames as f64 / f64::from(rate);
-        let mut whole = self.announced.map(seconds).filter(|_| self.announced != Some(0));
+        let mut whole = self.announced.filter(|whole| *whole > 0.0);
         let mut notes = Vec::new();
         let most = (limit * f64::from(rate)) as usize;
         if self.samples.len() > most {
@@ -190,7 +189,7 @@ impl Walk {
             whole = whole.filter(|whole| *whole > limit);
             notes.push(ClipNote::Trimmed { used: limit, whole });
         } else {
-            let held = seconds(self.samples.len() as u64);
+            let held = self.samples.len() as f64 / f64::from(rate);
             if let Some(announced) = whole.filter(|whole| ended && *whole > held + SLACK) {
                 notes.push(ClipNote::CutOff { announced, held });
             }
@@ -247,6 +246,15 @@ fn choose(tracks: &[Track]) -> Result<(&Track, Codec, &'static str), ClipError> 
         }
     }
     Err(refused)
+}
+
+/// Demuxers count in the unit of their time stamps, which only some of them set to a sample.
+fn announced(parameters: &CodecParameters) -> Option<f64> {
+    let frames = parameters.n_frames? as f64;
+    match parameters.time_base {
+        Some(base) => Some(frames * f64::from(base.numer) / f64::from(base.denom.max(1))),
+        None => parameters.sample_rate.map(|rate| frames / f64::from(rate)),
+    }
 }
 
 /// CAF may wrap what ALAC's decoder needs in two boxes of the format's early days.

@@ -1,5 +1,11 @@
 //! Voices: what the networks are conditioned on, made of a recording, or read from `conds.pt`.
 
+pub mod cache;
+mod conds;
+pub mod store;
+
+pub use store::{Listen, OpenListener, Report, VoiceFiles, Voices};
+
 /// Everything that a voice is, on the host, whatever device speaks with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditionals {
@@ -25,4 +31,10 @@ pub struct S3GenPrompt {
     pub mel: Vec<f32>,
     /// CAMPPlus's x-vector, 192 values.
     pub xvector: Vec<f32>,
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
