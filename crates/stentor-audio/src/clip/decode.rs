@@ -8,7 +8,7 @@ use super::{
 use std::{fs::File, io::ErrorKind, path::Path, sync::atomic::Ordering};
 use symphonia::core::{
     audio::SampleBuffer,
-    codecs::{CODEC_TYPE_NULL, CODEC_TYPE_OPUS, CodecParameters, Decoder, DecoderOptions},
+    codecs::{CODEC_TYPE_ALAC, CODEC_TYPE_NULL, CODEC_TYPE_OPUS, CodecParameters, Decoder, DecoderOptions},
     errors::Error,
     formats::{FormatOptions, FormatReader, Packet, Track},
     io::{MediaSourceStream, MediaSourceStreamOptions},
@@ -26,6 +26,8 @@ const MAX_DAMAGED: usize = 200;
 const MAX_IDLE: usize = 200_000;
 /// Cover pictures and the like are of no use here; larger ones are not kept.
 const MAX_METADATA: usize = 1 << 20;
+/// Frames of a packet at most; the longest of a common format has 65,536.
+const MAX_PACKET: u64 = 1 << 20;
 /// From here on a sample counts as clipped.
 const FULL_SCALE: f32 = 0.9995;
 /// A file may announce this much more than it holds, in seconds: encoders pad.
@@ -226,7 +228,8 @@ fn mix(interleaved: &[f32], channels: usize, out: &mut Vec<f32>, full_scale: &mu
 fn choose(tracks: &[Track]) -> Result<(&Track, Codec, &'static str), ClipError> {
     let mut refused = ClipError::NoTrack;
     for track in tracks.iter().filter(|track| track.codec_params.codec != CODEC_TYPE_NULL) {
-        let parameters = &track.codec_params;
+        let plain = plain_cookie(&track.codec_params);
+        let parameters = &plain;
         if parameters.sample_rate.is_some_and(|rate| !RATES.contains(&rate)) {
             refused = ClipError::Rate { rate: parameters.sample_rate.unwrap_or(0) };
             continue;
@@ -238,9 +241,13 @@ fn choose(tracks: &[Track]) -> Result<(&Track, Codec, &'static str), ClipError> 
             }
             continue;
         }
+        if !is_sane(parameters) {
+            refused = ClipError::Damaged { why: "it claims packets of absurd length".to_owned() };
+            continue;
+        }
         let registry = symphonia::default::get_codecs();
         let name = registry.get_codec(parameters.codec).map_or("unknown", |codec| codec.short_name);
-        match registry.make(&plain_cookie(parameters), &DecoderOptions { verify: false }) {
+        match registry.make(&plain, &DecoderOptions { verify: false }) {
             Ok(decoder) => return Ok((track, Codec::Symphonia { decoder, buffer: None }, name)),
             Err(error) => refused = ClipError::Codec { codec: codec_fault(name, &error) },
         }
@@ -255,6 +262,15 @@ fn announced(parameters: &CodecParameters) -> Option<f64> {
         Some(base) => Some(frames * f64::from(base.numer) / f64::from(base.denom.max(1))),
         None => parameters.sample_rate.map(|rate| frames / f64::from(rate)),
     }
+}
+
+/// Decoders make room for the longest packet at once.
+fn is_sane(parameters: &CodecParameters) -> bool {
+    let alac = parameters.codec == CODEC_TYPE_ALAC;
+    let cookie = parameters.extra_data.as_deref().filter(|_| alac);
+    let frames = cookie.and_then(|cookie| cookie.first_chunk()).map(|frames| u32::from_be_bytes(*frames));
+    frames.is_none_or(|frames| u64::from(frames) <= MAX_PACKET)
+        && parameters.max_frames_per_packet.is_none_or(|frames| frames <= MAX_PACKET)
 }
 
 /// CAF may wrap what ALAC's decoder needs in two boxes of the format's early days.

@@ -299,6 +299,11 @@ fn absurd_sizes_are_refused_before_memory_is_taken() {
     let at = bytes.windows(4).position(|four| four == b"pakt").expect("a table");
     bytes[at + 12..at + 20].copy_from_slice(&(1_i64 << 40).to_be_bytes());
     assert_eq!(folder.told("a.caf", &bytes), "it is damaged: its packet table claims 1099511627776 entries");
+    let mut bytes = read("alac.m4a");
+    // Of the sample entry's own box the second is the decoder's: version and flags, then frames of a packet.
+    let at = bytes.windows(4).rposition(|four| four == b"alac").expect("a header");
+    bytes[at + 8..at + 12].fill(0x7f);
+    assert_eq!(folder.told("a.m4a", &bytes), "it is damaged: it claims packets of absurd length");
     let mut bytes = read("opus.webm");
     let at = bytes.windows(8).position(|eight| eight == b"OpusHead").expect("a header");
     // The private data's size, one byte with its marker, becomes one of eight bytes.
