@@ -4,8 +4,28 @@
 use unicode_normalization::UnicodeNormalization;
 
 /// Extensions of voice files, lower case; one of them may be left on or off in a request.
-pub const VOICE_EXTENSIONS: [&str; 9] =
-    ["wav", "mp3", "flac", "ogg", "opus", "m4a", "pt", "bin", "safetensors"];
+pub const VOICE_EXTENSIONS: [&str; 20] = [
+    "wav",
+    "mp3",
+    "flac",
+    "ogg",
+    "oga",
+    "opus",
+    "m4a",
+    "mp4",
+    "aac",
+    "aif",
+    "aiff",
+    "caf",
+    "mka",
+    "mkv",
+    "webm",
+    "mp1",
+    "mp2",
+    "pt",
+    "bin",
+    "safetensors",
+];
 
 /// Longer names are unknown without a look: no file system has them.
 pub(crate) const NAME_LIMIT: usize = 255;

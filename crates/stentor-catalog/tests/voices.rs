@@ -319,6 +319,37 @@ fn listings_hold_what_the_model_can_use_and_nothing_else() {
 }
 
 #[test]
+fn a_model_that_clones_speaks_with_every_recording_and_with_its_default() {
+    let house = House::new();
+    for file in ["t3_cfg.safetensors", "s3gen.safetensors", "ve.safetensors", "conds.pt", "tokenizer.json"] {
+        house.put(&format!("data/models/chatterbox/{file}"), "x");
+    }
+    house.voices(&["Emily.wav", "Axel.M4A", "a.webm", "b.caf", "c.aiff", "d.aac", "e.oga", "style.pt"]);
+    house.put("voices/voices.toml", "[voices.Emily]\nlanguages = [\"en-gb\"]\ntranscript = \"Hello.\"\n");
+    let catalog = house.open();
+    let chatterbox = model(&catalog, "chatterbox");
+    let ids: Vec<&str> = catalog.voices(chatterbox).iter().map(|entry| entry.id.as_str()).collect();
+    assert_eq!(ids, ["default", "Axel", "Emily", "a", "b", "c", "d", "e"], "no style file");
+    let emily = VoiceSource::Reference {
+        path: fs::canonicalize(house.path("voices/Emily.wav")).unwrap(),
+        transcript: Some("Hello.".to_owned()),
+    };
+    for spelling in ["Emily", "Emily.wav", "emily", "EMILY.mp3"] {
+        let voice = catalog.resolve_voice(chatterbox, Some(spelling)).unwrap();
+        assert_eq!(voice.source, emily, "{spelling}");
+        assert_eq!(voice.language.unwrap().as_str(), "en-gb");
+    }
+    let default = VoiceSource::Preset { name: "default".to_owned() };
+    for spelling in [None, Some(""), Some("default"), Some("alloy"), Some("nova.wav")] {
+        assert_eq!(catalog.resolve_voice(chatterbox, spelling).unwrap().source, default, "{spelling:?}");
+    }
+    let refused = catalog.resolve_voice(chatterbox, Some("style")).unwrap_err().to_string();
+    assert!(refused.contains("a style file, which this model does not read"), "{refused}");
+    let refused = catalog.resolve_voice(model(&catalog, "builtin"), Some("Emily")).unwrap_err().to_string();
+    assert!(refused.contains("a recording, which this model cannot clone"), "{refused}");
+}
+
+#[test]
 fn every_openai_voice_speaks_with_every_model() {
     let house = House::new();
     house.kokoro(&["af_heart"]);

@@ -62,37 +62,64 @@ impl Pickle {
         self.tensors.get(name).map(|info| info.layout.dims())
     }
 
-    /// The type of a tensor and its elements' bytes in row-major order.
+    /// The type of a tensor and its elements' bytes in row-major order, however they are stored: a voice's mel, for one, is
+    /// a transposed view.
     pub(crate) fn bytes(&self, name: &str) -> Result<(DType, Vec<u8>)> {
         let format = |message: String| NnError::Format { origin: self.origin.clone(), message };
         let info = self.tensors.get(name).ok_or_else(|| format(format!("no tensor `{name}`")))?;
-        if !info.layout.is_contiguous() {
-            return Err(format(format!("tensor `{name}` is not stored contiguously")));
-        }
         let mut archive = self.archive.borrow_mut();
         let mut entry =
             archive.by_name(&info.path).map_err(|error| format(format!("{}: {error}", info.path)))?;
         // candle gives the offset into the storage in bytes.
-        let start = info.layout.start_offset();
-        let len = info.layout.shape().elem_count() * info.dtype.size_in_bytes();
-        if start + len > entry.size() as usize {
-            return Err(format(format!(
-                "tensor `{name}` reaches beyond its storage of {} bytes",
-                entry.size()
-            )));
-        }
-        let mut bytes = Vec::with_capacity(start + len);
-        entry
-            .by_ref()
-            .take((start + len) as u64)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format(error.to_string()))?;
-        if bytes.len() != start + len {
+        let (start, width) = (info.layout.start_offset(), info.dtype.size_in_bytes());
+        let beyond =
+            || format(format!("tensor `{name}` reaches beyond its storage of {} bytes", entry.size()));
+        let span = span(info).and_then(|elements| elements.checked_mul(width)).ok_or_else(beyond)?;
+        let end = start.checked_add(span).filter(|end| *end as u64 <= entry.size()).ok_or_else(beyond)?;
+        let mut bytes = Vec::with_capacity(end);
+        entry.by_ref().take(end as u64).read_to_end(&mut bytes).map_err(|error| format(error.to_string()))?;
+        if bytes.len() != end {
             return Err(format(format!("the storage of tensor `{name}` is cut short")));
         }
         bytes.drain(..start);
-        Ok((info.dtype, bytes))
+        if info.layout.is_contiguous() {
+            return Ok((info.dtype, bytes));
+        }
+        // A view that repeats elements would take more than its storage.
+        if info.layout.shape().elem_count() * width > bytes.len() {
+            return Err(format(format!("tensor `{name}` repeats what is stored once")));
+        }
+        let index = offsets(info.layout.dims(), info.layout.stride());
+        Ok((info.dtype, index.flat_map(|index| &bytes[index * width..][..width]).copied().collect()))
     }
+}
+
+/// Where in the storage a tensor's elements lie, in row-major order.
+fn offsets(dims: &[usize], strides: &[usize]) -> impl Iterator<Item = usize> {
+    (0..dims.iter().product()).map(move |flat: usize| {
+        let mut rest = flat;
+        let each = dims.iter().zip(strides).rev().map(|(dim, stride)| {
+            let at = rest % dim;
+            rest /= dim;
+            at * stride
+        });
+        each.sum()
+    })
+}
+
+/// Elements of its storage that a tensor reaches over; `None` where that is absurd.
+fn span(info: &TensorInfo) -> Option<usize> {
+    let (dims, strides) = (info.layout.dims(), info.layout.stride());
+    if dims.len() != strides.len() {
+        return None;
+    }
+    dims.iter().try_fold(1_usize, |elements, dim| elements.checked_mul(*dim))?;
+    if dims.contains(&0) {
+        return Some(0);
+    }
+    let reach =
+        |last: usize, (dim, stride): (&usize, &usize)| last.checked_add((dim - 1).checked_mul(*stride)?);
+    dims.iter().zip(strides).try_fold(0_usize, reach)?.checked_add(1)
 }
 
 /// Finds the tensors in `object`; the error is a message.

@@ -145,6 +145,31 @@ impl Weights {
         }
     }
 
+    /// Like `values`, of a tensor of whole numbers.
+    fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        let stored = self.names.get(name).ok_or_else(|| self.missing(name))?;
+        self.used.borrow_mut().insert(name.to_owned());
+        let unsupported =
+            |kind: &dyn Display| self.format(format!("tensor `{name}` holds {kind}, not whole numbers"));
+        match &self.source {
+            Source::Safetensors { bytes, metadata, data_start } => {
+                let info = metadata.info(stored).ok_or_else(|| self.missing(name))?;
+                let (start, end) = info.data_offsets;
+                let data = bytes.as_slice().get(data_start + start..data_start + end);
+                let data = data.ok_or_else(|| self.format(format!("tensor `{name}` is cut short")))?;
+                match info.dtype {
+                    Dtype::I64 => Ok(convert(data, i64::from_le_bytes)),
+                    Dtype::I32 => Ok(convert(data, |bytes| i32::from_le_bytes(bytes).into())),
+                    other => Err(unsupported(&format!("{other:?}"))),
+                }
+            }
+            Source::Pickle(pickle) => match pickle.bytes(stored)? {
+                (DType::I64, data) => Ok(convert(&data, i64::from_le_bytes)),
+                (other, _) => Err(unsupported(&format!("{other:?}"))),
+            },
+        }
+    }
+
     fn missing(&self, name: &str) -> NnError {
         NnError::Missing { origin: self.origin.clone(), name: name.to_owned() }
     }
@@ -154,7 +179,7 @@ impl Weights {
     }
 }
 
-fn convert<const N: usize>(data: &[u8], one: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn convert<T, const N: usize>(data: &[u8], one: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks().0.iter().map(|bytes| one(*bytes)).collect()
 }
 
@@ -212,13 +237,23 @@ impl Scope<'_> {
 
     /// A tensor of exactly this shape, in row-major order.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.weights.values(&self.shaped(name, shape)?)
+    }
+
+    /// A tensor of whole numbers of exactly this shape, in row-major order.
+    pub fn integers(&self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
+        self.weights.integers(&self.shaped(name, shape)?)
+    }
+
+    /// The full name of a tensor that has this shape.
+    fn shaped(&self, name: &str, shape: &[usize]) -> Result<String> {
         let name = self.full(name);
         let found = self.weights.shape(&name).ok_or_else(|| self.weights.missing(&name))?;
         if found != shape {
             let (origin, expected) = (self.weights.origin.clone(), shape.to_vec());
             return Err(NnError::Shape { origin, name, expected, found });
         }
-        self.weights.values(&name)
+        Ok(name)
     }
 
     /// A tensor of exactly this shape, as f32 on the model's device.

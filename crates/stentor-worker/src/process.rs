@@ -5,6 +5,7 @@ use std::{
     os::{fd::AsFd, unix::net::UnixStream},
     panic,
 };
+use stentor_audio::DECODER_THREAD;
 use stentor_engine::LoadError;
 use stentor_nn::{Opened, open_device};
 use stentor_types::{DeviceSpec, LoadSpec};
@@ -19,12 +20,15 @@ pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// After the usual report of a panic, in whatever thread, the process aborts: no engine is half alive.
+/// After the usual report of a panic the process aborts: no engine is half alive. A thread that decodes somebody's recording
+/// is no part of an engine; its panic is an answer about the file, which others must not die of.
 pub(crate) fn abort_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         report(info);
-        std::process::abort();
+        if std::thread::current().name() != Some(DECODER_THREAD) {
+            std::process::abort();
+        }
     }));
 }
 

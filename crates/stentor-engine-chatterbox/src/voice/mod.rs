@@ -1,8 +1,12 @@
 //! Voices: what the networks are conditioned on, made of a recording, or read from `conds.pt`.
 
+pub mod cache;
+mod conds;
 mod encode;
+pub mod store;
 
 pub use encode::Encoders;
+pub use store::{Listen, OpenListener, Report, VoiceFiles, Voices};
 
 /// Everything that a voice is, on the host, whatever device speaks with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,4 +33,10 @@ pub struct S3GenPrompt {
     pub mel: Vec<f32>,
     /// CAMPPlus's x-vector, 192 values.
     pub xvector: Vec<f32>,
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

@@ -1,7 +1,6 @@
 //! Files of voices: what can be told of them without an engine.
 
 use super::report::Check;
-use hound::{SampleFormat, WavReader};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -9,6 +8,7 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
+use stentor_audio::{Clip, ClipNeeds, ClipNote, Least};
 use stentor_catalog::Catalog;
 
 /// Longer heads of safetensors files are not believed, in bytes.
@@ -18,20 +18,27 @@ const ZIP_END: u64 = 22 + 65_536;
 /// Larger raw style files are not read, in bytes.
 const MAX_RAW: u64 = 64 << 20;
 
-/// How far a file was looked into.
+/// Recordings are decoded to here, in seconds; no model hears more of one.
+const MAX_SECONDS: f64 = 30.0;
+/// What every model that clones asks of a recording; some ask for more and say so to the client.
+const NEEDS: ClipNeeds = ClipNeeds { least: Least::AtLeast(1.0), good: 5.0 };
+
+/// How far a file was looked into, or what is wrong with it.
 type Found = Result<&'static str, String>;
 
 pub(super) fn checks(catalog: &Catalog) -> Vec<Check> {
     let mut sound: BTreeMap<&str, usize> = BTreeMap::new();
     let mut checks = Vec::new();
     for path in catalog.voice_files() {
+        let name = format!("voice {}", path.file_name().unwrap_or_default().to_string_lossy());
+        let detail = |what: String| format!("{}: {what}", path.display());
         match inspect(path) {
-            Ok(how) => *sound.entry(how).or_default() += 1,
+            Ok((how, notes)) => {
+                *sound.entry(how).or_default() += 1;
+                checks.extend(noted(name, &notes, detail));
+            }
             Err(fault) => {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let detail = format!("{}: {fault}", path.display());
-                checks
-                    .push(Check::warn(format!("voice {name}"), detail).remedy("replace or remove the file"));
+                checks.push(Check::warn(name, detail(fault)).remedy("replace or remove the file"));
             }
         }
     }
@@ -42,16 +49,35 @@ pub(super) fn checks(catalog: &Catalog) -> Vec<Check> {
     checks
 }
 
-fn inspect(path: &Path) -> Found {
+/// One line about a recording that is fit to be a voice and yet not all it could be.
+fn noted(name: String, notes: &[ClipNote], detail: impl Fn(String) -> String) -> Option<Check> {
+    let text: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    let detail = detail(text.join("; "));
+    let harmless = |note: &ClipNote| matches!(note, ClipNote::Trimmed { .. });
+    match notes {
+        [] => None,
+        notes if notes.iter().all(harmless) => Some(Check::ok(name, detail)),
+        _ => {
+            Some(Check::warn(name, detail).remedy("it speaks; a clean recording of 10 to 30 s speaks better"))
+        }
+    }
+}
+
+fn inspect(path: &Path) -> Result<(&'static str, Vec<ClipNote>), String> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let found = match extension.as_str() {
         "safetensors" => safetensors(path),
         "pt" => torch(path),
         "bin" => raw(path),
-        "wav" => Ok(wav(path)),
-        _ => container(path, &extension),
+        _ => return recording(path),
     };
-    found.unwrap_or_else(|error| Err(error.to_string()))
+    found.unwrap_or_else(|error| Err(error.to_string())).map(|how| (how, Vec::new()))
+}
+
+fn recording(path: &Path) -> Result<(&'static str, Vec<ClipNote>), String> {
+    let clip = Clip::open(path, MAX_SECONDS).map_err(|error| error.to_string())?;
+    let checked = clip.check(NEEDS).map_err(|error| error.to_string())?;
+    Ok(("recordings (decoded)", clip.notes.into_iter().chain(checked).collect()))
 }
 
 /// A head that names tensors, all of which lie within the file.
@@ -117,62 +143,26 @@ fn raw(path: &Path) -> io::Result<Found> {
     })
 }
 
-fn wav(path: &Path) -> Found {
-    let decoded = WavReader::open(path).and_then(|mut wav| match wav.spec().sample_format {
-        SampleFormat::Float => {
-            wav.samples::<f32>().try_fold(0_u64, |count, sample| sample.map(|_| count + 1))
-        }
-        SampleFormat::Int => wav.samples::<i32>().try_fold(0_u64, |count, sample| sample.map(|_| count + 1)),
-    });
-    match decoded {
-        Ok(0) => Err("it holds no sound".to_owned()),
-        Ok(_) => Ok("recordings (decoded)"),
-        Err(error) => Err(format!("it can't be decoded: {error}")),
-    }
-}
-
-/// Compressed recordings are only told by their first bytes.
-fn container(path: &Path, extension: &str) -> io::Result<Found> {
-    let mut start = Vec::new();
-    File::open(path)?.take(12).read_to_end(&mut start)?;
-    let mp3_frame = |bytes: &[u8]| matches!(bytes, [0xff, second, ..] if second & 0xe0 == 0xe0);
-    let known = match extension {
-        "mp3" => start.starts_with(b"ID3") || mp3_frame(&start),
-        "flac" => start.starts_with(b"fLaC") || start.starts_with(b"ID3"),
-        "ogg" | "opus" => start.starts_with(b"OggS"),
-        "m4a" => start.get(4..8) == Some(b"ftyp"),
-        _ => false,
-    };
-    Ok(if known {
-        Ok("compressed recordings (only their first bytes looked at)")
-    } else {
-        Err(format!("it does not begin like a .{extension} file"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stentor_types::{AudioFormat, SampleRate};
 
-    fn look(name: &str, content: &[u8]) -> Result<&'static str, String> {
+    fn look(name: &str, content: &[u8]) -> Result<Vec<String>, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(name);
         fs::write(&path, content).expect("a file");
-        inspect(&path)
+        inspect(&path).map(|(_, notes)| notes.iter().map(ToString::to_string).collect())
     }
 
-    fn wav_file(samples: usize) -> Vec<u8> {
-        let mut file = io::Cursor::new(Vec::new());
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 24_000,
-            bits_per_sample: 16,
-            sample_format: SampleFormat::Int,
-        };
-        let mut writer = hound::WavWriter::new(&mut file, spec).expect("a writer");
-        (0..samples).for_each(|_| writer.write_sample(7_i16).expect("a sample"));
-        writer.finalize().expect("a file");
-        file.into_inner()
+    fn recorded(format: AudioFormat, seconds: usize, level: f32) -> Vec<u8> {
+        let samples: Vec<f32> = (0..seconds * 24_000).map(|i| level * (i as f32 * 0.1).sin()).collect();
+        let mut file = Vec::new();
+        let mut encoder = stentor_audio::encoder(format, SampleRate(24_000), Some(samples.len() as u64))
+            .expect("an encoder");
+        encoder.encode(&samples, &mut file).expect("encoded");
+        encoder.finish(&mut file).expect("finished");
+        file
     }
 
     fn safetensors_file(end: usize) -> Vec<u8> {
@@ -183,30 +173,28 @@ mod tests {
     #[test]
     fn sound_files_pass() {
         for (name, content) in [
-            ("a.wav", wav_file(9)),
-            ("a.WAV", wav_file(9)),
-            ("a.mp3", b"ID3\x03".to_vec()),
-            ("a.mp3", vec![0xff, 0xfb, 0x90]),
-            ("a.flac", b"fLaC".to_vec()),
-            ("a.opus", b"OggS".to_vec()),
-            ("a.m4a", b"\0\0\0\x20ftypM4A ".to_vec()),
+            ("a.wav", recorded(AudioFormat::Wav, 6, 0.5)),
+            ("a.WAV", recorded(AudioFormat::Wav, 6, 0.5)),
+            ("a.mp3", recorded(AudioFormat::Mp3, 6, 0.5)),
+            ("a.flac", recorded(AudioFormat::Flac, 6, 0.5)),
+            ("a.opus", recorded(AudioFormat::Opus, 6, 0.5)),
+            ("a.aac", recorded(AudioFormat::Aac, 6, 0.5)),
             ("a.bin", 1.5_f32.to_le_bytes().to_vec()),
             ("a.pt", b"PK\x03\x04....PK\x05\x06".to_vec()),
             ("a.safetensors", safetensors_file(16)),
         ] {
-            assert!(look(name, &content).is_ok(), "{name}: {:?}", look(name, &content));
+            assert_eq!(look(name, &content), Ok(Vec::new()), "{name}");
         }
     }
 
     #[test]
     fn broken_files_are_told_with_the_reason() {
-        let cut = wav_file(900)[..100].to_vec();
+        let cut = recorded(AudioFormat::Mp3, 6, 0.5)[..60].to_vec();
         for (name, content, told) in [
-            ("a.wav", b"x".to_vec(), "decoded"),
-            ("a.wav", cut, "decoded"),
-            ("a.wav", wav_file(0), "no sound"),
-            ("a.mp3", b"RIFF".to_vec(), ".mp3"),
-            ("a.m4a", b"x".to_vec(), ".m4a"),
+            ("a.wav", b"x".to_vec(), "no audio file"),
+            ("a.mp3", cut, "cut off or damaged"),
+            ("a.wav", recorded(AudioFormat::Wav, 6, 0.0), "it is silent"),
+            ("a.mp3", b"a letter to a friend. ".repeat(99), "no audio file"),
             ("a.bin", vec![0; 7], "7 bytes"),
             ("a.bin", f32::NAN.to_le_bytes().to_vec(), "finite"),
             ("a.pt", b"\x80\x02}q".to_vec(), "torch.save"),
@@ -219,5 +207,22 @@ mod tests {
             let fault = look(name, &content).expect_err(told);
             assert!(fault.contains(told), "{name}: {fault}");
         }
+    }
+
+    #[test]
+    fn recordings_that_could_be_better_are_told_with_what_to_do() {
+        let short = look("a.wav", &recorded(AudioFormat::Wav, 3, 0.5)).expect("usable");
+        assert_eq!(short, ["it lasts only 3.0 s; from 5 s on a voice is caught better"]);
+        let long = look("a.wav", &recorded(AudioFormat::Wav, 40, 0.5)).expect("usable");
+        assert_eq!(long, ["only its first 30 s are used (it lasts 40 s)"]);
+        let line = |notes: &[ClipNote]| {
+            let check = noted("voice a.wav".to_owned(), notes, |what| what)?;
+            Some(serde_json::to_value(check).expect("JSON")["status"].clone())
+        };
+        let trimmed = ClipNote::Trimmed { used: 30.0, whole: None };
+        let short = ClipNote::Short { seconds: 3.0, good: 5.0 };
+        assert_eq!(line(&[]), None);
+        assert_eq!(line(std::slice::from_ref(&trimmed)), Some("ok".into()));
+        assert_eq!(line(&[trimmed, short]), Some("warn".into()));
     }
 }
