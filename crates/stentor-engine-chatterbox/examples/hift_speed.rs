@@ -24,9 +24,8 @@ fn main() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s3gen.safetensors");
     chatterbox::write_tensors(&path, &tensors, |_, _| ()).unwrap();
-    let hift =
-        Hift::load(&Weights::open(&path, &Device::Cpu).unwrap().root(), &Device::Cpu, Precision::F32)
-            .unwrap();
+    let hift = Hift::load(&Weights::open(&path, &Device::Cpu).unwrap().root(), &Device::Cpu, Precision::F32)
+        .unwrap();
     let frames = seconds * FRAMES_PER_SECOND;
     let mel: Vec<f32> = chatterbox::noise("hift.mel", MELS * frames).iter().map(|x| x - 4.0).collect();
     let mel = Tensor::from_vec(mel, (MELS, frames), &Device::Cpu).unwrap();
