@@ -41,11 +41,17 @@ pub(crate) fn write(path: &Path, part: Part, depth: Depth, gain: f32) {
 
 /// The model with hash weights, through the real loader.
 pub(crate) fn load(part: Part, depth: Depth, gain: f32, device: &Device) -> Flow {
+    load_in(part, depth, gain, (device, Precision::F32))
+}
+
+/// The same in any precision.
+pub(crate) fn load_in(part: Part, depth: Depth, gain: f32, on: (&Device, Precision)) -> Flow {
+    let (device, precision) = on;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("s3gen.safetensors");
     write(&path, part, depth, gain);
     let weights = Weights::open(&path, device).expect("a checkpoint opens");
-    Flow::load(&weights.root(), device, Precision::F32).expect("the flow loads")
+    Flow::load(&weights.root(), device, precision).expect("the flow loads")
 }
 
 /// For the case whose activations are small.

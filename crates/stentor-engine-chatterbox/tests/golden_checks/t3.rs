@@ -1,7 +1,7 @@
 //! T3 against what the reference says of the same weights, voice and text.
 
 use candle_core::{Device, Tensor};
-use std::{collections::HashMap, path::Path, sync::Mutex};
+use std::{collections::HashMap, sync::Mutex};
 use stentor_engine_chatterbox::{
     model::t3::{Family, Prefix, Sequence, T3},
     sampler::{Rng, Sampling, is_sayable, sample},
@@ -40,14 +40,16 @@ impl Recorder {
 
 /// Loads the hash checkpoint of `part` as the engine would.
 pub(crate) fn load(part: Part, depth: Depth) -> T3 {
+    load_on(part, depth, &Device::Cpu, Precision::F32)
+}
+
+/// The same on any device.
+pub(crate) fn load_on(part: Part, depth: Depth, device: &Device, precision: Precision) -> T3 {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t3.safetensors");
     write(&path, part, depth).expect("a checkpoint");
-    load_file(&path).expect("a model")
-}
-
-pub(crate) fn load_file(path: &Path) -> stentor_nn::Result<T3> {
-    T3::load(&Weights::open(path, &Device::Cpu)?, &Device::Cpu, Precision::F32)
+    let weights = Weights::open(&path, device).expect("a checkpoint");
+    T3::load(&weights, device, precision).expect("a model")
 }
 
 pub(crate) fn is_turbo(part: Part) -> bool {
@@ -94,8 +96,13 @@ fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
 
 /// Every value of a golden of `part`, and the ids that it shows to need a mask.
 pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> usize {
-    let (t3, recorder) = (load(part, depth), Recorder::default());
-    let (_prefix, mut sequence) = begin(&t3, part, &recorder);
+    check_model(&load(part, depth), part, golden, tolerance)
+}
+
+/// The same of a model that is loaded already.
+pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) -> usize {
+    let recorder = Recorder::default();
+    let (_prefix, mut sequence) = begin(t3, part, &recorder);
     recorder.check(golden, "t3.prefix", tolerance);
     let mut sampling = Sampling::of(t3.family());
     sampling.greedy = true;
