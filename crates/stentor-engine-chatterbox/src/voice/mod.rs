@@ -1,5 +1,9 @@
 //! Voices: what the networks are conditioned on, made of a recording, or read from `conds.pt`.
 
+mod encode;
+
+pub use encode::Encoders;
+
 /// Everything that a voice is, on the host, whatever device speaks with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditionals {
