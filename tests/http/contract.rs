@@ -67,6 +67,17 @@ async fn the_same_request_gives_the_same_bytes_unless_a_random_seed_is_asked_for
 }
 
 #[tokio::test]
+async fn cues_reach_the_model_that_knows_them_and_no_other() {
+    let app = fake().await;
+    let say = |text: &str| json!({"input": text, "response_format": "wav", "seed": 1});
+    let giggled = app.audio(&say("Oh [giggle] well.")).await;
+    assert_eq!(giggled, app.audio(&say("Oh [Giggle] well.")).await);
+    assert_ne!(giggled, app.audio(&say("Oh (giggle) well.")).await, "the cue came as plain words");
+    assert_eq!(app.audio(&say("Oh [sigh] well.")).await, app.audio(&say("Oh well.")).await);
+    assert_eq!(app.error(&say("[sigh]")).await.1["error"]["code"], "input_not_speakable");
+}
+
+#[tokio::test]
 async fn speed_changes_how_long_it_takes() {
     let app = builtin().await;
     let length = async |speed: f64| {

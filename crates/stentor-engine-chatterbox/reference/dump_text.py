@@ -12,7 +12,14 @@ from chatterbox import mtl_tts, tts, tts_turbo
 from chatterbox.models.tokenizers import EnTokenizer, MTLTokenizer
 from transformers import AutoTokenizer
 
-from text_cases import CUES, SENTENCES
+from text_cases import CHINESE_WORDS, CUES, SENTENCES
+
+
+class Segmenter:
+    """Stands for the reference's model: the words of these sentences are known."""
+
+    def cut(self, text):
+        return CHINESE_WORDS[text].split()
 
 
 def main(folder: Path) -> None:
@@ -27,6 +34,11 @@ def main(folder: Path) -> None:
     turbo = AutoTokenizer.from_pretrained(folder / "gpt2")
     for cue, index in json.loads((folder / "gpt2" / "added_tokens.json").read_text()).items():
         assert turbo.convert_tokens_to_ids(cue) == index and cue in CUES, (cue, turbo.convert_tokens_to_ids(cue))
+    parted = MTLTokenizer(str(folder / "multilingual.json"))
+    parted.cangjie_converter.segmenter = Segmenter()
+    for text in SENTENCES["zh"]:
+        ids = parted.encode(mtl_tts.punc_norm(text), language_id="zh")
+        row("words", "zh", text, [255, *ids, 0])
     for text in SENTENCES["en"]:
         row("english", "en", text, [255, *english.encode(tts.punc_norm(text)), 0])
         row("turbo", "en", text, turbo(tts_turbo.punc_norm(text), truncation=True).input_ids)

@@ -76,6 +76,8 @@ def main(out: Path) -> None:
     codes = [f"[cj_{c}]" for c in "abcdefghijklmnopqrstuvwxyz0123456789."]
     grapheme(out / "multilingual.json", 2454, [*SPECIAL, *(f"[{l}]" for l in LANGUAGES), *codes], every * 2)
     gpt2(out / "gpt2", SENTENCES["en"] * 2)
+    words = ["你好 300 l", "世界 200 n", "今天 200 t", "天气 150 n", "中国 400 ns", "国人 20 n", "天天 30 d"]
+    (out / "words.txt").write_text("\n".join([*words, *(f"{c} 90" for c in "今天气中国人不明我很好日")]) + "\n")
     (out / "cangjie.json").write_text(json.dumps(CANGJIE, ensure_ascii=False))
 
 

@@ -1,6 +1,11 @@
 """Sentences that tokenizers are trained on and compared on, by language."""
 
 LANGUAGES = "ar da de el en es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh".split()
+# How the Chinese sentences, after punctuation, lower case and NFKD, fall into words.
+CHINESE_WORDS = {
+    parted.replace(" ", "").replace("_", " "): parted.replace("_", " ")
+    for parted in ["你好 , 世界 。", "今天 天气 很 好 !", "人 入 八_日 曰_abc123 .", "我 不 明_中国 人 ?", "〇 々 ー ."]
+}
 CUES = [
     "[clear throat]", "[sigh]", "[shush]", "[cough]", "[groan]", "[sniff]", "[gasp]", "[chuckle]", "[laugh]",
 ]

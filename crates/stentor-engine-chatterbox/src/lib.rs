@@ -9,6 +9,7 @@ pub mod features;
 pub mod guard;
 mod load;
 pub mod model;
+pub mod render;
 pub mod sampler;
 pub mod text;
 pub mod timing;

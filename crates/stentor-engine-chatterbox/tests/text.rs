@@ -36,7 +36,10 @@ fn decomposed_and_coded_characters_keep_their_bytes() {
         let inner = &tokens.source[2..]; // behind start and language
         assert_eq!(tokens.source[1], 0..0, "the language's tag");
         let first = text.chars().next().unwrap().len_utf8();
-        assert!(inner.first().is_some_and(|range| *range == (0..first)), "{text} {tokens:?}");
+        assert!(
+            inner.first().is_some_and(|range| range.start == 0 && range.end >= first),
+            "{text} {tokens:?}"
+        );
         assert_eq!(inner.iter().map(|range| range.end).max(), Some(text.len()), "{text} {tokens:?}");
     }
 }
@@ -147,6 +150,7 @@ fn errors_name_the_file() {
     for (family, role) in [
         (Family::English, "tokenizer"),
         (Family::Multilingual, "cangjie"),
+        (Family::Multilingual, "words"),
         (Family::Turbo, "vocab"),
         (Family::Turbo, "merges"),
         (Family::Turbo, "added_tokens"),

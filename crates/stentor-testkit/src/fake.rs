@@ -172,7 +172,7 @@ impl FakeEngine {
             device: DeviceSpec::Cpu,
             precision: Precision::F32,
             degraded: None,
-            tags: Vec::new(),
+            tags: vec!["[giggle]".to_owned()],
             watermark: None,
         };
         let threads = ThreadLog::default();

@@ -240,14 +240,15 @@ fn ends_sentence(text: &str) -> bool {
     word.chars().rev().take(4).filter(|c| c.is_lowercase()).count() == 4
 }
 
-/// Moves a cut out of a `[word](/ipa/)` link or a pause mark.
+/// Moves a cut out of a `[word](/ipa/)` link, a pause mark or a cue.
 fn before_link(text: &str, from: usize, cut: usize) -> usize {
     let bytes = text.as_bytes();
     let near = cut.saturating_sub(520).max(from + 1);
     for i in (near..cut).rev().filter(|&i| bytes[i] == b'[') {
         let end = crate::markup::link_at(text, i)
             .map(|l| l.end)
-            .or_else(|| crate::markup::pause_at(text, i).map(|p| p.1));
+            .or_else(|| crate::markup::pause_at(text, i).map(|p| p.1))
+            .or_else(|| crate::cues::bracket_at(text, i));
         if end.is_some_and(|end| end > cut) {
             return i;
         }

@@ -68,7 +68,7 @@ fn every_case_is_spoken_as_written() {
             "gb" => "en-gb",
             other => other,
         };
-        let options = TextOptions { language: language.parse().unwrap(), normalize: true };
+        let options = TextOptions { language: language.parse().unwrap(), normalize: true, tags: Vec::new() };
         let got = normalize(&case.input, &options).text;
         if got != case.spoken {
             wrong.push(format!(

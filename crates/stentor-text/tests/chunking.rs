@@ -7,7 +7,7 @@ use stentor_types::{Chunk, ChunkBudget, Language};
 const BUDGET: ChunkBudget = ChunkBudget { first: 80, max: 200 };
 
 fn options(normalize: bool) -> TextOptions {
-    TextOptions { language: Language::en_us(), normalize }
+    TextOptions { language: Language::en_us(), normalize, tags: Vec::new() }
 }
 
 fn cut(text: &str) -> Vec<Chunk> {
@@ -118,7 +118,7 @@ fn links_are_never_cut() {
 
 #[test]
 fn scripts_without_spaces_are_cut_at_their_own_stops() {
-    let ja = TextOptions { language: "ja".parse().unwrap(), normalize: true };
+    let ja = TextOptions { language: "ja".parse().unwrap(), normalize: true, tags: Vec::new() };
     let text = "今日は晴れです。「明日は雨でしょう。」傘を持って、出かけましょう！";
     let budget = ChunkBudget { first: 14, max: 16 };
     let got: Vec<_> = chunks(Arc::from(text), &ja, budget).map(|c| c.spoken.text).collect();

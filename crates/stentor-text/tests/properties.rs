@@ -6,7 +6,11 @@ use stentor_text::{TextOptions, chunks, normalize, split};
 use stentor_types::{ChunkBudget, SpokenText};
 
 fn options(language: &str, normalize: bool) -> TextOptions {
-    TextOptions { language: language.parse().expect("a language tag"), normalize }
+    TextOptions {
+        language: language.parse().expect("a language tag"),
+        normalize,
+        tags: vec!["[laugh]".to_owned(), "[clear throat]".to_owned()],
+    }
 }
 
 /// Spans ascend in both texts, hold something, and end between characters.
@@ -46,7 +50,7 @@ fn check(text: &str, options: &TextOptions, budget: ChunkBudget) {
 
 /// Pieces that rules look for, parted by bars.
 const PIECES: &str = "$|5|1,000|.|-|–|/|12/25/2023|2023-12-25|3:30|pm|p.m.|%|°C|km|St.|Dr. |J. K. |U.S.A.|VIII|Henry |Chapter \
-    |https://a.b/c|me@x.org|#|@|[a](/b/)|[a](b)|[pause:1s]|[|]|(|)|*|**|_|`|<b>|<|&amp;|&|'|’|“|½|\n|\n\n| | |\u{301}\
+    |https://a.b/c|me@x.org|#|@|[a](/b/)|[a](b)|[pause:1s]|[laugh]|[Clear Throat]|[sigh]|[a b]|[|]|(|)|*|**|_|`|<b>|<|&amp;|&|'|’|“|½|\n|\n\n| | |\u{301}\
     |\u{200b}|😀|❤|é|漢字|。|ﬁ|５|①|\0|word|The |1st|1990s|v1.2|555-1234|+1 (555) |...|—|# |- |1. |=|+|\\|~|million\
     |\u{e000}|\u{e001}|\u{2028}|5'11\"|x|Q3|221B|AT&T|e.g.|etc.|²|⁴|₂|١|ß|İ|ft. |in.|Jan.|>=|->|--|:)|1h30m|bn|£\
     |⁻|³|×|1-800-CALL|e-3|AD|Mon|B-|.NET|10'|10 000|1,00|John |IT|pp.";

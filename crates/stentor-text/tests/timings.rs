@@ -5,7 +5,7 @@ use stentor_text::{TextOptions, chunks, normalize, source_timings};
 use stentor_types::{ChunkBudget, Language, SampleRate, SpokenText, WordTiming};
 
 fn options() -> TextOptions {
-    TextOptions { language: Language::en_us(), normalize: true }
+    TextOptions { language: Language::en_us(), normalize: true, tags: Vec::new() }
 }
 
 /// One timing of 100 samples per spoken word, as an engine would give them; marks of a link are not letters.

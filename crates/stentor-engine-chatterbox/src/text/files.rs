@@ -1,4 +1,5 @@
-//! Opens tokenizer files: a `tokenizer.json`, or the older GPT-2 layout of a vocabulary, its merges and added tokens.
+//! Opens tokenizer files: a `tokenizer.json`, or the older GPT-2 layout of a vocabulary, its merges and added
+//! tokens.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("{}: {length} bytes are too many for a tokenizer's file", path.display()));
     }
     fs::read(path).map_err(named)
+}
+
+/// Reads a file with `parse`; the error names it.
+pub(super) fn parse<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, String> {
+    parse(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 pub(super) fn open(files: &BTreeMap<String, PathBuf>) -> Result<Tokenizer, String> {

@@ -20,7 +20,8 @@ fn is_space(c: char) -> bool {
 }
 
 impl Marked {
-    /// Reads a spoken text. Of a `[word](/ipa/)` link only the word is left: this family has no use for phonemes.
+    /// Reads a spoken text. Of a `[word](/ipa/)` link only the word is left: this family has no use for
+    /// phonemes.
     pub(super) fn new(spoken: &str) -> Self {
         let mut glyphs = Vec::with_capacity(spoken.len());
         let mut copy = |range: Range<usize>| {
@@ -32,16 +33,10 @@ impl Marked {
         let mut at = 0;
         while let Some(open) = spoken[at..].find('[').map(|i| at + i) {
             copy(at..open);
-            at = match link(&spoken[open..]) {
-                Some((close, end)) => {
-                    copy(open + 1..open + close);
-                    open + end
-                }
-                None => {
-                    copy(open..open + 1);
-                    open + 1
-                }
-            };
+            // A bracket that opens no link is a character like others.
+            let (visible, end) = link(&spoken[open..]).map_or((0..1, 1), |(close, end)| (1..close, end));
+            copy(open + visible.start..open + visible.end);
+            at = open + end;
         }
         copy(at..spoken.len());
         Self { glyphs }

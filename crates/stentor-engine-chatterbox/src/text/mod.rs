@@ -1,18 +1,20 @@
 //! Text to tokens, one front end for each family; every token knows the text that it came from.
 //!
-//! What the multilingual front end does beside lower case and NFKD: Chinese characters become Cangjie codes (with the
-//! table at hand, without which Chinese is not spoken), Hangul becomes Jamo. It does not part Chinese words by spaces,
-//! turn kanji into hiragana, point Hebrew or mark Russian stress: the reference needs models for those, and passes the
-//! text through where they are missing, as is done here.
+//! What the multilingual front end does beside lower case and NFKD: Hangul becomes Jamo; Chinese characters
+//! become Cangjie codes, given their table, without which Chinese is not spoken, and its words are parted by
+//! spaces, given a word list. It does not turn kanji into hiragana, point Hebrew or mark Russian stress: the
+//! reference needs other models for those, and passes the text through where they are missing, as is done
+//! here.
 
+mod chinese;
 mod files;
 pub(crate) mod marked;
 mod punctuation;
 mod scripts;
 
 use crate::model::t3::Family;
+use chinese::{Cangjie, Words};
 use marked::{Glyph, Marked};
-use scripts::Cangjie;
 use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 use stentor_engine::EngineError;
 use stentor_types::Language;
@@ -38,6 +40,7 @@ pub struct Tokenizer {
     family: Family,
     inner: tokenizers::Tokenizer,
     cangjie: Option<Cangjie>,
+    words: Option<Words>,
     /// Ids that mark nothing that sounds: the unknown token and those that end or begin a text.
     mute: Vec<u32>,
     tags: Vec<String>,
@@ -45,8 +48,9 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Opens the tokenizer of `files`, by role: `tokenizer` (a `tokenizer.json`; which family's, is seen in its vocabulary) and
-    /// optionally `cangjie`; or `vocab`, `merges` and `added_tokens` (Turbo, Nano). The error names the file.
+    /// Opens the tokenizer of `files`, by role: `tokenizer` (a `tokenizer.json`; which family's, is seen in
+    /// its vocabulary) and optionally `cangjie` (`Cangjie5_TC.json`) and `words` (Chinese words, each with
+    /// its count); or `vocab`, `merges` and `added_tokens` (Turbo, Nano). The error names the file.
     pub fn load(files: &BTreeMap<String, PathBuf>) -> Result<Self, String> {
         let inner = files::open(files)?;
         let has = |token: &str| inner.token_to_id(token).is_some();
@@ -57,25 +61,24 @@ impl Tokenizer {
         } else {
             Family::English
         };
-        let cangjie = match files.get("cangjie").filter(|_| family == Family::Multilingual) {
-            Some(path) => Some(files::read(path).and_then(|json| {
-                Cangjie::parse(&json).map_err(|error| format!("{}: {error}", path.display()))
-            })?),
-            None => None,
-        };
+        let multilingual = family == Family::Multilingual;
+        let chinese = |role: &str| files.get(role).filter(|_| multilingual);
+        let cangjie = chinese("cangjie").map(|path| files::parse(path, Cangjie::parse)).transpose()?;
+        let words = chinese("words").map(|path| files::parse(path, Words::parse)).transpose()?;
         let tags = if family == Family::Turbo { files::cues(&inner) } else { Vec::new() };
         let controls = ["[START]", "[STOP]", "[UNK]", SPACE, "<|endoftext|>"];
         let mute = controls.iter().filter_map(|token| inner.token_to_id(token)).collect();
         let vocabulary = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-        Ok(Self { family, inner, cangjie, mute, tags, vocabulary })
+        Ok(Self { family, inner, cangjie, words, mute, tags, vocabulary })
     }
 
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// The tokens of one chunk, with start and stop tokens where the family has them. None at all when the text has nothing
-    /// that the vocabulary can speak: nobody wants to hear what a model makes of a lone full stop.
+    /// The tokens of one chunk, with start and stop tokens where the family has them. None at all when the
+    /// text has nothing that the vocabulary can speak: nobody wants to hear what a model makes of a lone full
+    /// stop.
     pub fn encode(&self, text: &str, language: &Language) -> Result<TextTokens, EngineError> {
         let mut marked = Marked::new(text);
         punctuation::normalise(&mut marked, self.family);
@@ -126,7 +129,12 @@ impl Tokenizer {
         scripts::lower(text);
         scripts::decompose(text);
         match (code, &self.cangjie) {
-            ("zh", Some(cangjie)) => cangjie.encode(text),
+            ("zh", Some(cangjie)) => {
+                if let Some(words) = &self.words {
+                    words.part(text);
+                }
+                cangjie.encode(text);
+            }
             ("zh", None) => return Err(unsupported(language)),
             ("ko", _) => text.trim(), // its syllables are Jamo already
             _ => {}

@@ -230,7 +230,11 @@ fn language_of(
 /// Cuts the text and opens the session.
 fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> Result<Synthesis, ApiError> {
     let Admitted { model, voice, language, descriptor, params, seed, digest, keep, permit } = all;
-    let options = TextOptions { language: language.clone(), normalize: speech.normalize };
+    let options = TextOptions {
+        language: language.clone(),
+        normalize: speech.normalize,
+        tags: descriptor.tags.clone(),
+    };
     let mut chunks = stentor_text::chunks(Arc::clone(&speech.input), &options, descriptor.chunk_budget);
     let Some(first) = chunks.next() else {
         meter.end();

@@ -2,7 +2,7 @@
 //!
 //! Most abbreviations have lost their stops by now; the rules here also serve texts that were not normalised.
 
-use crate::markup;
+use crate::{cues, markup};
 use std::ops::Range;
 
 /// How good a place for a cut is, worst first.
@@ -46,6 +46,11 @@ pub(super) fn boundaries(text: &str, range: &Range<usize>) -> Vec<Boundary> {
         if let Some(link) = markup::link_at(text, pos).filter(|link| link.end <= range.end) {
             chars += text[pos..link.end].chars().count();
             pos = link.end;
+            continue;
+        }
+        if let Some(end) = cues::bracket_at(&text[..range.end], pos) {
+            chars += end - pos;
+            pos = end;
             continue;
         }
         let Some(c) = text[pos..range.end].chars().next() else { break };
@@ -107,9 +112,10 @@ fn is_closer(c: char) -> bool {
 
 /// The level of the boundary at the space at `pos`; the next piece starts at `next`.
 fn level_before_space(text: &str, range: &Range<usize>, pos: usize, next: usize) -> Level {
-    let head = &text[range.start..pos];
+    let head = cues::before(&text[range.start..pos]);
     let body = head.trim_end_matches(is_closer);
-    let after = text[next..range.end].trim_start_matches(['"', '\'', '“', '‘', '(', '[', '«', '¿', '¡']);
+    let after = cues::behind(&text[next..range.end])
+        .trim_start_matches(['"', '\'', '“', '‘', '(', '[', '«', '¿', '¡']);
     let lower = after.starts_with(char::is_lowercase);
     match body.chars().next_back() {
         Some('!' | '?' | '…') if lower => Level::Clause,
@@ -144,7 +150,7 @@ fn ends_capitalised(text: &str) -> bool {
 
 /// The silence that the end of `text` calls for, in milliseconds.
 pub(crate) fn pause_after(text: &str) -> u32 {
-    let body = text.trim_end_matches(|c: char| is_closer(c) || c.is_whitespace());
+    let body = cues::before(text).trim_end_matches(|c: char| is_closer(c) || c.is_whitespace());
     match body.chars().next_back() {
         Some('.' | '!' | '。' | '！' | '｡' | '．' | '।' | '॥' | '۔' | '։') => 300,
         Some('?' | '？' | '؟') => 320,

@@ -45,21 +45,15 @@ struct Ready {
 
 /// Cuts `input` into chunks of at most `budget.max` characters of spoken text, the first of at most `budget.first`.
 ///
-/// Paragraphs, headings, list items and `[pause:..]` marks end chunks. Every chunk has a word to speak; a text without
-/// any yields none. Only a `[word](/ipa/)` link, which is never cut, can make a chunk longer than the budget.
+/// Paragraphs, headings, list items and `[pause:..]` marks end chunks. Every chunk has a word to speak, or a cue that the
+/// engine knows; a text without any yields none. Only a `[word](/ipa/)` link, which is never cut, can make a chunk longer
+/// than the budget; a cue is cut if it is longer than that by itself.
 pub fn chunks(input: Arc<str>, options: &TextOptions, budget: ChunkBudget) -> Chunks {
     let settings = Settings::new(options);
+    let blocks = settings.blocks();
     let max = budget.max.max(1);
     let budget = ChunkBudget { first: budget.first.clamp(1, max), max };
-    Chunks {
-        input,
-        settings,
-        budget,
-        blocks: settings.blocks(),
-        ready: VecDeque::new(),
-        next_index: 0,
-        started: false,
-    }
+    Chunks { input, settings, budget, blocks, ready: VecDeque::new(), next_index: 0, started: false }
 }
 
 impl Iterator for Chunks {
@@ -82,7 +76,7 @@ impl Chunks {
     /// Reads one more block; `false` at the end of the text.
     fn read_block(&mut self) -> bool {
         let Some(block) = self.blocks.next(&self.input) else { return false };
-        let spoken = normalize::block(&self.input, &block, self.settings);
+        let spoken = normalize::block(&self.input, &block, &self.settings);
         let mut from = 0;
         for stop in &spoken.breaks {
             let first = self.ready.len();
@@ -163,7 +157,7 @@ mod tests {
     use stentor_types::Language;
 
     fn start(text: &str) -> Chunks {
-        let options = TextOptions { language: Language::en_us(), normalize: true };
+        let options = TextOptions { language: Language::en_us(), normalize: true, tags: Vec::new() };
         chunks(Arc::from(text), &options, ChunkBudget { first: 80, max: 250 })
     }
 

@@ -1,12 +1,14 @@
 //! The pass over a block's characters: markdown inside lines, links, HTML, emoji, and what each character becomes.
 
 use super::{BREAK, Clean, Mode, PAUSE, chars, emoji, html};
+use crate::cues::{self, Cues};
 use crate::markup;
 use std::ops::Range;
 
 pub(super) struct Cleaner<'a> {
     text: &'a str,
     mode: Mode,
+    cues: &'a Cues,
     out: Clean,
     /// Where each `[` or `(` closes; empty when the block has no `[`.
     pairs: Vec<u32>,
@@ -15,9 +17,9 @@ pub(super) struct Cleaner<'a> {
 }
 
 impl<'a> Cleaner<'a> {
-    pub(super) fn new(text: &'a str, mode: Mode) -> Self {
+    pub(super) fn new(text: &'a str, mode: Mode, cues: &'a Cues) -> Self {
         let pairs = if mode.markup && text.contains('[') { pairs(text) } else { Vec::new() };
-        Self { text, mode, out: Clean::default(), pairs, jumps: Vec::new() }
+        Self { text, mode, cues, out: Clean::default(), pairs, jumps: Vec::new() }
     }
 
     pub(super) fn run(mut self) -> Clean {
@@ -47,11 +49,21 @@ impl<'a> Cleaner<'a> {
     fn one(&mut self, c: char, here: Range<usize>) -> usize {
         if c == '[' {
             if let Some(link) = markup::link_at(self.text, here.start) {
-                return self.verbatim(here.start..link.end);
+                let word = &self.text[here.start..link.end];
+                return self.verbatim(word, here.start..link.end);
+            }
+            if let Some((cue, end)) = self.cues.at(self.text, here.start) {
+                return self.verbatim(cue, here.start..end);
             }
             if let Some((ms, end)) = markup::pause_at(self.text, here.start) {
                 self.out.pauses.push(ms);
                 self.out.push(PAUSE, &(here.start..end));
+                return end;
+            }
+            if let Some(end) = cues::well_known_at(self.text, here.start).filter(|_| self.mode.markup) {
+                if self.text[end..].starts_with(['.', ',', ';', ':', '!', '?', '…']) {
+                    self.out.trim_space();
+                }
                 return end;
             }
         }
@@ -64,12 +76,12 @@ impl<'a> Cleaner<'a> {
         here.end
     }
 
-    /// Copies a link as it is; all its bytes stand for the whole link.
-    fn verbatim(&mut self, link: Range<usize>) -> usize {
-        for c in self.text[link.clone()].chars().filter(|&c| !chars::is_silent(c)) {
-            self.out.raw(c, &link);
+    /// Writes a link or a cue as it is; all its bytes stand for the whole of `source`.
+    fn verbatim(&mut self, mark: &str, source: Range<usize>) -> usize {
+        for c in mark.chars().filter(|&c| !chars::is_silent(c)) {
+            self.out.raw(c, &source);
         }
-        link.end
+        source.end
     }
 
     fn markdown(&mut self, c: char, here: &Range<usize>) -> Option<usize> {

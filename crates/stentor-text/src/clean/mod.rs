@@ -8,6 +8,7 @@ mod emoji;
 pub(crate) mod html;
 mod inline;
 
+use crate::cues::Cues;
 use std::ops::Range;
 
 /// Stands for a `[pause:..]` mark in cleaned text; private-use characters of the input are dropped.
@@ -58,6 +59,14 @@ impl Clean {
         self.raw(c, from);
     }
 
+    /// Takes back a space: no mark stands behind one.
+    fn trim_space(&mut self) {
+        if self.text.ends_with(' ') {
+            self.text.pop();
+            self.map.pop();
+        }
+    }
+
     fn raw(&mut self, c: char, from: &Range<usize>) {
         self.text.push(c);
         let entry = (from.start as u32, from.end as u32);
@@ -65,9 +74,9 @@ impl Clean {
     }
 }
 
-/// Cleans one block.
-pub(crate) fn clean(block: &str, mode: Mode) -> Clean {
-    inline::Cleaner::new(block, mode).run()
+/// Cleans one block; `cues` are left standing.
+pub(crate) fn clean(block: &str, mode: Mode, cues: &Cues) -> Clean {
+    inline::Cleaner::new(block, mode, cues).run()
 }
 
 #[cfg(test)]
@@ -75,13 +84,13 @@ mod tests {
     use super::*;
 
     fn text(block: &str) -> String {
-        clean(block, Mode { markup: true, english: true }).text
+        clean(block, Mode { markup: true, english: true }, &Cues::default()).text
     }
 
     #[test]
     fn every_byte_knows_its_source() {
         let block = "**Bo**ld &amp; e\u{301}\u{200b}te\u{301} “ok”";
-        let clean = clean(block, Mode { markup: true, english: true });
+        let clean = clean(block, Mode { markup: true, english: true }, &Cues::default());
         assert_eq!(clean.text, "Bold & été \"ok\"");
         let word = clean.text.find("été").unwrap();
         assert_eq!(&block[clean.source(&(word..word + "été".len()))], "e\u{301}\u{200b}te\u{301}");
@@ -97,7 +106,8 @@ mod tests {
 
     #[test]
     fn without_markup_only_control_characters_go() {
-        let raw = clean("*a*\u{0} <b> “c”\u{7}\n&amp; 😀", Mode { markup: false, english: true });
+        let raw =
+            clean("*a*\u{0} <b> “c”\u{7}\n&amp; 😀", Mode { markup: false, english: true }, &Cues::default());
         assert_eq!(raw.text, "*a* <b> “c” &amp; 😀");
     }
 }

@@ -31,17 +31,19 @@ mod words;
 use crate::TextOptions;
 use crate::blocks::{Block, BlockEnd, Blocks};
 use crate::clean::{Mode, clean};
+use crate::cues::Cues;
 use stentor_types::{SpanMap, SpokenText};
 
 pub(crate) use output::Spoken;
 
 /// What the stages of one request share.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     mode: Mode,
     /// English rules are on.
     rules: bool,
     british: bool,
+    cues: Cues,
 }
 
 impl Settings {
@@ -51,17 +53,18 @@ impl Settings {
             mode: Mode { markup: options.normalize, english },
             rules: options.normalize && english,
             british: options.language.is_british(),
+            cues: Cues::new(&options.tags),
         }
     }
 
-    pub(crate) fn blocks(self) -> Blocks {
+    pub(crate) fn blocks(&self) -> Blocks {
         Blocks::new(self.mode.markup)
     }
 }
 
 /// Reads one block of `input`. Source ranges count from the start of `input`.
-pub(crate) fn block(input: &str, block: &Block, settings: Settings) -> Spoken {
-    let clean = clean(&input[block.range.clone()], settings.mode);
+pub(crate) fn block(input: &str, block: &Block, settings: &Settings) -> Spoken {
+    let clean = clean(&input[block.range.clone()], settings.mode, &settings.cues);
     let mut spoken = scan::scan(&clean, settings);
     for span in &mut spoken.text.spans {
         span.source = span.source.start + block.range.start..span.source.end + block.range.start;
@@ -74,7 +77,7 @@ pub(crate) fn block(input: &str, block: &Block, settings: Settings) -> Spoken {
 /// ```
 /// # use stentor_text::{TextOptions, normalize};
 /// # use stentor_types::Language;
-/// let options = TextOptions { language: Language::en_us(), normalize: true };
+/// let options = TextOptions { language: Language::en_us(), normalize: true, tags: Vec::new() };
 /// let spoken = normalize("Dr. Smith paid $2.5 million.", &options);
 /// assert_eq!(spoken.text, "Doctor Smith paid two point five million dollars.");
 /// ```
@@ -84,7 +87,7 @@ pub fn normalize(input: &str, options: &TextOptions) -> SpokenText {
     let mut whole = SpokenText::default();
     let mut end = BlockEnd::Cut;
     while let Some(next) = blocks.next(input) {
-        let mut part = block(input, &next, settings).text;
+        let mut part = block(input, &next, &settings).text;
         let text = part.text.trim_end();
         if !text.is_empty() {
             if !whole.text.is_empty() {

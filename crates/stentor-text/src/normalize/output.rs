@@ -67,6 +67,16 @@ impl Spoken {
         self.text.spans.push(SpanMap { spoken: start..end, source });
     }
 
+    /// Writes a cue for the engine, such as `[laugh]`, spaced as the text has it.
+    pub(crate) fn cue(&mut self, cue: &str, source: Range<usize>) {
+        if self.loose && self.last().is_some_and(is_stop) {
+            self.space();
+        }
+        let start = self.text.text.len();
+        self.text.text.push_str(cue);
+        self.text.spans.push(SpanMap { spoken: start..self.text.text.len(), source });
+    }
+
     /// Writes a punctuation mark. Runs of one mark become one; a dash stands between spaces.
     pub(crate) fn punctuation(&mut self, mark: char) {
         let before = self.segment().trim_end().chars().next_back();

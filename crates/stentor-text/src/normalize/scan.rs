@@ -13,7 +13,7 @@ const ENTRY_LIMIT: usize = 96;
 /// Words with an apostrophe in front that belongs to them.
 const ELISIONS: [&str; 10] = ["tis", "twas", "twere", "em", "cause", "til", "bout", "round", "n", "cos"];
 
-pub(super) fn scan(clean: &Clean, settings: Settings) -> Spoken {
+pub(super) fn scan(clean: &Clean, settings: &Settings) -> Spoken {
     let context = Context::new(&clean.text, settings.british);
     let out = Spoken { loose: settings.rules, ..Spoken::default() };
     Walk { clean, context, settings, out, pauses: 0, token_end: 0, apart: false }.run()
@@ -22,7 +22,7 @@ pub(super) fn scan(clean: &Clean, settings: Settings) -> Spoken {
 struct Walk<'a> {
     clean: &'a Clean,
     context: Context<'a>,
-    settings: Settings,
+    settings: &'a Settings,
     out: Spoken,
     pauses: usize,
     /// Up to here the text has been offered to the rules that read whole tokens.
@@ -52,6 +52,10 @@ impl Walk<'_> {
             '[' => {
                 if let Some(link) = markup::link_at(&self.clean.text, pos) {
                     return self.link(pos, link.end);
+                }
+                if let Some((cue, end)) = self.settings.cues.at(&self.clean.text, pos) {
+                    self.out.cue(cue, self.clean.source(&(pos..end)));
+                    return end;
                 }
                 if self.settings.rules {
                     self.out.punctuation('(');
@@ -207,12 +211,14 @@ mod tests {
     use super::*;
     use crate::blocks::WINDOW;
     use crate::clean::{Mode, clean};
+    use crate::cues::Cues;
 
     /// Characters looked at per byte of the block.
     fn cost(block: &str) -> u64 {
-        let clean = clean(block, Mode { markup: true, english: true });
+        let clean = clean(block, Mode { markup: true, english: true }, &Cues::default());
         let context = Context::new(&clean.text, false);
-        let settings = Settings { mode: Mode { markup: true, english: true }, rules: true, british: false };
+        let mode = Mode { markup: true, english: true };
+        let settings = &Settings { mode, rules: true, british: false, cues: Cues::default() };
         let out = Spoken { loose: true, ..Spoken::default() };
         let mut walk = Walk { clean: &clean, context, settings, out, pauses: 0, token_end: 0, apart: false };
         let mut pos = 0;
