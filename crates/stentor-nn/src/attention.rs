@@ -10,7 +10,7 @@ use candle_core::{D, Tensor};
 const QUERIES_PER_TILE: usize = 64;
 
 simd! {
-    fn softmax(row: &mut [f32], scale: f32) {
+    pub(crate) fn softmax(row: &mut [f32], scale: f32) {
         let max = row.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
         let mut sum = 0.0f32;
         for x in row.iter_mut() {

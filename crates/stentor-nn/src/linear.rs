@@ -13,9 +13,9 @@ const TILE: TileSize = TileSize { rows: 64, cols: 256 };
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `(output, input)`, in the precision of the product.
-    weight: Tensor,
+    pub(crate) weight: Tensor,
     /// `(output)`, f32.
-    bias: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Linear {

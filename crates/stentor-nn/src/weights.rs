@@ -247,7 +247,7 @@ impl Scope<'_> {
         self.upload(values, shape)
     }
 
-    fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+    pub(crate) fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_vec(values, shape, &self.weights.device)?)
     }
 }

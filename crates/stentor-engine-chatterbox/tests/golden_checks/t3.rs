@@ -1,0 +1,128 @@
+//! T3 against what the reference says of the same weights, voice and text.
+
+use candle_core::{Device, Tensor};
+use std::{collections::HashMap, path::Path, sync::Mutex};
+use stentor_engine_chatterbox::{
+    model::t3::{Family, Prefix, Sequence, T3},
+    sampler::{Rng, Sampling, is_sayable, sample},
+    voice::T3Prompt,
+};
+use stentor_nn::{Watch, Weights};
+use stentor_testkit::chatterbox::{Depth, Golden, Part, integers, noise, write};
+use stentor_types::Precision;
+
+pub(crate) const EXAGGERATION: f32 = 0.7;
+/// Steps whose logits a golden holds.
+const COMPARED: usize = 6;
+
+/// Keeps the layers that a pass shows.
+#[derive(Default)]
+pub(crate) struct Recorder(Mutex<HashMap<String, Tensor>>);
+
+impl Watch for Recorder {
+    fn tick(&self) -> bool {
+        true
+    }
+
+    fn layer(&self, name: &str, output: &Tensor) {
+        self.0.lock().expect("no panic").insert(name.to_owned(), output.clone());
+    }
+}
+
+impl Recorder {
+    fn check(&self, golden: &Golden, name: &str, tolerance: f64) {
+        let layers = self.0.lock().expect("no panic");
+        let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
+        let values: Vec<f32> = layer.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers");
+        golden.check(name, layer.dims(), &values, tolerance);
+    }
+}
+
+/// Loads the hash checkpoint of `part` as the engine would.
+pub(crate) fn load(part: Part, depth: Depth) -> T3 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t3.safetensors");
+    write(&path, part, depth).expect("a checkpoint");
+    load_file(&path).expect("a model")
+}
+
+pub(crate) fn load_file(path: &Path) -> stentor_nn::Result<T3> {
+    T3::load(&Weights::open(path, &Device::Cpu)?, &Device::Cpu, Precision::F32)
+}
+
+pub(crate) fn is_turbo(part: Part) -> bool {
+    matches!(part, Part::T3Turbo | Part::T3Nano)
+}
+
+pub(crate) fn voice(part: Part) -> T3Prompt {
+    let tokens = if is_turbo(part) { 375 } else { 150 };
+    let speaker = noise("t3.speaker", 256).into_iter().map(|value| value / 16.0).collect();
+    T3Prompt { speaker, tokens: integers("t3.prompt", tokens, 6561) }
+}
+
+pub(crate) fn text(part: Part) -> Vec<u32> {
+    match part {
+        Part::T3English => [vec![255], integers("t3.text", 23, 704), vec![0]].concat(),
+        Part::T3Multilingual => [vec![255], integers("t3.text", 23, 2454), vec![0]].concat(),
+        _ => integers("t3.text", 23, 50276),
+    }
+}
+
+/// The voice's prefix and a sequence of the text that has room for what a golden holds.
+pub(crate) fn begin(t3: &T3, part: Part, watch: &dyn Watch) -> (Prefix, Sequence) {
+    let prefix = t3.prefix(&voice(part), EXAGGERATION, watch).expect("a prefix");
+    let sequence = t3.start(&prefix, &text(part), (!is_turbo(part), 24), watch).expect("a sequence");
+    (prefix, sequence)
+}
+
+/// What the reference would say if nothing were masked: the largest logit after guidance and penalty.
+fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
+    let guided = |id: usize| match sequence.unguided_logits() {
+        Some(unguided) => {
+            sequence.logits()[id] + sampling.cfg_weight * (sequence.logits()[id] - unguided[id])
+        }
+        None => sequence.logits()[id],
+    };
+    let penalized = |id: usize| match (said.contains(&(id as u32)), guided(id)) {
+        (true, score) if score < 0.0 => score * sampling.repetition_penalty,
+        (true, score) => score / sampling.repetition_penalty,
+        (false, score) => score,
+    };
+    let scores = (0..sequence.logits().len()).map(|id| (id as u32, penalized(id)));
+    scores.max_by(|a, b| a.1.total_cmp(&b.1)).expect("logits").0
+}
+
+/// Every value of a golden of `part`, and the ids that it shows to need a mask.
+pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> usize {
+    let (t3, recorder) = (load(part, depth), Recorder::default());
+    let (_prefix, mut sequence) = begin(&t3, part, &recorder);
+    recorder.check(golden, "t3.prefix", tolerance);
+    let mut sampling = Sampling::of(t3.family());
+    sampling.greedy = true;
+    let (tokens, mut rng) = (golden.integers("t3.tokens"), Rng::new(0));
+    let winners = golden.integers("t3.unmasked");
+    let mut said = vec![6561];
+    for (step, (token, winner)) in tokens.iter().zip(&winners).enumerate() {
+        if step < COMPARED {
+            let logits = sequence.logits();
+            golden.check(&format!("t3.logits.{step}"), &[logits.len()], logits, tolerance);
+            if let Some(logits) = sequence.unguided_logits() {
+                golden.check(&format!("t3.unguided.{step}"), &[logits.len()], logits, tolerance);
+            }
+            let seen = golden.floats(&format!("t3.attention.{step}"));
+            assert_eq!(seen.len(), sequence.attention().len());
+            let pairs = seen.iter().zip(sequence.attention());
+            let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(error < 1e-4, "attention of step {step} is off by {error}");
+        }
+        if t3.family() != Family::Turbo {
+            assert_eq!(unmasked(&sequence, &said, &sampling), *winner, "without a mask, step {step}");
+        }
+        let logits = (sequence.logits(), sequence.unguided_logits());
+        let drawn = sample(logits.0, logits.1, &said, &sampling, &mut rng).expect("a token");
+        assert_eq!(drawn, *token, "token {step}");
+        said.push(drawn);
+        t3.decode(&mut [(&mut sequence, drawn)], &recorder).expect("a step");
+    }
+    winners.iter().filter(|id| !is_sayable(**id)).count()
+}

@@ -1,0 +1,15 @@
+//! T3 as it is composed on devices other than the CPU, on the CPU: the same numbers and tokens. A target of its own, as the
+//! switch is for the whole process.
+
+#[path = "golden_checks/t3.rs"]
+mod checks;
+
+use checks::check;
+use stentor_testkit::chatterbox::{Depth, Golden, Part};
+
+#[test]
+fn both_families_equal_the_reference_without_our_kernels() {
+    stentor_nn::cpu::compute_without_kernels();
+    check(Part::T3Nano, Depth::Reduced, &Golden::open("t3-nano"), 1e-4);
+    check(Part::T3English, Depth::Reduced, &Golden::open("t3-english"), 1e-4);
+}
