@@ -102,6 +102,35 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         layer_norm(x, &self.gain, &self.shift, self.eps, watch)
     }
+
+    /// The norm, then an activation without parameters of a channel, then `offset`, `(channels)`, added to every row.
+    pub fn forward_activate(
+        &self,
+        x: &Tensor,
+        activation: Activation<'_>,
+        offset: Option<&Tensor>,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        if !is_cpu(x) {
+            let out = activation.stock(&self.forward(x, watch)?)?;
+            return Ok(if let Some(offset) = offset { out.broadcast_add(offset)? } else { out });
+        }
+        let (rows, cols) = x.dims2()?;
+        let (values, gain, shift) = (view(x)?, view(&self.gain)?, view(&self.shift)?);
+        let (ready, offset) = (activation.ready()?, offset.map(view).transpose()?);
+        let out = for_rows(rows, cols, watch, |row, out| {
+            let x = &values[row * cols..][..cols];
+            let mut normal = vec![0.0; cols];
+            normalize_row(x, affine(moments(x), self.eps, 1.0, 0.0), &gain, &shift, &mut normal);
+            ready.modulate(0, (1.0, 0.0), &normal, out);
+            if let Some(offset) = &offset {
+                for (out, offset) in out.iter_mut().zip(offset.iter()) {
+                    *out += offset;
+                }
+            }
+        })?;
+        matrix(out, rows, cols)
+    }
 }
 
 /// A linear map from a style vector to `(1 + gamma, beta)`; gamma comes first.
@@ -194,6 +223,11 @@ mod tests {
         let ours = layer_norm(&x, &gain, &shift, 1e-5, &Unwatched).unwrap();
         let stock = stock_normalize(&x, 1e-5).unwrap();
         assert_same(&ours, &stock.broadcast_mul(&gain).unwrap().broadcast_add(&shift).unwrap());
+        let norm = LayerNorm { gain, shift, eps: 1e-5 };
+        let offset = random(&[50]);
+        let ours = norm.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
+        let stock = Activation::Mish.stock(&norm.forward(&x, &Unwatched).unwrap()).unwrap();
+        assert_same(&ours, &stock.broadcast_add(&offset).unwrap());
         let alpha = (random(&[4]).abs().unwrap() + 0.5).unwrap();
         for activation in [Activation::LeakyRelu(0.1), Activation::Snake(&alpha), Activation::GeluTanh] {
             assert_same(&activate(&x, activation, &Unwatched).unwrap(), &activation.stock(&x).unwrap());

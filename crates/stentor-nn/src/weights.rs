@@ -247,6 +247,12 @@ impl Scope<'_> {
         self.upload(values, shape)
     }
 
+    /// Fails if a tensor of this scope was neither read nor is `known`, by its name in the scope, to be of no use.
+    pub fn expect_all_used(&self, known: impl Fn(&str) -> bool) -> Result<()> {
+        let start = if self.prefix.is_empty() { String::new() } else { format!("{}.", self.prefix) };
+        self.weights.expect_all_used(|name| name.strip_prefix(&start).is_none_or(&known))
+    }
+
     pub(crate) fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_vec(values, shape, &self.weights.device)?)
     }

@@ -158,6 +158,11 @@ impl Golden {
         // A test that was carried elsewhere is started in the root of a checkout.
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(GOLDEN);
         let folder = if built.exists() { built } else { GOLDEN.into() };
+        Self::read(name, &folder)
+    }
+
+    /// Reads `<name>.safetensors` of `folder`; panics where there is none, as a test does.
+    pub fn read(name: &str, folder: &Path) -> Self {
         let path = folder.join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file = safetensors::SafeTensors::deserialize(&bytes).expect("a golden is safetensors");
@@ -178,6 +183,16 @@ impl Golden {
 
     fn tensor(&self, name: &str) -> &(Vec<usize>, Vec<f64>) {
         self.tensors.get(name).unwrap_or_else(|| panic!("{} has no {name}", self.name))
+    }
+
+    /// Names of the layers of a case, without the case's own: `<case>.<name>.shape` is there. In order.
+    pub fn layers(&self, case: &str) -> Vec<String> {
+        let name = |key: &String| {
+            Some(key.strip_prefix(case)?.strip_prefix('.')?.strip_suffix(".shape")?.to_owned())
+        };
+        let mut names: Vec<String> = self.tensors.keys().filter_map(name).collect();
+        names.sort();
+        names
     }
 
     /// The values of a tensor that is held whole.

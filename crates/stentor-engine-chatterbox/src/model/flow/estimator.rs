@@ -1,0 +1,274 @@
+//! The estimator: which way a mixture of noise and speech has to go at a moment between them, given what it should become.
+//!
+//! A U-Net in name: nothing is sampled down, only the first block's output joins the last one's input. Nearly all of the time
+//! that speech takes is spent here.
+
+use super::{blocks, dims};
+use candle_core::{DType, Tensor};
+use stentor_nn::{
+    Activation, LayerNorm, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
+};
+
+const EPS: f32 = 1e-5;
+/// Width of an attention head.
+const HEAD: usize = 64;
+/// Moments run from 0 to 1; their waves were made for steps of a thousand.
+const MOMENTS: f32 = 1000.0;
+/// The slowest wave of a moment is this many times slower than the fastest.
+const SLOWEST: f32 = 10_000.0;
+/// What a norm's two tensors are called.
+const NORM: [&str; 2] = ["weight", "bias"];
+
+/// What speech is wanted: the columns that stand beside the mixture in the estimator's input.
+pub(super) struct Condition {
+    /// `(time, 3 * mels)`: what the encoder says, the speaker, and frames that are known.
+    columns: Tensor,
+    /// How its layers are called.
+    name: &'static str,
+}
+
+impl Condition {
+    /// `mu` and `known` are `(time, mels)`, `speaker` is `(1, mels)`.
+    pub(super) fn new(mu: &Tensor, speaker: &Tensor, known: &Tensor) -> Result<Self> {
+        let speaker = speaker.broadcast_as(mu.shape())?.contiguous()?;
+        Ok(Self { columns: Tensor::cat(&[mu, &speaker, known], 1)?, name: "cond" })
+    }
+
+    /// Any speech at all.
+    pub(super) fn unconditional(&self) -> Result<Self> {
+        Ok(Self { columns: self.columns.zeros_like()?, name: "uncond" })
+    }
+}
+
+pub(super) struct Estimator {
+    time: Time,
+    down: Stage,
+    down_conv: RowConv,
+    middle: Vec<Stage>,
+    up: Stage,
+    up_conv: RowConv,
+    last: Causal,
+    output: RowConv,
+}
+
+impl Estimator {
+    pub(super) fn load(scope: &Scope<'_>, mels: usize) -> Result<Self> {
+        let conv = |scope: Scope<'_>| {
+            let [output, input, kernel] = dims(&scope, "weight")?;
+            RowConv::load(&scope, RowShape::causal(input, output, kernel))
+        };
+        let middle = blocks(scope, |index| format!("mid_blocks.{index}.0.res_conv.weight"));
+        let [_, width, _] = dims(scope, "final_proj.weight")?;
+        let exact = scope.with_products(DType::F32);
+        Ok(Self {
+            time: Time::load(&exact)?,
+            down: Stage::load(&scope.at("down_blocks.0"))?,
+            down_conv: conv(scope.at("down_blocks.0.2"))?,
+            middle: (0..middle)
+                .map(|index| Stage::load(&scope.at("mid_blocks").at(index)))
+                .collect::<Result<_>>()?,
+            up: Stage::load(&scope.at("up_blocks.0"))?,
+            up_conv: conv(scope.at("up_blocks.0.2"))?,
+            last: Causal::load(&scope.at("final_block.block"))?,
+            output: RowConv::load(&exact.at("final_proj"), RowShape::causal(width, mels, 1))?,
+        })
+    }
+
+    pub(super) fn is_meanflow(&self) -> bool {
+        self.time.mixer.is_some()
+    }
+
+    /// The velocity of `x`, `(time, mels)`, at the moment `span.0`; of a mean flow, the mean until `span.1`.
+    pub(super) fn velocity(
+        &self,
+        x: &Tensor,
+        condition: &Condition,
+        span: (f32, f32),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let layer = |name: &str, x: &Tensor| watch.layer(&format!("flow.{}.{name}", condition.name), x);
+        let time = self.time.forward(span, x, watch)?;
+        layer("time", &time);
+        // Every stage begins with the same activation of it.
+        let time = activate(&time, Activation::Mish, watch)?;
+        let x = Tensor::cat(&[x, &condition.columns], 1)?;
+        let x = self.down.resnet.forward(&x, &time, watch)?;
+        layer("resnet", &x);
+        let skipped = self.down.transform(x, watch)?;
+        layer("down", &skipped);
+        let mut x = self.down_conv.forward(&skipped, Then::Nothing, watch)?;
+        for (index, stage) in self.middle.iter().enumerate() {
+            x = stage.forward(&x, &time, watch)?;
+            layer(&format!("mid.{index}"), &x);
+        }
+        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, &time, watch)?;
+        layer("up", &x);
+        let x = self.up_conv.forward(&x, Then::Nothing, watch)?;
+        let x = self.last.forward(&x, None, watch)?;
+        layer("final", &x);
+        let velocity = self.output.forward(&x, Then::Nothing, watch)?;
+        layer("velocity", &velocity);
+        Ok(velocity)
+    }
+}
+
+/// A moment as a vector.
+struct Time {
+    waves: usize,
+    first: RowConv,
+    second: RowConv,
+    /// Of a mean flow: two moments to one vector.
+    mixer: Option<RowConv>,
+}
+
+impl Time {
+    fn load(scope: &Scope<'_>) -> Result<Self> {
+        let [width, input] = dims(scope, "time_mlp.linear_1.weight")?;
+        let mixer = scope.shape("time_embed_mixer.weight").is_some();
+        let mixer =
+            mixer.then(|| RowConv::load_linear_without_bias(&scope.at("time_embed_mixer"), 2 * width, width));
+        Ok(Self {
+            waves: input / 2,
+            first: RowConv::load_linear(&scope.at("time_mlp.linear_1"), input, width)?,
+            second: RowConv::load_linear(&scope.at("time_mlp.linear_2"), width, width)?,
+            mixer: mixer.transpose()?,
+        })
+    }
+
+    /// `(1, width)`, on the device of `like`.
+    fn forward(&self, (from, to): (f32, f32), like: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let embed = |moment: f32| {
+            let waves = Tensor::from_vec(self.wave(moment), (1, 2 * self.waves), like.device())?;
+            let hidden = self.first.forward(&waves, Then::Activate(Activation::Silu), watch)?;
+            self.second.forward(&hidden, Then::Nothing, watch)
+        };
+        match &self.mixer {
+            None => embed(from),
+            Some(mixer) => mixer.forward(&Tensor::cat(&[embed(from)?, embed(to)?], 1)?, Then::Nothing, watch),
+        }
+    }
+
+    /// Sines, then cosines.
+    fn wave(&self, moment: f32) -> Vec<f32> {
+        let slowing = -SLOWEST.ln() / (self.waves as f32 - 1.0);
+        let angle = |wave: usize| MOMENTS * moment * (wave as f32 * slowing).exp();
+        let sines = (0..self.waves).map(|wave| angle(wave).sin());
+        sines.chain((0..self.waves).map(|wave| angle(wave).cos())).collect()
+    }
+}
+
+/// A residual block that hears of the time, and transformer blocks.
+struct Stage {
+    resnet: Resnet,
+    transformers: Vec<Transformer>,
+}
+
+impl Stage {
+    fn load(scope: &Scope<'_>) -> Result<Self> {
+        let transformers = blocks(scope, |index| format!("1.{index}.norm1.weight"));
+        Ok(Self {
+            resnet: Resnet::load(&scope.at(0))?,
+            transformers: (0..transformers)
+                .map(|index| Transformer::load(&scope.at(1).at(index)))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        self.transform(self.resnet.forward(x, time, watch)?, watch)
+    }
+
+    fn transform(&self, x: Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        self.transformers.iter().try_fold(x, |x, block| block.forward(&x, watch))
+    }
+}
+
+/// A causal convolution, a norm over channels, Mish.
+struct Causal {
+    conv: RowConv,
+    norm: LayerNorm,
+}
+
+impl Causal {
+    fn load(scope: &Scope<'_>) -> Result<Self> {
+        let [output, input, kernel] = dims(scope, "0.weight")?;
+        Ok(Self {
+            conv: RowConv::load(&scope.at(0), RowShape::causal(input, output, kernel))?,
+            norm: LayerNorm::load(&scope.at(2), NORM, output, EPS)?,
+        })
+    }
+
+    /// `offset` is added at the end.
+    fn forward(&self, x: &Tensor, offset: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
+        let x = self.conv.forward(x, Then::Nothing, watch)?;
+        self.norm.forward_activate(&x, Activation::Mish, offset, watch)
+    }
+}
+
+struct Resnet {
+    first: Causal,
+    second: Causal,
+    time: RowConv,
+    skip: RowConv,
+}
+
+impl Resnet {
+    fn load(scope: &Scope<'_>) -> Result<Self> {
+        let [output, input, kernel] = dims(scope, "res_conv.weight")?;
+        let [_, time] = dims(scope, "mlp.1.weight")?;
+        let exact = scope.with_products(DType::F32);
+        Ok(Self {
+            first: Causal::load(&scope.at("block1.block"))?,
+            second: Causal::load(&scope.at("block2.block"))?,
+            time: RowConv::load_linear(&exact.at("mlp.1"), time, output)?,
+            skip: RowConv::load(&scope.at("res_conv"), RowShape::causal(input, output, kernel))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let time = self.time.forward(time, Then::Nothing, watch)?.flatten_all()?;
+        let inner = self.first.forward(x, Some(&time), watch)?;
+        let inner = self.second.forward(&inner, None, watch)?;
+        self.skip.forward(x, Then::Add(&inner), watch)
+    }
+}
+
+struct Transformer {
+    norm_attention: LayerNorm,
+    heads: usize,
+    /// Queries, keys and values side by side.
+    inputs: RowConv,
+    output: RowConv,
+    norm_feed_forward: LayerNorm,
+    wide: RowConv,
+    narrow: RowConv,
+}
+
+impl Transformer {
+    fn load(scope: &Scope<'_>) -> Result<Self> {
+        let [hidden, width] = dims(scope, "attn1.to_q.weight")?;
+        let [inner, _] = dims(scope, "ff.net.0.proj.weight")?;
+        let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, EPS);
+        let input =
+            |name: &str| RowConv::load_linear_without_bias(&scope.at("attn1").at(name), width, hidden);
+        Ok(Self {
+            norm_attention: norm("norm1")?,
+            heads: hidden / HEAD,
+            inputs: RowConv::side_by_side(&[input("to_q")?, input("to_k")?, input("to_v")?])?,
+            output: RowConv::load_linear(&scope.at("attn1.to_out.0"), hidden, width)?,
+            norm_feed_forward: norm("norm3")?,
+            wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?,
+            narrow: RowConv::load_linear(&scope.at("ff.net.2"), inner, width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let normal = self.norm_attention.forward(x, watch)?;
+        let qkv = self.inputs.forward(&normal, Then::Nothing, watch)?;
+        let seen = packed_attention(&qkv, self.heads, watch)?;
+        let x = self.output.forward(&seen, Then::Add(x), watch)?;
+        let normal = self.norm_feed_forward.forward(&x, watch)?;
+        let wide = self.wide.forward(&normal, Then::Activate(Activation::GeluErf), watch)?;
+        self.narrow.forward(&wide, Then::Add(&x), watch)
+    }
+}

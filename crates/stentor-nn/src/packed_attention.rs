@@ -1,0 +1,275 @@
+//! Self-attention over queries, keys and values that one product has put side by side, plain or with relative positions.
+//!
+//! A tile is one head and some of its queries: their scores stay in the second-level cache from the first product to the
+//! second, and a row's sum divides its 64 results, not its many weights.
+
+use crate::{
+    Result, Watch,
+    cpu::{Mat, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
+    watch::tick,
+};
+use candle_core::{D, Tensor};
+
+const QUERIES_PER_TILE: usize = 64;
+
+simd! {
+    /// Replaces each x of the row by e^((x - max) * scale), and returns their sum.
+    fn exponentials(row: &mut [f32], scale: f32) -> f32 {
+        const LANES: usize = 64;
+        let mut highest = [f32::NEG_INFINITY; LANES];
+        let chunks = row.chunks_exact(LANES);
+        let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+        for chunk in chunks {
+            for (max, &x) in highest.iter_mut().zip(chunk) {
+                *max = if x > *max { x } else { *max };
+            }
+        }
+        let max = highest.iter().fold(rest, |max, &x| max.max(x));
+        let mut sums = [0.0f32; LANES];
+        let mut chunks = row.chunks_exact_mut(LANES);
+        for chunk in &mut chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *x = math::exp((*x - max) * scale);
+                *sum += *x;
+            }
+        }
+        let mut sum = 0.0f32;
+        for x in chunks.into_remainder() {
+            *x = math::exp((*x - max) * scale);
+            sum += *x;
+        }
+        sums.iter().fold(sum, |sum, x| sum + x)
+    }
+}
+
+simd! {
+    fn add_to(row: &mut [f32], other: &[f32]) {
+        for (x, other) in row.iter_mut().zip(other) {
+            *x += other;
+        }
+    }
+}
+
+/// What a network with relative positions adds to the scores: a query's content with a bias meets each key, with another bias
+/// each distance.
+#[derive(Debug, Clone, Copy)]
+pub struct RelativePositions<'a> {
+    /// The projected embeddings of the distances `time - 1` (the key is before the query) to `1 - time`:
+    /// `(2 * time - 1, heads * width)`.
+    pub distances: &'a Tensor,
+    /// Added to the queries before they meet keys, `(heads * width)`.
+    pub key_bias: &'a Tensor,
+    /// Added to the queries before they meet distances, `(heads * width)`.
+    pub distance_bias: &'a Tensor,
+}
+
+/// softmax(Q Kᵀ / sqrt(width of a head)) V for each head, all positions seeing all. `qkv` is `(time, 3 * heads * width)`:
+/// queries, keys, values; the result is `(time, heads * width)`.
+pub fn packed_attention(qkv: &Tensor, heads: usize, watch: &dyn Watch) -> Result<Tensor> {
+    attend(qkv, heads, None, watch)
+}
+
+/// [`packed_attention`] whose scores also depend on how far apart query and key are.
+pub fn relative_attention(
+    qkv: &Tensor,
+    heads: usize,
+    positions: RelativePositions<'_>,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    attend(qkv, heads, Some(positions), watch)
+}
+
+fn attend(
+    qkv: &Tensor,
+    heads: usize,
+    positions: Option<RelativePositions<'_>>,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    if !is_cpu(qkv) {
+        tick(watch)?;
+        return stock(qkv, heads, positions);
+    }
+    let (len, hidden) = (qkv.dims2()?.0, qkv.dims2()?.1 / 3);
+    let width = hidden / heads;
+    let operands = Operands {
+        len,
+        hidden,
+        scale: 1.0 / (width as f32).sqrt(),
+        qkv: view(qkv)?,
+        positions: positions.map(Positions::of).transpose()?,
+    };
+    let size = TileSize { rows: QUERIES_PER_TILE, cols: width };
+    let out = for_tiles(len, hidden, size, watch, |tile| operands.fill(tile))?;
+    matrix(out, len, hidden)
+}
+
+struct Positions<'a> {
+    distances: View<'a>,
+    key_bias: View<'a>,
+    distance_bias: View<'a>,
+}
+
+impl<'a> Positions<'a> {
+    fn of(positions: RelativePositions<'a>) -> Result<Self> {
+        Ok(Self {
+            distances: view(positions.distances)?,
+            key_bias: view(positions.key_bias)?,
+            distance_bias: view(positions.distance_bias)?,
+        })
+    }
+}
+
+struct Operands<'a> {
+    len: usize,
+    hidden: usize,
+    scale: f32,
+    qkv: View<'a>,
+    positions: Option<Positions<'a>>,
+}
+
+impl Operands<'_> {
+    /// The results of a tile, whose columns are one head's.
+    fn fill(&self, tile: &mut Tile<'_>) {
+        let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
+        let (len, packed) = (self.len, 3 * self.hidden);
+        let mut scores = vec![0.0; rows.len() * len];
+        match &self.positions {
+            None => {
+                let queries = &self.qkv[rows.start * packed + cols.start..];
+                self.meet_keys(
+                    &mut scores,
+                    Mat { data: queries, row_stride: packed, col_stride: 1 },
+                    cols.start,
+                );
+            }
+            Some(positions) => {
+                let queries = self.biased(tile, &positions.key_bias);
+                self.meet_keys(
+                    &mut scores,
+                    Mat { data: &queries, row_stride: cols.len(), col_stride: 1 },
+                    cols.start,
+                );
+                let queries = self.biased(tile, &positions.distance_bias);
+                self.meet_distances(&mut scores, &queries, &positions.distances, tile);
+            }
+        }
+        let sums: Vec<f32> = scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
+        let weights = Mat { data: &scores, row_stride: len, col_stride: 1 };
+        let values =
+            Mat { data: &self.qkv[2 * self.hidden + cols.start..], row_stride: packed, col_stride: 1 };
+        tile.add_product(cols, len, weights, values);
+        for (row, sum) in rows.zip(sums) {
+            let inverse = 1.0 / sum;
+            for x in tile.row(row) {
+                *x *= inverse;
+            }
+        }
+    }
+
+    /// Adds the products of queries and all keys to the scores.
+    fn meet_keys(&self, scores: &mut [f32], queries: Mat<'_>, head: usize) {
+        let packed = 3 * self.hidden;
+        let width = self.width();
+        let keys = Mat { data: &self.qkv[self.hidden + head..], row_stride: 1, col_stride: packed };
+        Tile::whole(scores, self.len).add_product(0..self.len, width, queries, keys);
+    }
+
+    /// Adds the products of queries and distances. The distance of query i and key j stands at `len - 1 - i + j`.
+    fn meet_distances(&self, scores: &mut [f32], queries: &[f32], distances: &[f32], tile: &Tile<'_>) {
+        let (rows, width) = (tile.rows.clone(), self.width());
+        // The rows of a tile see ranges of distances that begin one after the other.
+        let seen = self.len + rows.len() - 1;
+        let mut products = vec![0.0; rows.len() * seen];
+        let queries = Mat { data: queries, row_stride: width, col_stride: 1 };
+        let first = &distances[(self.len - rows.end) * self.hidden + tile.cols.start..];
+        let near = Mat { data: first, row_stride: 1, col_stride: self.hidden };
+        Tile::whole(&mut products, seen).add_product(0..seen, width, queries, near);
+        for (row, (scores, products)) in
+            scores.chunks_exact_mut(self.len).zip(products.chunks_exact(seen)).enumerate()
+        {
+            add_to(scores, &products[rows.len() - 1 - row..][..self.len]);
+        }
+    }
+
+    /// A tile's queries with a bias, dense.
+    fn biased(&self, tile: &Tile<'_>, bias: &[f32]) -> Vec<f32> {
+        let cols = tile.cols.clone();
+        let mut queries = Vec::with_capacity(tile.rows.len() * cols.len());
+        for row in tile.rows.clone() {
+            let query = &self.qkv[row * 3 * self.hidden..][cols.clone()];
+            queries.extend(query.iter().zip(&bias[cols.clone()]).map(|(x, bias)| x + bias));
+        }
+        queries
+    }
+
+    fn width(&self) -> usize {
+        (1.0 / (self.scale * self.scale)).round() as usize
+    }
+}
+
+/// The same out of candle's ops.
+fn stock(qkv: &Tensor, heads: usize, positions: Option<RelativePositions<'_>>) -> Result<Tensor> {
+    let (len, packed) = qkv.dims2()?;
+    let (hidden, width) = (packed / 3, packed / 3 / heads);
+    // `(time, heads * width)` to `(heads, time, width)`.
+    let split = |x: &Tensor| x.reshape(((), heads, width))?.transpose(0, 1)?.contiguous();
+    let part = |index: usize| qkv.narrow(1, index * hidden, hidden)?.contiguous();
+    let (q, k, v) = (part(0)?, split(&part(1)?)?, split(&part(2)?)?);
+    let keys = k.transpose(1, 2)?.contiguous()?;
+    let scores = match positions {
+        None => split(&q)?.matmul(&keys)?,
+        Some(positions) => {
+            let near = split(positions.distances)?.transpose(1, 2)?.contiguous()?;
+            let by_distance = split(&q.broadcast_add(positions.distance_bias)?)?.matmul(&near)?;
+            (split(&q.broadcast_add(positions.key_bias)?)?.matmul(&keys)? + shifted(&by_distance)?)?
+        }
+    };
+    let scores = (scores * f64::from(1.0 / (width as f32).sqrt()))?;
+    let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+    Ok(weights.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((len, hidden))?)
+}
+
+/// `(heads, time, 2 * time - 1)` by distance to `(heads, time, time)` by key: a column more makes rows of `2 * time`, which, read
+/// as rows of `2 * time - 1` after the first `time` numbers, begin one earlier each.
+fn shifted(by_distance: &Tensor) -> Result<Tensor> {
+    let (heads, len, distances) = by_distance.dims3()?;
+    let wider = by_distance.pad_with_zeros(2, 1, 0)?.contiguous()?.reshape((heads, distances + 1, len))?;
+    let rows = wider.narrow(1, 1, distances)?.contiguous()?.reshape((heads, len, distances))?;
+    Ok(rows.narrow(2, 0, len)?.contiguous()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, self_attention, stock_test::assert_same};
+    use candle_core::Device;
+
+    fn random(dims: &[usize]) -> Tensor {
+        Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        for len in [1, 70, 150] {
+            let qkv = random(&[len, 3 * 24]);
+            assert_same(&packed_attention(&qkv, 3, &Unwatched).unwrap(), &stock(&qkv, 3, None).unwrap());
+            let (distances, key_bias, distance_bias) =
+                (random(&[2 * len - 1, 24]), random(&[24]), random(&[24]));
+            let positions = RelativePositions {
+                distances: &distances,
+                key_bias: &key_bias,
+                distance_bias: &distance_bias,
+            };
+            let ours = relative_attention(&qkv, 3, positions, &Unwatched).unwrap();
+            assert_same(&ours, &stock(&qkv, 3, Some(positions)).unwrap());
+        }
+    }
+
+    #[test]
+    fn packing_changes_nothing() {
+        let [q, k, v] = [(); 3].map(|()| random(&[130, 32]));
+        let packed = packed_attention(&Tensor::cat(&[&q, &k, &v], 1).unwrap(), 2, &Unwatched).unwrap();
+        assert_same(&packed, &self_attention(&q, &k, &v, 2, &Unwatched).unwrap());
+    }
+}

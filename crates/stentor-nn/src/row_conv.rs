@@ -1,0 +1,259 @@
+//! Convolutions along the time of `(time, channels)`, of which a linear layer is the narrowest, with what follows them.
+//!
+//! Rows lie one after the other, so the window of k rows is k * channels numbers in line: on the CPU the whole convolution is
+//! one matrix product whose left operand overlaps itself. Nothing is transposed or unfolded.
+
+use crate::{
+    Activation, Result, Scope, Watch,
+    cpu::{Mat, TileSize, View, for_tiles, is_cpu, matrix, view},
+    watch::tick,
+};
+use candle_core::{DType, Tensor};
+use std::borrow::Cow;
+
+const TILE: TileSize = TileSize { rows: 128, cols: 256 };
+
+/// The geometry of a [`RowConv`]: its stride is 1, and `before` and `after` rows of zeros are put around the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowShape {
+    pub input: usize,
+    pub output: usize,
+    pub kernel: usize,
+    pub before: usize,
+    pub after: usize,
+}
+
+impl RowShape {
+    /// Keeps the length; a row sees itself and the `kernel - 1` rows before it.
+    pub fn causal(input: usize, output: usize, kernel: usize) -> Self {
+        Self { input, output, kernel, before: kernel - 1, after: 0 }
+    }
+
+    /// Keeps the length; a row sees itself and the `kernel - 1` rows after it.
+    pub fn looking_ahead(input: usize, output: usize, kernel: usize) -> Self {
+        Self { input, output, kernel, before: 0, after: kernel - 1 }
+    }
+
+    fn output_len(self, len: usize) -> usize {
+        (len + self.before + self.after + 1).saturating_sub(self.kernel)
+    }
+}
+
+/// What is done to the output of a [`RowConv`] while it is in cache.
+#[derive(Debug, Clone, Copy)]
+pub enum Then<'a> {
+    Nothing,
+    /// An activation without parameters of a channel.
+    Activate(Activation<'a>),
+    /// Adds a tensor of the output's shape.
+    Add(&'a Tensor),
+}
+
+/// `(time, input)` to `(time', output)`.
+#[derive(Debug, Clone)]
+pub struct RowConv {
+    /// `(kernel * input, output)`, in the precision of the product.
+    weight: Tensor,
+    /// `(output)`, f32.
+    bias: Option<Tensor>,
+    shape: RowShape,
+}
+
+impl RowConv {
+    /// Reads `weight`, `(output, input, kernel)`, and `bias`.
+    pub fn load(scope: &Scope<'_>, shape: RowShape) -> Result<Self> {
+        let RowShape { input, output, kernel, .. } = shape;
+        let weight = scope.tensor("weight", &[output, input, kernel])?;
+        let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((kernel * input, output))?;
+        let bias = Some(scope.tensor("bias", &[output])?);
+        Ok(Self { weight: weight.to_dtype(scope.products())?, bias, shape })
+    }
+
+    /// A linear layer: reads `weight`, `(output, input)`, and `bias`.
+    pub fn load_linear(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
+        let bias = scope.tensor("bias", &[output])?;
+        Ok(Self { bias: Some(bias), ..Self::load_linear_without_bias(scope, input, output)? })
+    }
+
+    /// A linear layer: reads `weight`, `(output, input)`.
+    pub fn load_linear_without_bias(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
+        let weight = scope.tensor("weight", &[output, input])?.t()?.contiguous()?;
+        let shape = RowShape::causal(input, output, 1);
+        Ok(Self { weight: weight.to_dtype(scope.products())?, bias: None, shape })
+    }
+
+    /// Layers of one input and one shape as one layer, whose output is theirs side by side.
+    pub fn side_by_side(layers: &[Self]) -> Result<Self> {
+        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
+        let biases: Option<Vec<&Tensor>> = layers.iter().map(|layer| layer.bias.as_ref()).collect();
+        let output = layers.iter().map(|layer| layer.shape.output).sum();
+        Ok(Self {
+            weight: Tensor::cat(&weights, 1)?.contiguous()?,
+            bias: biases.map(|biases| Tensor::cat(&biases, 0)).transpose()?,
+            shape: RowShape { output, ..layers[0].shape },
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
+        if !(is_cpu(x) && is_cpu(&self.weight)) {
+            tick(watch)?;
+            return self.stock(x, then);
+        }
+        let RowShape { input, output, kernel, .. } = self.shape;
+        let rows = self.shape.output_len(x.dims2()?.0);
+        let (x, weight) = (view(x)?, view(&self.weight)?);
+        let x = self.padded(&x);
+        let bias = self.bias.as_ref().map(view).transpose()?;
+        let tail = Tail::of(then)?;
+        let out = for_tiles(rows, output, TILE, watch, |tile| {
+            let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
+            for row in rows.clone() {
+                let out = tile.row(row);
+                match (&bias, &tail) {
+                    (Some(bias), Tail::Add(other)) => {
+                        let other = &other[row * output..][cols.clone()];
+                        for ((out, bias), other) in out.iter_mut().zip(&bias[cols.clone()]).zip(other) {
+                            *out = bias + other;
+                        }
+                    }
+                    (None, Tail::Add(other)) => out.copy_from_slice(&other[row * output..][cols.clone()]),
+                    (Some(bias), _) => out.copy_from_slice(&bias[cols.clone()]),
+                    (None, _) => {}
+                }
+            }
+            let lhs = Mat { data: &x[rows.start * input..], row_stride: input, col_stride: 1 };
+            let rhs = Mat { data: &weight[cols.start..], row_stride: output, col_stride: 1 };
+            tile.add_product(cols.clone(), kernel * input, lhs, rhs);
+            if let Tail::Activate(activation) = &tail {
+                let mut copy = vec![0.0; cols.len()];
+                for row in rows {
+                    copy.copy_from_slice(tile.row(row));
+                    activation.modulate(0, (1.0, 0.0), &copy, tile.row(row));
+                }
+            }
+        })?;
+        matrix(out, rows, output)
+    }
+
+    /// The input with its rows of zeros.
+    fn padded<'a>(&self, x: &'a [f32]) -> Cow<'a, [f32]> {
+        let RowShape { input, before, after, .. } = self.shape;
+        if before + after == 0 {
+            return Cow::Borrowed(x);
+        }
+        let mut padded = Vec::with_capacity(x.len() + (before + after) * input);
+        padded.resize(before * input, 0.0);
+        padded.extend_from_slice(x);
+        padded.resize(padded.len() + after * input, 0.0);
+        Cow::Owned(padded)
+    }
+
+    /// The same out of candle's ops.
+    fn stock(&self, x: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        let RowShape { kernel, before, after, .. } = self.shape;
+        let rows = self.shape.output_len(x.dims2()?.0);
+        let mut x = x.to_dtype(self.weight.dtype())?;
+        if kernel > 1 {
+            let padded = x.pad_with_zeros(0, before, after)?;
+            let taps = (0..kernel)
+                .map(|tap| padded.narrow(0, tap, rows))
+                .collect::<candle_core::Result<Vec<_>>>()?;
+            x = Tensor::cat(&taps, 1)?;
+        }
+        let mut out = x.contiguous()?.matmul(&self.weight)?.to_dtype(DType::F32)?;
+        if let Some(bias) = &self.bias {
+            out = out.broadcast_add(bias)?;
+        }
+        match then {
+            Then::Nothing => Ok(out),
+            Then::Activate(activation) => activation.stock(&out),
+            Then::Add(other) => Ok((out + other)?),
+        }
+    }
+}
+
+/// A [`Then`] whose numbers are at hand.
+enum Tail<'a> {
+    Nothing,
+    Activate(crate::activation::Ready<'a>),
+    Add(View<'a>),
+}
+
+impl<'a> Tail<'a> {
+    fn of(then: Then<'a>) -> Result<Self> {
+        Ok(match then {
+            Then::Nothing => Self::Nothing,
+            Then::Activate(activation) => Self::Activate(activation.ready()?),
+            Then::Add(other) => Self::Add(view(other)?),
+        })
+    }
+}
+
+/// Each row twice: nearest-neighbour upsampling by two of `(time, channels)`.
+pub fn repeat_rows_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    tick(watch)?;
+    let (rows, cols) = x.dims2()?;
+    Ok(x.unsqueeze(1)?.broadcast_as((rows, 2, cols))?.contiguous()?.reshape((2 * rows, cols))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conv1d, ConvShape, Unwatched, stock_test::assert_same};
+    use candle_core::Device;
+
+    fn random(dims: &[usize]) -> Tensor {
+        Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
+    }
+
+    fn conv(shape: RowShape) -> RowConv {
+        let RowShape { input, output, kernel, .. } = shape;
+        let scale = 1.0 / ((kernel * input) as f64).sqrt();
+        let weight = (random(&[kernel * input, output]) * scale).unwrap();
+        RowConv { weight, bias: Some(random(&[output])), shape }
+    }
+
+    #[test]
+    fn candles_ops_give_the_same() {
+        for shape in
+            [RowShape::causal(24, 300, 3), RowShape::looking_ahead(24, 30, 4), RowShape::causal(24, 7, 1)]
+        {
+            let (conv, x, other) = (conv(shape), random(&[150, 24]), random(&[150, shape.output]));
+            for then in [Then::Nothing, Then::Activate(Activation::Mish), Then::Add(&other)] {
+                assert_same(&conv.forward(&x, then, &Unwatched).unwrap(), &conv.stock(&x, then).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_sees_the_rows_that_its_name_says() {
+        let x = random(&[9, 4]);
+        let changed = Tensor::cat(&[x.narrow(0, 0, 5).unwrap(), random(&[4, 4])], 0).unwrap();
+        let causal = conv(RowShape::causal(4, 6, 3));
+        let [was, is] = [&x, &changed].map(|x| causal.forward(x, Then::Nothing, &Unwatched).unwrap());
+        assert_same(&was.narrow(0, 0, 5).unwrap(), &is.narrow(0, 0, 5).unwrap());
+        let ahead = conv(RowShape::looking_ahead(4, 6, 3));
+        let [was, is] = [&x, &changed].map(|x| ahead.forward(x, Then::Nothing, &Unwatched).unwrap());
+        assert_same(&was.narrow(0, 0, 3).unwrap(), &is.narrow(0, 0, 3).unwrap());
+        assert_ne!(was.to_vec2::<f32>().unwrap()[3], is.to_vec2::<f32>().unwrap()[3]);
+    }
+
+    #[test]
+    fn it_is_the_convolution_of_the_transposed_matrix() {
+        let (ours, x) = (conv(RowShape { before: 1, ..RowShape::looking_ahead(5, 8, 3) }), random(&[20, 5]));
+        let ours = RowConv { shape: RowShape { after: 1, ..ours.shape }, ..ours };
+        let kernel = ours.weight.reshape((3, 5, 8)).unwrap().permute((2, 1, 0)).unwrap();
+        let shape = ConvShape::same(5, 8, 3, 1);
+        let theirs = Conv1d::new(&kernel.contiguous().unwrap(), ours.bias.clone(), shape).unwrap();
+        let theirs = theirs.forward(&x.t().unwrap().contiguous().unwrap(), &Unwatched).unwrap();
+        let ours = ours.forward(&x, Then::Nothing, &Unwatched).unwrap();
+        assert_same(&ours, &theirs.t().unwrap().contiguous().unwrap());
+    }
+
+    #[test]
+    fn rows_are_repeated_in_place() {
+        let x = Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu).unwrap();
+        let twice = repeat_rows_twice(&x, &Unwatched).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(twice, [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [3.0, 4.0]]);
+    }
+}
