@@ -38,6 +38,10 @@ def resamplers(golden: Golden) -> None:
         golden.layer(f"hq.{rate}", soxr.resample(signal(f"rate{rate}", rate, 2.5), rate, 24000, quality="HQ"))
     clip = signal("clip", 24000, 3.0)
     golden.layer("hq.16k", librosa.resample(clip, orig_sr=24000, target_sr=16000))
+    # A third of a sample too long: what is appended to have a whole number is zero.
+    part = librosa.resample(clip[20000:42052], orig_sr=24000, target_sr=16000)
+    golden.whole("hq.length", np.array([len(part)]))
+    golden.whole("hq.end", part[-8:])
     golden.layer("sinc.16k", torchaudio.transforms.Resample(24000, 16000)(torch.from_numpy(clip)))
 
 

@@ -36,9 +36,14 @@ const BLOCK: usize = 8192;
 /// Rates that [`Resampler`] takes as well.
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
-/// The conversion for whatever the reference loads: ceil(len * to / from) samples.
+/// The conversion for whatever the reference loads: ceil(len * to / from) samples. There as here the filter makes the nearest
+/// whole number of them, and the one that may be missing is zero.
 pub fn resample_hq(samples: &[f32], from: u32, to: u32, watch: &dyn Watch) -> Result<Vec<f32>> {
-    resample(&HQ, samples, (from, to), watch)
+    let mut out = resample(&HQ, samples, (from, to), watch)?;
+    let (twice, from) = (2 * samples.len() as u64 * u64::from(to), u64::from(from));
+    let made = ((twice + from) / (2 * from)) as usize;
+    out.iter_mut().skip(made).for_each(|x| *x = 0.0);
+    Ok(out)
 }
 
 /// The conversion inside of S3Gen: ceil(len * to / from) samples.

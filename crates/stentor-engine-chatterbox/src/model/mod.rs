@@ -7,6 +7,7 @@ pub mod campplus;
 pub mod flow;
 pub mod hift;
 pub mod s3_tokenizer;
+mod shape;
 pub mod t3;
 pub mod voice_encoder;
 

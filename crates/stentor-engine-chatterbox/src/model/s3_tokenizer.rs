@@ -3,6 +3,7 @@
 //! Two convolutions that halve the frames, transformer blocks whose attention has a memory of its neighbourhood (FSMN: a depthwise
 //! convolution over the values), and a quantizer: eight numbers of three levels each are the digits of a token.
 
+use super::shape::shape;
 use crate::features::{Spectrogram, s3_log_mel, unusable};
 use candle_core::{Device, Tensor};
 use stentor_nn::{
@@ -14,12 +15,14 @@ const HEAD: usize = 64;
 /// Of the rotary embedding.
 const THETA: f64 = 10_000.0;
 const EPS: f32 = 1e-5;
+/// More blocks than any checkpoint has.
+const MAX_BLOCKS: usize = 256;
 /// Mel frames of a token.
 const FRAMES_PER_TOKEN: usize = 4;
 /// Mel frames of the longest recording that one pass may see: 30 seconds.
 const MAX_FRAMES: usize = 3000;
 /// Of what is rounded to a level, as in training: the borders between levels lie a thousandth further out.
-const SHRINK: f32 = 0.999_000_01;
+const SHRINK: f32 = 0.999;
 /// Levels of a digit.
 const LEVELS: u32 = 3;
 
@@ -35,17 +38,15 @@ impl S3Tokenizer {
     /// `root` is the whole checkpoint.
     pub fn load(root: &Scope<'_>) -> Result<Self> {
         let scope = root.at("tokenizer.encoder");
-        let shape = scope.shape("conv1.weight").unwrap_or_default();
-        let [width, mels, kernel] = shape[..] else {
-            return Err(missing(&scope, "conv1.weight"));
-        };
+        let [width, mels, kernel] = shape(&scope, "conv1.weight")?;
         let halving = |input| ConvShape { input, output: width, kernel, stride: 2, padding: 1, dilation: 1 };
         let stem = [
             Conv1d::load(&scope.at("conv1"), halving(mels))?,
             Conv1d::load(&scope.at("conv2"), halving(width))?,
         ];
         let blocks = scope.at("blocks");
-        let number = (0..).take_while(|n| blocks.shape(&format!("{n}.attn_ln.weight")).is_some()).count();
+        let is_there = |n: &usize| blocks.shape(&format!("{n}.attn_ln.weight")).is_some();
+        let number = (0..MAX_BLOCKS).take_while(is_there).count();
         let blocks = (0..number).map(|n| Block::load(&blocks.at(n), width)).collect::<Result<_>>()?;
         let quantizer = Linear::load(&root.at("tokenizer.quantizer._codebook.project_down"), width, 8)?;
         Ok(Self { stem, blocks, quantizer, width })
@@ -108,7 +109,7 @@ impl Block {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
         let attention = scope.at("attn");
         let square = |name: &str| Linear::load(&attention.at(name), width, width);
-        let inner = scope.shape("mlp.0.bias").and_then(|shape| shape.first().copied()).unwrap_or_default();
+        let [inner] = shape(scope, "mlp.0.bias")?;
         Ok(Self {
             attention_norm: LayerNorm::load(&scope.at("attn_ln"), ["weight", "bias"], width, EPS)?,
             query: square("query")?,
@@ -183,7 +184,7 @@ struct Memory {
 
 impl Memory {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
-        let kernel = scope.shape("weight").and_then(|shape| shape.get(2).copied()).unwrap_or_default();
+        let [_, _, kernel] = shape(scope, "weight")?;
         let weight = scope.tensor("weight", &[width, 1, kernel])?;
         let taps = weight.squeeze(1)?.t()?.flatten_all()?.to_vec1()?;
         Ok(Self { taps, width })
@@ -210,9 +211,4 @@ impl Memory {
         }
         Ok(Tensor::from_vec(out, x.dims2()?, x.device())?)
     }
-}
-
-/// The error of a tensor that says how large the model is and is not there.
-fn missing(scope: &Scope<'_>, name: &str) -> NnError {
-    scope.values(name, &[]).err().unwrap_or(NnError::Stopped)
 }

@@ -3,12 +3,15 @@
 //! A three-layer LSTM reads overlapping windows of a mel spectrogram; what it ends with in each is projected and brought to unit
 //! length, and the mean over windows once more. All windows go through a step together, as the rows of one product.
 
+use super::shape::shape;
 use crate::features::{Spectrogram, trim, voice_encoder_mel};
 use candle_core::{Device, Tensor};
-use stentor_nn::{Linear, NnError, Result, Scope, Watch, Weights};
+use stentor_nn::{Linear, Result, Scope, Watch, Weights};
 
 /// Decibels under the loudest frame below which the recording's ends are silence.
 const TRIM_DECIBELS: f64 = 20.0;
+/// More layers than any checkpoint has.
+const MAX_LAYERS: usize = 16;
 /// Frames of a window.
 const WINDOW: usize = 160;
 /// Frames from one window to the next: 1.3 windows a second, counted as the reference counts.
@@ -28,16 +31,16 @@ impl VoiceEncoder {
     pub fn load(weights: &Weights) -> Result<Self> {
         let root = weights.root();
         let scope = root.at("lstm");
-        let first = scope.shape("weight_ih_l0").unwrap_or_default();
-        let [gates, mels] = first[..] else { return Err(missing(&scope, "weight_ih_l0")) };
+        let [gates, mels] = shape(&scope, "weight_ih_l0")?;
         let hidden = gates / 4;
-        let number = (0..).take_while(|layer| scope.shape(&format!("weight_ih_l{layer}")).is_some()).count();
+        let is_there = |layer: &usize| scope.shape(&format!("weight_ih_l{layer}")).is_some();
+        let number = (0..MAX_LAYERS).take_while(is_there).count();
         let input = |layer: usize| if layer == 0 { mels } else { hidden };
         let layers = (0..number)
             .map(|layer| Lstm::load(&scope, layer, input(layer), hidden))
             .collect::<Result<Vec<_>>>()?;
         let projection = root.at("proj");
-        let outputs = projection.shape("bias").and_then(|shape| shape.first().copied()).unwrap_or_default();
+        let [outputs] = shape(&projection, "bias")?;
         let projection = Linear::load(&projection, hidden, outputs)?;
         weights.expect_all_used(|name| name.starts_with("similarity_"))?;
         Ok(Self { layers, projection, mels })
@@ -145,13 +148,10 @@ fn sigmoid(x: f32) -> f32 {
 /// Brought to a length of 1.
 fn unit(mut vector: Vec<f32>) -> Vec<f32> {
     let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
-    vector.iter_mut().for_each(|x| *x /= norm);
+    for x in &mut vector {
+        *x /= norm;
+    }
     vector
-}
-
-/// The error of a tensor that says how large the model is and is not there.
-fn missing(scope: &Scope<'_>, name: &str) -> NnError {
-    scope.values(name, &[]).err().unwrap_or(NnError::Stopped)
 }
 
 #[cfg(test)]

@@ -100,6 +100,9 @@ pub(crate) fn resamplers(golden: &Golden) {
     }
     let clip = signal("clip", 24_000, 3.0);
     check("hq.16k", features::resample_hq(&clip, 24_000, 16_000, &Unwatched).expect("resampled"), 1e-5);
+    let part = features::resample_hq(&clip[20_000..42_052], 24_000, 16_000, &Unwatched).expect("resampled");
+    assert_eq!(part.len() as u32, golden.integers("hq.length")[0]);
+    same(golden, "hq.end", &part[part.len() - 8..]);
     check(
         "sinc.16k",
         features::resample_sinc_hann(&clip, 24_000, 16_000, &Unwatched).expect("resampled"),
@@ -116,7 +119,7 @@ pub(crate) fn loudness(golden: &Golden) {
     }
     features::normalize_loudness(&mut clip, 24_000);
     golden.check("normalized", &[clip.len()], &clip, 1e-5);
-    assert_eq!(features::integrated_loudness(&[0.0; 24_000], 24_000), None);
+    assert_eq!(features::integrated_loudness(&vec![0.0; 24_000], 24_000), None);
 }
 
 pub(crate) fn voice_encoder(golden: &Golden, encoders: &Encoders) {
@@ -138,7 +141,7 @@ pub(crate) fn tokenizer(golden: &Golden, encoders: &Encoders, depth: Depth) {
     assert_eq!(tokens, golden.integers("s3.tokens"));
     let first = encoders.tokenizer.tokenize(&clip, 20, &Unwatched).expect("tokenized");
     assert_eq!(first, golden.integers("s3.first_tokens"));
-    let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
     let level = |(i, x): (usize, f32)| ((0.55 + 0.002 * f64::from(x)) * sign(i)) as f32;
     let levels: Vec<f32> = noise("levels", 512).into_iter().enumerate().map(level).collect();
     assert_eq!(quantize(&levels), golden.integers("quantized"));

@@ -1,8 +1,8 @@
 //! Densely connected layers over time: each sees what all before it made, and adds a few channels of its own.
 
 use super::{
-    dims,
     norm::{BatchNorm, folded},
+    shape,
 };
 use candle_core::Tensor;
 use stentor_nn::{Activation, Conv1d, ConvShape, Result, Scope, Watch, activate};
@@ -59,14 +59,14 @@ struct Layer {
 
 impl Layer {
     fn load(scope: &Scope<'_>, input: usize, dilation: usize) -> Result<Self> {
-        let [inner, ..] = dims(&scope.at("linear1"))?;
+        let [inner, _, _] = shape(scope, "linear1.weight")?;
         let context = scope.at("cam_layer");
-        let [growth, _, kernel] = dims(&context.at("linear_local"))?;
-        let [reduced, ..] = dims(&context.at("linear1"))?;
-        let shape = ConvShape::same(input, inner, 1, 1);
+        let [growth, _, kernel] = shape(&context, "linear_local.weight")?;
+        let [reduced, _, _] = shape(&context, "linear1.weight")?;
+        let conv = ConvShape::same(input, inner, 1, 1);
         Ok(Self {
             norm: BatchNorm::load(&scope.at("nonlinear1.batchnorm"), input)?,
-            bottleneck: folded(&scope.at("linear1"), &scope.at("nonlinear2.batchnorm"), shape)?,
+            bottleneck: folded(&scope.at("linear1"), &scope.at("nonlinear2.batchnorm"), conv)?,
             local: Conv1d::load_without_bias(
                 &context.at("linear_local"),
                 ConvShape::same(inner, growth, kernel, dilation),
@@ -111,7 +111,9 @@ fn weighted(x: &Tensor, gates: &Tensor) -> Result<Tensor> {
     let gates = gates.to_vec2::<f32>()?;
     for (row, gates) in values.chunks_exact_mut(time).zip(&gates) {
         for (segment, gate) in row.chunks_mut(SEGMENT).zip(gates) {
-            segment.iter_mut().for_each(|x| *x *= gate);
+            for x in segment {
+                *x *= gate;
+            }
         }
     }
     Ok(Tensor::from_vec(values, (channels, time), x.device())?)

@@ -6,9 +6,10 @@
 use super::{
     RELU,
     norm::{BatchNorm, fold},
+    refused, shape,
 };
 use candle_core::Tensor;
-use stentor_nn::{Conv1d, ConvShape, NnError, Result, Scope, Watch, activate};
+use stentor_nn::{Conv1d, ConvShape, Result, Scope, Watch, activate};
 
 /// Height and width of the large kernels.
 const KERNEL: usize = 3;
@@ -93,15 +94,10 @@ struct Conv2d {
 impl Conv2d {
     fn load(scope: &Scope<'_>, (conv, norm): (&str, &str), stride: usize) -> Result<Self> {
         let conv = scope.at(conv);
-        let dims = conv.shape("weight").unwrap_or_default();
-        let [output, input, height, width] = dims[..] else {
-            return Err(conv.values("weight", &[]).err().unwrap_or(NnError::Stopped));
-        };
+        let dims = shape(&conv, "weight")?;
+        let [output, input, height, width] = dims;
         if height != width || (height != 1 && height != KERNEL) {
-            return Err(conv
-                .values("weight", &[output, input, KERNEL, KERNEL])
-                .err()
-                .unwrap_or(NnError::Stopped));
+            return Err(refused(&conv, "weight", &[output, input, KERNEL, KERNEL]));
         }
         let weight = conv.tensor("weight", &dims)?.transpose(1, 2)?.flatten_all()?.to_vec1()?;
         let shape = ConvShape::same(input * height, output, width, 1);

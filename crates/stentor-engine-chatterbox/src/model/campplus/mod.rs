@@ -8,12 +8,13 @@ mod dense;
 mod head;
 mod norm;
 
+use super::shape::{refused, shape};
 use crate::features::fbank;
 use candle_core::{Device, Tensor};
 use dense::DenseBlock;
 use head::Head;
 use norm::{BatchNorm, folded};
-use stentor_nn::{Activation, Conv1d, ConvShape, NnError, Result, Scope, Watch, activate};
+use stentor_nn::{Activation, Conv1d, ConvShape, Result, Scope, Watch, activate};
 
 /// Dilations of the dense blocks, which no tensor's shape tells.
 const DILATIONS: [usize; 3] = [1, 2, 2];
@@ -33,10 +34,9 @@ impl CamPPlus {
     pub fn load(root: &Scope<'_>) -> Result<Self> {
         let scope = root.at("speaker_encoder");
         let xvector = scope.at("xvector");
-        let [channels, input, kernel] = dims(&xvector.at("tdnn.linear"))?;
-        let shape =
-            ConvShape { input, output: channels, kernel, stride: 2, padding: kernel / 2, dilation: 1 };
-        let tdnn = folded(&xvector.at("tdnn.linear"), &xvector.at("tdnn.nonlinear.batchnorm"), shape)?;
+        let [channels, input, kernel] = shape(&xvector, "tdnn.linear.weight")?;
+        let conv = ConvShape { input, output: channels, kernel, stride: 2, padding: kernel / 2, dilation: 1 };
+        let tdnn = folded(&xvector.at("tdnn.linear"), &xvector.at("tdnn.nonlinear.batchnorm"), conv)?;
         let mut width = channels;
         let mut blocks = Vec::with_capacity(DILATIONS.len());
         for (number, dilation) in (1..).zip(DILATIONS) {
@@ -46,10 +46,9 @@ impl CamPPlus {
             blocks.push((block, transit));
         }
         let last = BatchNorm::load(&xvector.at("out_nonlinear.batchnorm"), width)?;
-        let [output, ..] = dims(&xvector.at("dense.linear"))?;
-        let shape = ConvShape::same(2 * width, output, 1, 1);
-        let projection =
-            folded(&xvector.at("dense.linear"), &xvector.at("dense.nonlinear.batchnorm"), shape)?;
+        let [output, _, _] = shape(&xvector, "dense.linear.weight")?;
+        let conv = ConvShape::same(2 * width, output, 1, 1);
+        let projection = folded(&xvector.at("dense.linear"), &xvector.at("dense.nonlinear.batchnorm"), conv)?;
         Ok(Self { head: Head::load(&scope.at("head"))?, tdnn, blocks, last, projection })
     }
 
@@ -83,7 +82,7 @@ struct Transit {
 
 impl Transit {
     fn load(scope: &Scope<'_>, input: usize) -> Result<Self> {
-        let [output, ..] = dims(&scope.at("linear"))?;
+        let [output, _, _] = shape(scope, "linear.weight")?;
         let linear = Conv1d::load_without_bias(&scope.at("linear"), ConvShape::same(input, output, 1, 1))?;
         Ok(Self { norm: BatchNorm::load(&scope.at("nonlinear.batchnorm"), input)?, linear, output })
     }
@@ -105,10 +104,4 @@ fn statistics(x: &Tensor) -> Result<Tensor> {
         out[channels + channel] = (squares / (time as f64 - 1.0)).sqrt() as f32;
     }
     Ok(Tensor::from_vec(out, (2 * channels, 1), x.device())?)
-}
-
-/// Outputs, inputs and kernel of a convolution's `weight`.
-fn dims(scope: &Scope<'_>) -> Result<[usize; 3]> {
-    let shape = scope.shape("weight").unwrap_or_default();
-    <[usize; 3]>::try_from(shape).map_err(|_| scope.values("weight", &[]).err().unwrap_or(NnError::Stopped))
 }

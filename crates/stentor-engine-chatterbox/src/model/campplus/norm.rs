@@ -48,7 +48,9 @@ pub(super) fn folded(conv: &Scope<'_>, norm: &Scope<'_>, shape: ConvShape) -> Re
 /// The same of values in the order `(output, input, kernel)`.
 pub(super) fn fold(mut weight: Vec<f32>, norm: &BatchNorm, shape: ConvShape) -> Result<Conv1d> {
     for (row, scale) in weight.chunks_exact_mut(shape.input * shape.kernel).zip(&norm.scale) {
-        row.iter_mut().for_each(|x| *x *= scale);
+        for x in row {
+            *x *= scale;
+        }
     }
     let weight = Tensor::from_vec(weight, (shape.output, shape.input, shape.kernel), &Device::Cpu)?;
     let bias = Tensor::from_slice(&norm.shift, shape.output, &Device::Cpu)?;
