@@ -19,6 +19,7 @@ mod kv_cache;
 mod kv_step;
 mod linear;
 mod lstm;
+pub mod noise;
 mod norm;
 mod packed_attention;
 mod pickle;
@@ -28,6 +29,7 @@ mod skinny;
 mod row_conv;
 mod stft;
 mod stock_lstm;
+mod vocoder;
 mod watch;
 mod weights;
 
@@ -50,6 +52,7 @@ pub use rope::{Rope, RopeScaling};
 pub use packed_attention::{RelativePositions, packed_attention, relative_attention};
 pub use row_conv::{RowConv, RowShape, Then, repeat_rows_twice};
 pub use stft::Stft;
+pub use vocoder::reflect_left;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 

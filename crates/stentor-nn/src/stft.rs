@@ -61,6 +61,23 @@ impl Stft {
     /// has a phase of 0 or pi exactly, never -pi by rounding: the first and the last bin always, and all of the first frame,
     /// which mirrors itself. To that end each frame is folded at its centre into its even and odd parts.
     pub fn transform(&self, signal: &[f32], watch: &dyn Watch) -> Result<Tensor> {
+        self.analyse(signal, watch, |real, imaginary| {
+            (real.hypot(imaginary) as f32, (imaginary as f32).atan2(real as f32))
+        })
+    }
+
+    /// Real parts, then imaginary parts: `(2 * bins, 1 + len / hop)`, on the CPU.
+    pub fn transform_to_parts(&self, signal: &[f32], watch: &dyn Watch) -> Result<Tensor> {
+        self.analyse(signal, watch, |real, imaginary| (real as f32, imaginary as f32))
+    }
+
+    /// The first values that `pair` makes of each frame's bins, then the second ones.
+    fn analyse(
+        &self,
+        signal: &[f32],
+        watch: &dyn Watch,
+        pair: impl Fn(f64, f64) -> (f32, f32) + Sync,
+    ) -> Result<Tensor> {
         let (bins, half) = (self.bins(), self.size / 2);
         if signal.len() <= half {
             return Err(NnError::Tensor(candle_core::Error::Msg(
@@ -82,22 +99,22 @@ impl Stft {
             let mut even: Vec<f64> = (0..bins).map(|n| samples[n] + mirrored(n)).collect();
             let odd: Vec<f64> = (0..bins).map(|n| samples[n] - mirrored(n)).collect();
             even[half] = samples[half];
-            let (magnitudes, phases) = out.split_at_mut(bins);
+            let (first, second) = out.split_at_mut(bins);
             for bin in 0..bins {
                 let real = dot(&even, &self.cosines[bin * bins..][..bins]);
                 let imaginary = 0.0 - dot(&odd, &self.sines[bin * bins..][..bins]);
-                magnitudes[bin] = real.hypot(imaginary) as f32;
-                phases[bin] = (imaginary as f32).atan2(real as f32);
+                (first[bin], second[bin]) = pair(real, imaginary);
             }
         })?;
         Ok(matrix(pairs, frames, 2 * bins)?.t()?.contiguous()?)
     }
 
-    /// The signal of (frames - 1) * hop samples whose spectrum has magnitudes e^m and phases sin(p), given the rows
-    /// `(2 * bins, frames)`: first every m, then every p.
+    /// The signal of (frames - 1) * hop samples whose spectrum has magnitudes e^m, `largest` at most, and phases sin(p), given
+    /// the rows `(2 * bins, frames)`: first every m, then every p.
     pub fn inverse_of_log_magnitude_and_sine(
         &self,
         spectrum: &Tensor,
+        largest: f32,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
         let (bins, frames) = (self.bins(), spectrum.dims2()?.1);
@@ -108,7 +125,7 @@ impl Stft {
             let (log, sine) = (&values[bin * frames..][..frames], &values[(bins + bin) * frames..][..frames]);
             for ((out, log), sine) in out.iter_mut().zip(log).zip(sine) {
                 let phase = math::sin(*sine);
-                *out = log.exp() * if row < bins { phase.cos() } else { phase.sin() };
+                *out = log.exp().min(largest) * if row < bins { phase.cos() } else { phase.sin() };
             }
         })?;
         self.inverse(&parts, frames, watch)

@@ -132,11 +132,21 @@ pub fn integers(name: &str, count: usize, below: u64) -> Vec<u32> {
 
 /// Writes one published file as safetensors.
 pub fn write(path: &Path, part: Part, depth: Depth) -> std::io::Result<()> {
-    let tensors = part.tensors(depth);
-    let bytes: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(name, shape)| tensor(name, shape).into_iter().flat_map(f32::to_le_bytes).collect())
-        .collect();
+    write_tensors(path, &part.tensors(depth), |_, _| ())
+}
+
+/// Writes the given tensors with hash values as safetensors; `edit` may change those of each.
+pub fn write_tensors(
+    path: &Path,
+    tensors: &[(String, Vec<usize>)],
+    edit: impl Fn(&str, &mut [f32]),
+) -> std::io::Result<()> {
+    let bytes_of = |(name, shape): &(String, Vec<usize>)| {
+        let mut values = tensor(name, shape);
+        edit(name, &mut values);
+        values.into_iter().flat_map(f32::to_le_bytes).collect()
+    };
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(bytes_of).collect();
     let views = tensors.iter().zip(&bytes).map(|((name, shape), bytes)| {
         (
             name.clone(),
@@ -248,6 +258,33 @@ fn positions(layer: &str, size: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rows `kind<TAB>name<TAB>shape<TAB>index<TAB>value bits` written by the Python twin.
+    const TWIN: &str = include_str!("../../stentor-engine-chatterbox/tests/golden/hash-rows.tsv");
+
+    fn value(kind: &str, name: &str, shape: &[usize], index: usize) -> u64 {
+        match kind {
+            "weight" => u64::from(tensor(name, shape)[index].to_bits()),
+            "noise" => u64::from(noise(name, index + 1)[index].to_bits()),
+            "integer" => u64::from(integers(name, index + 1, shape[0] as u64)[index]),
+            "position" => positions(name, shape[0])[index] as u64,
+            other => panic!("unknown kind {other}"),
+        }
+    }
+
+    #[test]
+    fn equals_the_python_twin_bit_for_bit() {
+        let rows: Vec<_> = TWIN.lines().collect();
+        assert!(rows.len() >= 40, "only {} rows", rows.len());
+        for row in rows {
+            let [kind, name, shape, index, bits] = row.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{row}")
+            };
+            let shape: Vec<usize> = shape.split(',').map(|n| n.parse().unwrap()).collect();
+            let bits = u64::from_str_radix(bits, 16).unwrap();
+            assert_eq!(value(kind, name, &shape, index.parse().unwrap()), bits, "{row}");
+        }
+    }
 
     #[test]
     fn reduced_models_keep_the_first_of_each_kind_of_block() {

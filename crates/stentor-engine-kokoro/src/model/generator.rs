@@ -8,6 +8,7 @@ use crate::config::Config;
 use candle_core::{DType, Tensor};
 use stentor_nn::{
     Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
+    reflect_left,
 };
 
 /// Dilations of the blocks that shape the excitation.
@@ -84,7 +85,7 @@ impl Generator {
         let x = activate(&x, Activation::LeakyRelu(0.01), watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("decoder.generator.conv_post", &x);
-        self.stft.inverse_of_log_magnitude_and_sine(&x, watch)
+        self.stft.inverse_of_log_magnitude_and_sine(&x, f32::INFINITY, watch)
     }
 }
 
@@ -132,8 +133,8 @@ impl Stage {
         let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(0.1), watch)?, watch)?;
         note("ups", self.index, &x);
         if self.last {
-            // The spectrum has one column more; reflected, the signal's second column comes to stand before its first.
-            x = Tensor::cat(&[&x.narrow(1, 1, 1)?, &x], 1)?;
+            // The spectrum has one column more.
+            x = reflect_left(&x)?;
         }
         let x = (x + noise)?;
         let mut outputs = Vec::with_capacity(self.blocks.len());

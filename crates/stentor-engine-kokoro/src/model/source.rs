@@ -6,7 +6,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
-use stentor_nn::{NnError, Result, Scope, Watch};
+use stentor_nn::{NnError, Result, Scope, Watch, noise::nearly_normal};
 
 const SINE_AMPLITUDE: f32 = 0.1;
 const NOISE_DEVIATION: f32 = 0.003;
@@ -34,19 +34,6 @@ impl Excitation<'_> {
             Self::Signal(_) => 0.0,
         }
     }
-}
-
-/// A counter-based draw from a nearly normal distribution of mean 0 and variance 1: the scaled sum of four uniform ones.
-fn nearly_normal(seed: u64, index: u64) -> f32 {
-    // Each part below has the mean 65535 / 2 and the variance 65536^2 / 12.
-    const DEVIATION: f32 = 37_837.23;
-    // Splitmix64 of the position, offset by the seed.
-    let mut bits = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
-    let sum = (0..4).map(|part| (bits >> (16 * part)) as u16 as i32).sum::<i32>();
-    (sum - 2 * 65_535) as f32 / DEVIATION
 }
 
 /// Mixes sines of the harmonics into one signal.

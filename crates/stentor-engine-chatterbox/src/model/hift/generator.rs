@@ -1,0 +1,127 @@
+//! Upsampling with the excitation mixed in at every stage, then an inverse Fourier transform.
+
+use super::block::SnakeBlock;
+use candle_core::{DType, Tensor};
+use stentor_nn::{
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
+    reflect_left,
+};
+
+/// What the stages upsample by; the tensors do not tell.
+pub(super) const RATES: [usize; 3] = [8, 5, 3];
+pub(super) const HOP: usize = 4;
+const KERNEL: usize = 7;
+/// Blocks of each stage, whose mean goes on.
+const BLOCKS: usize = 3;
+/// Before each stage.
+const SLOPE: f32 = 0.1;
+/// Before the last convolution.
+const LAST_SLOPE: f32 = 0.01;
+const LARGEST_MAGNITUDE: f32 = 100.0;
+
+#[derive(Debug, Clone)]
+pub(super) struct Generator {
+    pre: Conv1d,
+    stages: Vec<Stage>,
+    post: Conv1d,
+    stft: Stft,
+}
+
+#[derive(Debug, Clone)]
+struct Stage {
+    index: usize,
+    up: ConvTranspose1d,
+    source_down: Conv1d,
+    source_block: SnakeBlock,
+    blocks: Vec<SnakeBlock>,
+}
+
+impl Generator {
+    /// Widths follow from the tensors. Layers that read the excitation or give the spectrum multiply in f32 whatever `scope` says.
+    pub(super) fn load(scope: &Scope<'_>, mels: usize) -> Result<Self> {
+        const USUAL_CHANNELS: usize = 512;
+        const USUAL_SPECTRUM: usize = 18;
+        let exact = scope.with_products(DType::F32);
+        let first = |name: &str, axis: usize| scope.shape(name).and_then(|shape| shape.get(axis).copied());
+        let channels = first("conv_pre.weight_v", 0).unwrap_or(USUAL_CHANNELS);
+        let spectrum = first("conv_post.weight_v", 0).unwrap_or(USUAL_SPECTRUM);
+        let last = channels >> RATES.len();
+        Ok(Self {
+            pre: Conv1d::load(&scope.at("conv_pre"), ConvShape::same(mels, channels, KERNEL, 1))?,
+            stages: (0..RATES.len())
+                .map(|index| Stage::load((scope, &exact), channels >> (index + 1), spectrum, index))
+                .collect::<Result<_>>()?,
+            post: Conv1d::load(&exact.at("conv_post"), ConvShape::same(last, spectrum, KERNEL, 1))?,
+            stft: Stft::new(spectrum - 2, HOP),
+        })
+    }
+
+    /// The samples of `mel` `(80, frames)`, of which `source` has as many.
+    pub(super) fn forward(&self, mel: &Tensor, source: &[f32], watch: &dyn Watch) -> Result<Vec<f32>> {
+        let excitation = self.stft.transform_to_parts(source, watch)?.to_device(mel.device())?;
+        let mut x = self.pre.forward(&mel.contiguous()?, watch)?;
+        watch.layer("conv_pre", &x);
+        for stage in &self.stages {
+            x = stage.forward(&x, &excitation, watch)?;
+        }
+        let x = self.post.forward(&activate(&x, Activation::LeakyRelu(LAST_SLOPE), watch)?, watch)?;
+        watch.layer("conv_post", &x);
+        self.stft.inverse_of_log_magnitude_and_sine(&x, LARGEST_MAGNITUDE, watch)
+    }
+}
+
+impl Stage {
+    /// `exact` is `scope` with products in f32; `channels` is what the stage gives.
+    fn load(
+        (scope, exact): (&Scope<'_>, &Scope<'_>),
+        channels: usize,
+        spectrum: usize,
+        index: usize,
+    ) -> Result<Self> {
+        let (rate, up) = (RATES[index], scope.at(format!("ups.{index}")));
+        let kernel = up.shape("weight_v").and_then(|shape| shape.last().copied()).unwrap_or(2 * rate);
+        let down = source_shape(&RATES[index + 1..], spectrum, channels);
+        let block = |offset: usize| {
+            SnakeBlock::load(&scope.at(format!("resblocks.{}", index * BLOCKS + offset)), channels)
+        };
+        Ok(Self {
+            index,
+            up: ConvTranspose1d::load(&up, [2 * channels, channels, kernel], rate, (kernel - rate) / 2)?,
+            source_down: Conv1d::load(&exact.at(format!("source_downs.{index}")), down)?,
+            source_block: SnakeBlock::load(&scope.at(format!("source_resblocks.{index}")), channels)?,
+            blocks: (0..BLOCKS).map(block).collect::<Result<_>>()?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, excitation: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let note = |part: &str, index: usize, x: &Tensor| watch.layer(&format!("{part}.{index}"), x);
+        let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(SLOPE), watch)?, watch)?;
+        note("ups", self.index, &x);
+        if self.index + 1 == RATES.len() {
+            // A centred transform of the source has one frame more than hops.
+            x = reflect_left(&x)?;
+        }
+        let source = self.source_down.forward(excitation, watch)?;
+        note("source_downs", self.index, &source);
+        let source = self.source_block.forward(&source, watch)?;
+        note("source_resblocks", self.index, &source);
+        let x = (x + source)?;
+        let mut outputs = Vec::with_capacity(BLOCKS);
+        for (offset, block) in self.blocks.iter().enumerate() {
+            let output = block.forward(&x, watch)?;
+            note("resblocks", self.index * BLOCKS + offset, &output);
+            outputs.push(output);
+        }
+        mean_of(&outputs, watch)
+    }
+}
+
+/// The convolution that brings the source's spectrum down to a stage's rate, given the upsampling that still follows.
+fn source_shape(following: &[usize], spectrum: usize, channels: usize) -> ConvShape {
+    if following.is_empty() {
+        return ConvShape::same(spectrum, channels, 1, 1);
+    }
+    let stride = following.iter().product::<usize>();
+    let (kernel, padding) = (2 * stride, stride / 2);
+    ConvShape { input: spectrum, output: channels, kernel, stride, padding, dilation: 1 }
+}

@@ -1,0 +1,254 @@
+//! Windows against whole renderings, with a full-width vocoder and something simple in the flow's place.
+
+use super::*;
+use crate::model::{
+    SAMPLES_PER_FRAME, SAMPLES_PER_TOKEN,
+    hift::{Excitation, Onset, PITCH_REACH, RENDER_REACH},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use stentor_nn::Unwatched;
+use stentor_testkit::chatterbox::{self, Depth, Part};
+
+const PROMPT_FRAMES: usize = 6;
+
+/// The vocoder with hash weights, whose pitch moves between noise and some hundred hertz.
+fn hift() -> &'static Hift {
+    static HIFT: OnceLock<Hift> = OnceLock::new();
+    HIFT.get_or_init(|| {
+        let mut tensors = Part::S3Gen.tensors(Depth::Full);
+        tensors.retain(|(name, _)| name.starts_with("mel2wav."));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s3gen.safetensors");
+        let edit = |name: &str, values: &mut [f32]| {
+            if name.ends_with("classifier.weight") {
+                values.iter_mut().for_each(|x| *x *= 300.0);
+            }
+        };
+        chatterbox::write_tensors(&path, &tensors, edit).unwrap();
+        let weights = Weights::open(&path, &Device::Cpu).unwrap();
+        Hift::load(&weights.root(), &Device::Cpu, Precision::F32).unwrap()
+    })
+}
+
+/// A mel that is a function of the frame, with a shade of `blur` for each token that the window lacks.
+fn mel_of(first: usize, count: usize, blur: f32) -> Tensor {
+    let value = |bin: usize, frame: usize| {
+        let slow = (frame as f32 * 0.23 + bin as f32 * 0.7).sin()
+            + (frame as f32 * 0.061 * (1 + bin % 5) as f32).cos();
+        slow - 3.0 + blur
+    };
+    let values: Vec<f32> =
+        (0..MELS).flat_map(|bin| (first..first + count).map(move |frame| value(bin, frame))).collect();
+    Tensor::from_vec(values, (MELS, count), &Device::Cpu).unwrap()
+}
+
+fn rendering(window: usize) -> Rendering {
+    let mel = vec![0.0; PROMPT_FRAMES * MELS];
+    let prompt = S3GenPrompt { tokens: vec![0; PROMPT_FRAMES / 2], mel, xvector: vec![0.0; 192] };
+    Rendering::new(Arc::new(prompt), 11, 2, window)
+}
+
+/// Token i of every chunk here is i, so that a stretch tells where it is.
+fn tokens(count: usize) -> Vec<u32> {
+    (0..count as u32).collect()
+}
+
+/// The fake flow: `blur` makes it depend on how much of `all` tokens it saw.
+fn flow(stretch: Stretch<'_>, blur: f32, all: usize) -> Result<Tensor> {
+    let lookahead = if stretch.last { 0 } else { LOOKAHEAD };
+    let count = 2 * (stretch.tokens.len() - lookahead);
+    assert_eq!(stretch.noise.len(), (PROMPT_FRAMES + count) * MELS);
+    let first = stretch.tokens[0] as usize;
+    Ok(mel_of(2 * first, count, blur * (all - first - stretch.tokens.len()) as f32))
+}
+
+/// The chunk's samples when its tokens come in steps of `pace`.
+fn speak(count: usize, window: usize, pace: usize, blur: f32) -> Vec<f32> {
+    let (all, mut rendering, mut samples) = (tokens(count), rendering(window), Vec::new());
+    let mel = |stretch: Stretch<'_>| flow(stretch, blur, count);
+    let mut known = 0;
+    while known < count {
+        known = (known + pace).min(count);
+        let last = known == count;
+        if rendering.wants(known, last) {
+            samples.extend(rendering.advance(hift(), (&all[..known], last), &mel, &Unwatched).unwrap());
+        }
+    }
+    assert!(!rendering.wants(count, true), "a finished chunk wants nothing");
+    samples
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn windows_of_one_mel_give_what_the_whole_gives() {
+    let whole = speak(60, 0, 60, 0.0);
+    assert!(whole[2000..].iter().any(|x| x.abs() > 0.05), "there is something to hear");
+    for window in [10, 17] {
+        let error = largest_difference(&speak(60, window, 1, 0.0), &whole);
+        assert!(error < 1e-4, "window {window}: {error}");
+    }
+}
+
+#[test]
+fn samples_do_not_depend_on_when_tokens_come() {
+    let steady = speak(45, 8, 1, 0.01);
+    assert_eq!(speak(45, 8, 7, 0.01), steady);
+    assert_eq!(speak(45, 8, 45, 0.01), steady);
+}
+
+#[test]
+fn every_schedule_gives_960_samples_a_token() {
+    for (count, window, pace) in
+        [(1, 0, 1), (1, 1, 1), (2, 1, 1), (3, 25, 1), (4, 1, 1), (5, 2, 3), (23, 1, 2), (31, 20, 1)]
+    {
+        let samples = speak(count, window, pace, 0.02);
+        assert_eq!(samples.len(), count * SAMPLES_PER_TOKEN, "{count} tokens, window {window}");
+        assert!(samples.iter().all(|x| x.is_finite() && x.abs() <= 0.99));
+        assert!(samples[..=480].iter().all(|&x| x == 0.0), "the start is silent");
+    }
+    let nothing = rendering(4).advance(hift(), (&[], true), &|s| flow(s, 0.0, 0), &Unwatched).unwrap();
+    assert!(nothing.is_empty());
+}
+
+#[test]
+fn the_first_window_speaks_early_and_later_ones_are_longer() {
+    let (all, mut rendering) = (tokens(200), rendering(20));
+    let mel = |stretch: Stretch<'_>| flow(stretch, 0.0, 200);
+    let mut windows = Vec::new();
+    for known in 1..=all.len() {
+        if rendering.wants(known, false) {
+            let samples = rendering.advance(hift(), (&all[..known], false), &mel, &Unwatched).unwrap();
+            windows.push((known, samples.len()));
+        }
+    }
+    let ends: Vec<usize> = windows.iter().map(|(known, _)| *known).collect();
+    assert_eq!(ends, [23, 63, 143]);
+    let held = FADE + PITCH_REACH + RENDER_REACH;
+    assert_eq!(windows[0].1, (40 - held) * 480);
+    assert_eq!(windows[1].1, 80 * 480);
+}
+
+#[test]
+fn a_frame_starts_from_the_same_noise_in_every_window() {
+    let seen: Mutex<HashMap<usize, Vec<f32>>> = Mutex::default();
+    let mel = |stretch: Stretch<'_>| {
+        let first = 2 * stretch.tokens[0] as usize;
+        let mut seen = seen.lock().unwrap();
+        for (row, noise) in stretch.noise.chunks(MELS).enumerate() {
+            // The prompt's frames are numbered behind all of the chunk's.
+            let frame = if row < PROMPT_FRAMES { 10_000 + row } else { first + row - PROMPT_FRAMES };
+            assert_eq!(seen.entry(frame).or_insert_with(|| noise.to_vec()), noise, "frame {frame}");
+        }
+        flow(stretch, 0.0, 150)
+    };
+    let mut rendering = rendering(20);
+    let all = tokens(150);
+    let mut shifted = false;
+    for known in [23, 63, 143] {
+        rendering.window((&all[..known], false), &mel).unwrap();
+        shifted |= rendering.settled > 2 * CONTEXT;
+    }
+    assert!(shifted, "some window began after the chunk's first token");
+    let seen = seen.into_inner().unwrap();
+    assert_eq!(seen.len(), PROMPT_FRAMES + 280);
+    let distinct: std::collections::HashSet<Vec<u32>> =
+        seen.values().map(|row| row.iter().map(|x| x.to_bits()).collect()).collect();
+    assert_eq!(distinct.len(), seen.len(), "no two frames share their noise");
+}
+
+#[test]
+fn where_windows_disagree_the_join_is_faded_and_nothing_clicks() {
+    // A flow that sees more of the chunk says the same frames up to 0.9 (on a logarithmic scale) lower.
+    let (all, mut rendering) = (tokens(60), rendering(15));
+    let mel = |stretch: Stretch<'_>| flow(stretch, 0.03, 60);
+    let first = rendering.window((&all[..18], false), &mel).unwrap().unwrap();
+    let second = rendering.window((&all[..48], false), &mel).unwrap().unwrap();
+    let joined = Tensor::cat(&[&first, &second], 1).unwrap().narrow(0, 0, 1).unwrap();
+    let blur = (joined - mel_of(0, 86, 0.0).narrow(0, 0, 1).unwrap()).unwrap().flatten_all().unwrap();
+    let blur = blur.to_vec1::<f32>().unwrap();
+    let steps: Vec<f32> = blur.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
+    assert!((blur[0] - 42.0 * 0.03).abs() < 1e-4 && (blur[85] - 12.0 * 0.03).abs() < 1e-4, "{blur:?}");
+    assert!(steps.iter().all(|&step| step < 0.9 / FADE as f32), "{steps:?}");
+    // A click would be a sample that leaps further than any does in the whole rendering.
+    let leap = |samples: &[f32]| samples.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+    let (windows, whole) = (speak(60, 15, 1, 0.002), speak(60, 0, 60, 0.0));
+    assert!(leap(&windows) < 1.2 * leap(&whole), "{} and {}", leap(&windows), leap(&whole));
+}
+
+#[test]
+fn another_seed_speaks_otherwise_and_the_same_one_the_same() {
+    let mel = |stretch: Stretch<'_>| flow(stretch, 0.0, 6);
+    let run = |seed| {
+        let mut rendering = Rendering { seed, vocoding: Vocoding::new(seed), ..rendering(0) };
+        rendering.advance(hift(), (&tokens(6), true), &mel, &Unwatched).unwrap()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+/// Stops the pass at the given unit of work.
+struct StopAt(usize, AtomicUsize);
+
+impl Watch for StopAt {
+    fn tick(&self) -> bool {
+        self.1.fetch_add(1, Ordering::Relaxed) < self.0
+    }
+}
+
+#[test]
+fn a_pass_stops_where_it_is_told_to() {
+    let mel = |stretch: Stretch<'_>| flow(stretch, 0.0, 10);
+    for unit in [0, 3, 40, 200] {
+        let watch = StopAt(unit, AtomicUsize::new(0));
+        let result = rendering(0).advance(hift(), (&tokens(10), true), &mel, &watch);
+        assert!(matches!(result, Err(NnError::Stopped)), "unit {unit}");
+        let units = watch.1.into_inner();
+        assert!(units < unit + 50, "{units} units of work after being told to stop at {unit}");
+    }
+}
+
+/// Frames whose samples are not the same to the bit, as distances from the frame in the middle that was changed.
+fn reach_of(change: impl Fn(&mut Vec<f32>, &mut Vec<f32>)) -> (isize, isize) {
+    const FRAMES: usize = 61;
+    const MIDDLE: usize = FRAMES / 2;
+    let render = |mel: Vec<f32>, pitch: &[f32]| {
+        let mel = Tensor::from_vec(mel, (MELS, FRAMES), &Device::Cpu).unwrap();
+        let excitation = (Excitation::Seeded(3), Onset::default());
+        hift().render((&mel, pitch), excitation, &Unwatched).unwrap()
+    };
+    let mut mel = mel_of(0, FRAMES, 0.0).flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let mut pitch = vec![150.0; FRAMES];
+    let before = render(mel.clone(), &pitch);
+    change(&mut mel, &mut pitch);
+    let after = render(mel, &pitch);
+    let differs = |frame: &usize| {
+        let samples = frame * SAMPLES_PER_FRAME..(frame + 1) * SAMPLES_PER_FRAME;
+        before[samples.clone()].iter().zip(&after[samples]).any(|(a, b)| a.to_bits() != b.to_bits())
+    };
+    let frames: Vec<usize> = (0..FRAMES).filter(differs).collect();
+    let distance = |frame: &usize| *frame as isize - MIDDLE as isize;
+    (distance(frames.first().unwrap()), distance(frames.last().unwrap()))
+}
+
+#[test]
+fn the_vocoder_reaches_as_far_as_windows_assume() {
+    let reach = RENDER_REACH as isize;
+    let (left, right) = reach_of(|mel, _| (0..MELS).for_each(|bin| mel[bin * 61 + 30] = f32::NAN));
+    println!("mel: {left}..{right}");
+    assert!(-left <= reach && right <= reach, "{left} {right}");
+    // Unvoiced for a frame of a whole number of cycles, so that later phases stay.
+    let (left, right) = reach_of(|_, pitch| pitch[30] = 0.0);
+    println!("source: {left}..{right}");
+    assert!(-left <= reach && right <= reach, "{left} {right}");
+    assert!(-left == reach && right == reach, "windows assume more than is needed: {left}");
+}

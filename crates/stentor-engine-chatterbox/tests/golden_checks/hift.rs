@@ -1,0 +1,115 @@
+//! The vocoder, layer by layer. What the golden holds and how the weights are edited is in `reference/dump_hift.py`.
+
+use candle_core::{Device, Tensor};
+use std::{collections::HashMap, sync::Mutex};
+use stentor_engine_chatterbox::model::{
+    MELS, SAMPLES_PER_FRAME,
+    hift::{Excitation, Hift, Onset},
+};
+use stentor_nn::{Watch, Weights};
+use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
+use stentor_types::Precision;
+
+const HARMONICS: usize = 9;
+
+/// Keeps every layer's output.
+#[derive(Default)]
+struct Recorder(Mutex<HashMap<String, Tensor>>);
+
+impl Watch for Recorder {
+    fn tick(&self) -> bool {
+        true
+    }
+    fn layer(&self, name: &str, output: &Tensor) {
+        let output = output.to_device(&Device::Cpu).unwrap().contiguous().unwrap();
+        self.0.lock().unwrap().insert(name.to_owned(), output);
+    }
+}
+
+/// The vocoder with the dump's edits; `louder` is added to the bias of the logarithmic magnitudes.
+pub(crate) fn load(louder: f32, device: &Device) -> Hift {
+    let mut tensors = Part::S3Gen.tensors(Depth::Full);
+    tensors.retain(|(name, _)| name.starts_with("mel2wav."));
+    let edit = |name: &str, values: &mut [f32]| match name {
+        "mel2wav.f0_predictor.classifier.weight" => values.iter_mut().for_each(|x| *x *= 300.0),
+        "mel2wav.f0_predictor.classifier.bias" => values.fill(130.0),
+        "mel2wav.resblocks.0.activations1.0.alpha" => values[0] = 0.0,
+        "mel2wav.conv_post.bias" => values[..9].iter_mut().for_each(|x| *x += louder),
+        _ => {}
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s3gen.safetensors");
+    chatterbox::write_tensors(&path, &tensors, edit).unwrap();
+    let weights = Weights::open(&path, device).unwrap();
+    let hift = Hift::load(&weights.root(), device, Precision::F32).unwrap();
+    weights.expect_all_used(|_| false).unwrap();
+    hift
+}
+
+struct Rendered {
+    pitch: Vec<f32>,
+    samples: Vec<f32>,
+    layers: HashMap<String, Tensor>,
+}
+
+/// The first frames of the golden's mel, as many as there is pitch.
+///
+/// What follows the pitch starts from the golden's: ours differs by roundings, which the phases sum up.
+fn render(hift: &Hift, golden: &Golden, given: &[f32], device: &Device) -> Rendered {
+    let frames = given.len();
+    let mel = golden.floats("mel");
+    let mel = Tensor::from_vec(mel, golden.shape("mel"), device).unwrap().narrow(1, 0, frames).unwrap();
+    assert_eq!(mel.dims(), [MELS, frames]);
+    let noise = chatterbox::noise("hift.noise", HARMONICS * frames * SAMPLES_PER_FRAME);
+    let phases = golden.floats("phases");
+    let recorder = Recorder::default();
+    let pitch = hift.pitch(&mel, &recorder).unwrap();
+    let excitation = Excitation::Recorded { phases: &phases, noise: &noise };
+    let samples = hift.render((&mel, given), (excitation, Onset::default()), &recorder).unwrap();
+    Rendered { pitch, samples, layers: recorder.0.into_inner().unwrap() }
+}
+
+/// Pitch, source, every stage and the samples before and after they are limited.
+pub(crate) fn check_layers(tolerance: f64, device: &Device) {
+    let golden = Golden::open("hift");
+    let Rendered { pitch, samples, layers } =
+        render(&load(0.0, device), &golden, &golden.floats("f0"), device);
+    for (frame, (ours, theirs)) in pitch.iter().zip(golden.floats("f0")).enumerate() {
+        assert!(
+            (ours - theirs).abs() <= 10.0 * tolerance as f32 * theirs.max(1.0),
+            "f0 {frame}: {ours}, {theirs}"
+        );
+    }
+    assert!(pitch.iter().any(|&x| x < 10.0) && pitch.iter().any(|&x| x > 100.0), "{pitch:?}");
+    let indexed = |part: &str, count: usize| (0..count).map(|i| format!("{part}.{i}")).collect::<Vec<_>>();
+    let mut names = vec!["source".to_owned(), "conv_pre".to_owned()];
+    for (part, count) in [("source_downs", 3), ("source_resblocks", 3), ("ups", 3), ("resblocks", 9)] {
+        names.extend(indexed(part, count));
+    }
+    names.extend(["conv_post".to_owned(), "wav".to_owned()]);
+    for name in &names {
+        let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
+        let values = layer.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        golden.check(name, layer.dims(), &values, tolerance);
+    }
+    golden.check("wav.clamped", &[samples.len()], &samples, tolerance);
+}
+
+/// The magnitudes of the spectrum end at a hundred.
+pub(crate) fn check_loud(tolerance: f64, device: &Device) {
+    let golden = Golden::open("hift");
+    let rendered = render(&load(4.0, device), &golden, &golden.floats("loud.f0"), device);
+    let wav = rendered.layers["wav"].to_vec1::<f32>().unwrap();
+    golden.check("loud.wav", &[wav.len()], &wav, tolerance);
+}
+
+/// The reference as published sums its phase in f32.
+pub(crate) fn check_unpatched(device: &Device) {
+    let golden = Golden::open("hift");
+    let rendered = render(&load(0.0, device), &golden, &golden.floats("f0"), device);
+    let (ours, theirs) = (rendered.layers["wav"].to_vec1::<f32>().unwrap(), golden.floats("unpatched"));
+    assert_eq!(ours.len(), theirs.len());
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    let correlation = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
+    assert!(correlation > 0.999, "{correlation}");
+}
