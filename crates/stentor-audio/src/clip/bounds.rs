@@ -1,0 +1,204 @@
+//! Sizes that MP4, Matroska and CAF files claim, held against the file before a demuxer allocates by them.
+//!
+//! An allocation that fails ends the process, which no thread contains; the other formats claim 4 GiB at most, which is
+//! never touched.
+
+use super::ClipError;
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+};
+
+/// Elements that are looked at; far more than thirty seconds of sound have.
+const MAX_ELEMENTS: usize = 100_000;
+/// The last element of a file that was cut off may reach this far behind its end, in bytes.
+const MAX_CUT: u64 = 16 << 20;
+/// Boxes of MP4 that hold boxes.
+const CONTAINERS: [&[u8; 4]; 9] =
+    [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf", b"edts"];
+/// Tables of MP4: offset of the count behind the box's head, bytes of an entry.
+const TABLES: [(&[u8; 4], u64, u64); 5] =
+    [(b"stts", 4, 8), (b"stsz", 8, 4), (b"stco", 4, 4), (b"co64", 4, 8), (b"stsc", 4, 12)];
+/// Elements of Matroska that hold elements and that demuxers enter.
+const MASTERS: [u32; 19] = [
+    0x1a45_dfa3,
+    0x1853_8067,
+    0x114d_9b74,
+    0x4dbb,
+    0x1549_a966,
+    0x1654_ae6b,
+    0xae,
+    0xe0,
+    0xe1,
+    0x6d80,
+    0x6240,
+    0x1f43_b675,
+    0xa0,
+    0x1c53_bb6b,
+    0xbb,
+    0xb7,
+    0x1254_c367,
+    0x7373,
+    0x67c8,
+];
+
+/// Fails where a claim is absurd; leaves the file at its beginning.
+pub(super) fn check(file: &File, len: u64) -> Result<(), ClipError> {
+    let mut reader = Reader { file: BufReader::new(file), at: 0, len, elements: 0 };
+    // A file that ends too early is the demuxer's to judge.
+    let outcome = reader.check().unwrap_or(Ok(()));
+    reader.file.seek(SeekFrom::Start(0)).map_err(|source| ClipError::Io { source })?;
+    outcome.map_err(|why| ClipError::Damaged { why })
+}
+
+/// Outside: the end of the file, or a failure to read. Inside: what is absurd.
+type Judged = io::Result<Result<(), String>>;
+
+struct Reader<'a> {
+    file: BufReader<&'a File>,
+    at: u64,
+    len: u64,
+    elements: usize,
+}
+
+impl Reader<'_> {
+    fn check(&mut self) -> Judged {
+        let start: [u8; 8] = self.bytes()?;
+        self.go(0)?;
+        match start {
+            [_, _, _, _, b'f', b't', b'y', b'p'] => self.boxes(self.len, true),
+            [b'c', b'a', b'f', b'f', ..] => self.chunks(),
+            [0x1a, 0x45, 0xdf, 0xa3, ..] => self.elements(self.len),
+            _ => Ok(Ok(())),
+        }
+    }
+
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    fn go(&mut self, to: u64) -> io::Result<()> {
+        let far = || io::Error::from(io::ErrorKind::InvalidData);
+        let by = i64::try_from(i128::from(to) - i128::from(self.at)).map_err(|_| far())?;
+        self.file.seek_relative(by)?;
+        self.at = to;
+        Ok(())
+    }
+
+    /// Boxes of MP4 up to `end`.
+    fn boxes(&mut self, end: u64, top: bool) -> Judged {
+        while self.at + 8 <= end && self.count() {
+            let start = self.at;
+            let size = u64::from(u32::from_be_bytes(self.bytes()?));
+            let kind: [u8; 4] = self.bytes()?;
+            let size = match size {
+                0 => end - start,
+                1 => u64::from_be_bytes(self.bytes()?),
+                size => size,
+            };
+            let stop = start.saturating_add(size);
+            // The sound itself may have been cut off.
+            if size < 8 || (stop > end && !(top && &kind == b"mdat")) {
+                return Ok(Err(format!("its part `{}` is larger than what holds it", kind.escape_ascii())));
+            }
+            if let Some((_, offset, entry)) = TABLES.iter().find(|(name, ..)| **name == kind) {
+                let head = self.at;
+                self.go(head + offset)?;
+                let entries = u64::from(u32::from_be_bytes(self.bytes()?));
+                // Sizes that are all the same are said once, before the count.
+                self.go(head + 4)?;
+                let alike = &kind == b"stsz" && self.bytes::<4>()? != [0; 4];
+                if !alike && entries * entry > size {
+                    return Ok(Err(format!("its table `{}` claims {entries} entries", kind.escape_ascii())));
+                }
+            }
+            if CONTAINERS.contains(&&kind)
+                && let Err(why) = self.boxes(stop, false)?
+            {
+                return Ok(Err(why));
+            }
+            if stop >= end {
+                break;
+            }
+            self.go(stop)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Chunks of CAF.
+    fn chunks(&mut self) -> Judged {
+        self.go(8)?;
+        while self.at + 12 <= self.len && self.count() {
+            let kind: [u8; 4] = self.bytes()?;
+            let size = i64::from_be_bytes(self.bytes()?);
+            let start = self.at;
+            if &kind == b"data" {
+                if size < 0 {
+                    break;
+                }
+            } else if size < 0 || start.saturating_add(size as u64) > self.len {
+                return Ok(Err(format!("its part `{}` is larger than the file", kind.escape_ascii())));
+            }
+            if &kind == b"pakt" {
+                let packets = i64::from_be_bytes(self.bytes()?);
+                if packets < 0 || packets as u64 > self.len {
+                    return Ok(Err(format!("its packet table claims {packets} entries")));
+                }
+            }
+            let next = start.saturating_add(size as u64);
+            if next >= self.len {
+                break;
+            }
+            self.go(next)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Elements of Matroska up to `end`, depth first and without keeping the nesting: what holds others is entered.
+    fn elements(&mut self, end: u64) -> Judged {
+        while self.at < end && self.count() {
+            let (id, _) = self.number(false)?;
+            let (size, unknown) = self.number(true)?;
+            if u32::try_from(id).is_ok_and(|id| MASTERS.contains(&id)) {
+                continue;
+            }
+            let stop = self.at.saturating_add(size);
+            if unknown || stop > self.len {
+                // The last block of a file that was cut off reads like this too.
+                return Ok(if stop.saturating_sub(self.len) > MAX_CUT {
+                    Err(format!("an element of it ({id:#x}) is larger than the file"))
+                } else {
+                    Ok(())
+                });
+            }
+            self.go(stop)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// A number of variable length, and whether all its bits are set; an id keeps its length marker.
+    fn number(&mut self, strip: bool) -> io::Result<(u64, bool)> {
+        let [first] = self.bytes()?;
+        let more = first.leading_zeros();
+        if more > 7 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut value = u64::from(first);
+        if strip {
+            value ^= 1 << (7 - more);
+        }
+        for _ in 0..more {
+            let [byte] = self.bytes()?;
+            value = (value << 8) | u64::from(byte);
+        }
+        Ok((value, strip && value == (1 << (7 * (more + 1))) - 1))
+    }
+
+    fn count(&mut self) -> bool {
+        self.elements += 1;
+        self.elements <= MAX_ELEMENTS
+    }
+}
