@@ -19,6 +19,9 @@ const SLOTS_ON_CARD: std::ops::RangeInclusive<usize> = 2..=16;
 /// Positions of a sequence beside its prefix: 560 tokens of text, which no chunk within the budget needs, and all of speech.
 const POSITIONS: usize = 1562;
 
+/// Frames of the longest chunk, and of the voice that the flow continues.
+const FRAMES: [usize; 2] = [2 * 1004, 500];
+
 /// What is known of a model once it is loaded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
@@ -28,8 +31,6 @@ pub(crate) struct Figures {
     pub position: u64,
     /// Positions of the longest prefix.
     pub prefix: usize,
-    /// Bytes that rendering the longest chunk takes.
-    pub rendering: u64,
     pub meanflow: bool,
     pub presets: Vec<String>,
     pub languages: Vec<Language>,
@@ -49,10 +50,23 @@ impl Figures {
     }
 }
 
+/// What the flow or, after it, the vocoder's last stage holds at once for the longest chunk when it is rendered whole.
+fn rendering_bytes(on_cpu: bool) -> u64 {
+    /// Input, sum, two inner activations of a block, the other blocks' outputs and the excitation's share.
+    const TENSORS: usize = 8;
+    // Elsewhere than on the CPU a convolution lays out its input once for each of at most 11 taps and copies its output, and
+    // attention holds its scores, before and after the softmax, for 8 heads and 2 rows.
+    let (tensors, scores) = if on_cpu { (TENSORS, 0) } else { (TENSORS + 11 + 1, 2 * 8 * 2) };
+    let vocoder = tensors * 64 * 120 * FRAMES[0];
+    let flow = scores * FRAMES.iter().sum::<usize>().pow(2);
+    (vocoder.max(flow) * size_of::<f32>()) as u64
+}
+
 /// The descriptor of a model of `family` on the device that was `opened`.
 pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> EngineDescriptor {
     let rows = if family == Family::Turbo { 1 } else { 2 };
     let per_chunk = figures.per_chunk(rows);
+    let rendering = rendering_bytes(opened.spec == DeviceSpec::Cpu);
     let mut voice_kinds = vec![VoiceKind::Embedding, VoiceKind::Reference];
     if !figures.presets.is_empty() {
         voice_kinds.push(VoiceKind::Preset);
@@ -64,13 +78,13 @@ pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> En
         voice_kinds,
         presets: figures.presets.clone(),
         chunk_budget: BUDGET,
-        max_slots: slots(opened, per_chunk, figures.rendering),
+        max_slots: slots(opened, per_chunk, rendering),
         native_speed: false,
         params: params::specs(family, figures.meanflow),
         memory: MemoryUse {
             weights: figures.weights,
             // One piece is rendered at a time, but whoever asks for one chunk's needs must hear of it.
-            per_chunk: per_chunk + figures.rendering,
+            per_chunk: per_chunk + rendering,
         },
         device: opened.spec,
         precision: opened.precision,

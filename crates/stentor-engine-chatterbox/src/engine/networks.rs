@@ -24,6 +24,8 @@ pub(crate) struct RenderPlan {
     pub seed: u64,
     /// Steps of the flow's solver.
     pub steps: usize,
+    /// Tokens of the first piece, each later one having twice as many; zero if there is only one.
+    pub first_piece: usize,
 }
 
 /// A loaded model of the family.

@@ -44,7 +44,7 @@ pub(super) fn specs(family: Family, meanflow: bool) -> Vec<ParamSpec> {
             "stream_tokens",
             (0, 1000),
             STREAM_TOKENS,
-            "Speech tokens (40 ms each) of a chunk's first piece; each piece then doubles what is heard. \
+            "Speech tokens (40 ms each) of a chunk's first piece; each later one has twice as many. \
              0 renders a chunk whole.",
         ),
     ];

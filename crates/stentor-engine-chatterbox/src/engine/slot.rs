@@ -3,7 +3,7 @@
 use super::{
     networks::{Networks, RenderPlan},
     params::Settings,
-    utterance::{Next, Utterance},
+    utterance::{Next, Piece, Utterance},
     watch::Waiting,
 };
 use crate::{model::SAMPLES_PER_TOKEN, voice::Conditionals};
@@ -26,6 +26,8 @@ pub(super) struct Slot<N: Networks> {
     rendering: Option<N::Rendering>,
     /// Tokens whose samples have been given out.
     heard: usize,
+    /// The last piece has been rendered.
+    complete: bool,
     samples: u64,
 }
 
@@ -47,6 +49,7 @@ impl<N: Networks> Slot<N> {
             failure: None,
             rendering: None,
             heard: 0,
+            complete: false,
             samples: 0,
         }
     }
@@ -56,7 +59,11 @@ impl<N: Networks> Slot<N> {
     }
 
     pub(super) fn has_piece(&self) -> bool {
-        self.failure.is_none() && self.utterance.piece(self.heard).is_some()
+        self.failure.is_none() && self.piece().is_some()
+    }
+
+    fn piece(&self) -> Option<Piece> {
+        if self.complete { None } else { self.utterance.piece(self.heard) }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -76,11 +83,12 @@ impl<N: Networks> Slot<N> {
 
     /// Renders the piece that is due.
     pub(super) fn render(&mut self, networks: &N) -> Result<Vec<f32>, NnError> {
-        let Some(piece) = self.utterance.piece(self.heard) else { return Ok(Vec::new()) };
+        let Some(piece) = self.piece() else { return Ok(Vec::new()) };
         let plan = || RenderPlan {
             voice: Arc::clone(&self.voice),
             seed: self.utterance.seed(),
             steps: self.settings.cfm_steps,
+            first_piece: self.settings.stream_tokens,
         };
         let rendering = self.rendering.get_or_insert_with(|| networks.rendering(plan()));
         let watch = Waiting::on(std::iter::once(&self.request));
@@ -88,7 +96,7 @@ impl<N: Networks> Slot<N> {
         if piece.last {
             samples.truncate(samples.len().saturating_sub(self.utterance.cut()));
         }
-        self.heard = piece.heard;
+        (self.heard, self.complete) = (piece.heard, piece.last);
         self.samples += samples.len() as u64;
         if !samples.iter().all(|sample| sample.is_finite()) {
             self.failure =

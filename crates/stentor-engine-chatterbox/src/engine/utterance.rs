@@ -151,10 +151,10 @@ impl Utterance {
         }
     }
 
-    /// Each piece doubles what is heard, so that the beginning comes soon and the whole costs little more than at once: every
-    /// piece renders the voice and what was heard before along with it.
+    /// How many tokens have been heard after the next piece. Each has twice as many as the one before it, as
+    /// [`Rendering`](crate::render::Rendering) has it.
     fn next_piece(&self, heard: usize) -> Option<usize> {
-        (self.manner.first_piece > 0).then(|| if heard == 0 { self.manner.first_piece } else { heard * 2 })
+        (self.manner.first_piece > 0).then_some(heard * 2 + self.manner.first_piece)
     }
 
     fn end(&mut self, keep: usize) -> Next {
@@ -171,7 +171,7 @@ impl Utterance {
         Next::Again
     }
 
-    /// What can be rendered, `heard` tokens having been heard.
+    /// What can be rendered, `heard` tokens having been heard and the last piece not yet.
     pub(super) fn piece(&self, heard: usize) -> Option<Piece> {
         if heard < self.promised {
             let next = self.next_piece(heard)?;
@@ -182,7 +182,7 @@ impl Utterance {
         if self.manner.family == Family::Turbo && kept > 0 {
             tokens.extend([SILENCE; CLOSING_SILENCE]);
         }
-        (tokens.len() > heard).then(|| Piece { heard: tokens.len(), tokens, last: true })
+        (kept > 0).then(|| Piece { heard: tokens.len(), tokens, last: true })
     }
 
     /// Samples at the end of the last piece that are not to be heard: multilingual models end with a token of noise.

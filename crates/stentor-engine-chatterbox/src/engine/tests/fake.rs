@@ -93,7 +93,7 @@ impl Fake {
         ChatterboxEngine::new(
             Arc::clone(self),
             (descriptor, figures.prefix_bytes()),
-            Arc::new(pool),
+            pool,
             Box::new(open),
         )
     }
@@ -224,7 +224,8 @@ impl Networks for Fake {
         if !watch.tick() {
             return Err(NnError::Stopped);
         }
-        let end = if last { tokens.len() } else { tokens.len() - 3 };
+        // The last token is held back until it is known what follows.
+        let end = if last { tokens.len() } else { tokens.len() - 4 };
         let voice = rendering.plan.voice.t3.speaker[0];
         let mut samples = Vec::new();
         for index in rendering.given..end {
