@@ -9,7 +9,7 @@ use crate::{
     },
     render::{Rendering, S3Gen},
     text::{TextTokens, Tokenizer},
-    voice::{Conditionals, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, encode::Encoders},
+    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices},
 };
 use candle_core::Device;
 use std::{path::Path, sync::Arc};
@@ -67,7 +67,8 @@ fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<Box<dyn Engine>, String> 
         conds: spec.files.get("conds").cloned(),
     };
     let mut voices = Voices::new(family, files, spec.cache_dir.as_deref(), Box::new(open_listener));
-    pool.install(|| voices.verify()).map_err(text)?;
+    let held = &mut voices;
+    pool.install(move || held.verify()).map_err(text)?;
     let figures = Figures {
         weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
         position: speaker.t3.cache_bytes(1),
