@@ -12,6 +12,7 @@ async fn fields_without_effect_are_named_in_a_header() {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-ignored-params"], "colour, instructions");
     assert_eq!(response.headers()["x-model"], "fake");
+    assert_eq!(response.headers()["x-watermark"], "none");
     assert_eq!(response.headers()["content-type"], "audio/mpeg");
 }
 

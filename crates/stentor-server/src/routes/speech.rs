@@ -101,6 +101,7 @@ fn headers(request: &SpeechRequest, synthesis: &Synthesis, ignored: &[String]) -
     };
     put("x-model", synthesis.model.as_str());
     put("x-voice", &synthesis.voice);
+    put("x-watermark", synthesis.watermark.as_deref().unwrap_or("none"));
     if let Some(asked) = &synthesis.fallback_from {
         put("x-fallback-from", asked.as_str());
     }

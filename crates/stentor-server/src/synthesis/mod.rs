@@ -59,6 +59,8 @@ pub struct Synthesis {
     pub fallback_from: Option<ModelId>,
     pub voice: String,
     pub rate: SampleRate,
+    /// The watermark in its samples, by name.
+    pub watermark: Option<String>,
     /// The whole text fits one chunk, so its audio is complete with the first piece.
     pub single_chunk: bool,
     /// The engine's parameters that are in force.
@@ -257,6 +259,7 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         fallback_from: None,
         voice: voice.id,
         rate: descriptor.sample_rate,
+        watermark: descriptor.watermark.clone(),
         single_chunk,
         params,
         original: Arc::clone(&speech.input),

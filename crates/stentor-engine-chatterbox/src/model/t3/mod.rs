@@ -73,6 +73,11 @@ impl T3 {
         self.family
     }
 
+    /// Tokens of text that there are embeddings for.
+    pub fn text_tokens(&self) -> usize {
+        self.text.rows()
+    }
+
     /// Blocks of the transformer.
     pub fn layers(&self) -> usize {
         self.backbone.shape.layers

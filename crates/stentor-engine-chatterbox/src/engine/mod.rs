@@ -1,0 +1,247 @@
+//! The engine: several chunks at once, token by token.
+//!
+//! Every step takes cancelled chunks out, begins one that waits, appends one token to all that speak, in a single pass of
+//! T3 whatever their number (with guidance, two rows each), and renders at most one piece of one of them: the chunk whose
+//! turn was the longest ago. So a new chunk waits for nobody's end, and rendering one delays the tokens of the others by
+//! a piece at most. What a chunk sounds like depends on nothing here: see [`utterance`].
+
+mod describe;
+mod networks;
+mod params;
+mod prefixes;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod utterance;
+mod watch;
+
+pub(crate) use describe::{Figures, describe};
+pub(crate) use networks::{Networks, Outlook, RenderPlan};
+
+use crate::{model::t3::Family, voice::Conditionals};
+use params::Settings;
+use prefixes::Prefixes;
+use rayon::ThreadPool;
+use slot::Slot;
+use std::{collections::HashMap, sync::Arc};
+use stentor_engine::{
+    ChunkRequest, DeviceLost, Engine, EngineDescriptor, EngineError, StepCounter, StepSink, VoiceSlot,
+};
+use stentor_nn::NnError;
+use stentor_types::{ChunkId, VoiceSource};
+use utterance::{Manner, Utterance};
+use watch::Waiting;
+
+/// Makes a voice of what a client's voice stands for.
+pub(crate) type OpenVoice =
+    Box<dyn FnMut(&VoiceSource, &StepCounter) -> Result<Arc<Conditionals>, EngineError> + Send>;
+
+/// A loaded model of the family and the chunks that it speaks.
+pub(crate) struct ChatterboxEngine<N: Networks> {
+    networks: Arc<N>,
+    descriptor: EngineDescriptor,
+    pool: ThreadPool,
+    open_voice: OpenVoice,
+    voices: HashMap<VoiceSlot, Arc<Conditionals>>,
+    next_voice: u64,
+    prefixes: Prefixes<N::Prefix>,
+    slots: Vec<Slot<N>>,
+    /// Pieces rendered so far.
+    clock: u64,
+}
+
+impl<N: Networks> ChatterboxEngine<N> {
+    /// `prefix_bytes` are those of the longest voice's constant beginning; as many are kept as there are slots.
+    pub(crate) fn new(
+        networks: Arc<N>,
+        (descriptor, prefix_bytes): (EngineDescriptor, u64),
+        pool: ThreadPool,
+        open_voice: OpenVoice,
+    ) -> Self {
+        let max_bytes = prefix_bytes * descriptor.max_slots as u64;
+        Self {
+            networks,
+            descriptor,
+            pool,
+            open_voice,
+            voices: HashMap::new(),
+            next_voice: 0,
+            prefixes: Prefixes::new(max_bytes),
+            slots: Vec::new(),
+            clock: 0,
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        self.slots.retain(|slot| !slot.request.cancel.is_cancelled());
+    }
+
+    /// Runs the voice and the text of the first chunk that waits. One a step, so that the others speak on in between.
+    fn begin_one(&mut self) -> Result<(), DeviceLost> {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.waits_to_begin()) else { return Ok(()) };
+        let (networks, prefixes) = (&*self.networks, &mut self.prefixes);
+        let watch = Waiting::on(std::iter::once(&slot.request));
+        let emotion = if networks.family() == Family::Turbo { 0.0 } else { slot.settings.exaggeration };
+        let key = (slot.request.voice, emotion.to_bits());
+        let voice_is_held = self.voices.contains_key(&slot.request.voice);
+        let outcome = compute(networks, &self.pool, || {
+            let prefix = match prefixes.get(key) {
+                Some(prefix) => prefix,
+                None => {
+                    let prefix = Arc::new(networks.prefix(&slot.voice, emotion, &watch)?);
+                    if voice_is_held {
+                        prefixes.put(key, Arc::clone(&prefix), networks.prefix_bytes(&slot.voice));
+                    }
+                    prefix
+                }
+            };
+            let room = (slot.utterance.guided(), slot.utterance.max_tokens());
+            slot.sequence = Some(networks.start(&prefix, slot.utterance.text(), room, &watch)?);
+            slot.draw(networks);
+            Ok(())
+        });
+        let failure = self.judge(outcome)?;
+        // Nothing has changed the order since.
+        if let (Some(error), Some(slot)) = (failure, self.slots.iter_mut().find(|slot| slot.waits_to_begin())) {
+            slot.failure = Some(error);
+        }
+        Ok(())
+    }
+
+    /// Appends a token to each chunk that speaks, and draws the next.
+    fn decode(&mut self) -> Result<(), DeviceLost> {
+        let networks = &*self.networks;
+        let mut speaking: Vec<_> = self.slots.iter_mut().filter(|slot| slot.pending.is_some()).collect();
+        if speaking.is_empty() {
+            return Ok(());
+        }
+        let watch = Waiting::on(speaking.iter().map(|slot| &slot.request));
+        let outcome = compute(networks, &self.pool, || {
+            let mut rows: Vec<_> = speaking
+                .iter_mut()
+                .filter_map(|slot| Some((slot.sequence.as_mut()?, slot.pending?)))
+                .collect();
+            networks.decode(&mut rows, &watch)?;
+            for slot in &mut speaking {
+                slot.pending = None;
+                slot.draw(networks);
+            }
+            Ok(())
+        });
+        if let Some(error) = self.judge(outcome)? {
+            for slot in self.slots.iter_mut().filter(|slot| slot.pending.is_some()) {
+                slot.failure = Some(error.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Renders the piece that has waited the longest.
+    fn render_one(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
+        let due = self.slots.iter().enumerate().filter(|(_, slot)| slot.has_piece());
+        let Some(index) = due.min_by_key(|(_, slot)| slot.turn).map(|(index, _)| index) else { return Ok(()) };
+        self.clock += 1;
+        let (networks, clock) = (&*self.networks, self.clock);
+        let slot = &mut self.slots[index];
+        slot.turn = clock;
+        match compute(networks, &self.pool, || slot.render(networks)) {
+            Ok(samples) if !samples.is_empty() && !slot.request.cancel.is_cancelled() => {
+                sink.pcm(slot.request.id, &samples);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let failure = self.judge(Err(error))?;
+                self.slots[index].failure = failure.or(Some(EngineError::Cancelled));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sink: &mut dyn StepSink) {
+        for slot in self.slots.extract_if(.., |slot| slot.is_done()) {
+            if !slot.request.cancel.is_cancelled() {
+                slot.report(sink);
+            }
+        }
+    }
+
+    /// What a pass came to: nothing, a failure of the chunks that were in it, or the loss of the device.
+    fn judge(&self, outcome: Result<(), NnError>) -> Result<Option<EngineError>, DeviceLost> {
+        match outcome {
+            Ok(()) | Err(NnError::Stopped) => Ok(None),
+            Err(error) if self.networks.on_cpu() => Ok(Some(EngineError::Failed(error.to_string()))),
+            Err(error) => Err(DeviceLost(error.to_string())),
+        }
+    }
+}
+
+/// Runs a pass where it belongs: a card is spoken to from the thread that opened it and from no other.
+fn compute<N: Networks, R: Send>(networks: &N, pool: &ThreadPool, run: impl FnOnce() -> R + Send) -> R {
+    if networks.on_cpu() { pool.install(run) } else { run() }
+}
+
+impl<N: Networks> Engine for ChatterboxEngine<N> {
+    fn descriptor(&self) -> &EngineDescriptor {
+        &self.descriptor
+    }
+
+    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError> {
+        // Whatever device speaks, recordings are heard on the CPU.
+        let Self { pool, open_voice, .. } = self;
+        let voice = pool.install(|| open_voice(source, progress))?;
+        let slot = VoiceSlot(self.next_voice);
+        self.next_voice += 1;
+        self.voices.insert(slot, voice);
+        Ok(slot)
+    }
+
+    fn drop_voice(&mut self, slot: VoiceSlot) {
+        self.voices.remove(&slot);
+        self.prefixes.forget(slot);
+    }
+
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.voices.get(&slot).map_or(0, |voice| bytes_of(voice))
+    }
+
+    fn admit(&mut self, request: ChunkRequest) -> Result<(), EngineError> {
+        if self.slots.len() >= self.descriptor.max_slots {
+            return Err(EngineError::Failed("every slot of the engine is taken".to_owned()));
+        }
+        let voice = self.voices.get(&request.voice).cloned();
+        let voice =
+            voice.ok_or_else(|| EngineError::Failed(format!("voice slot {} is empty", request.voice.0)))?;
+        let family = self.networks.family();
+        let settings = params::settings(&request.params, &self.descriptor.params, family)?;
+        describe::check_length(&request.text.text)?;
+        let text = self.networks.encode(&request.text.text, &request.language)?;
+        let Settings { sampling, stream_tokens, .. } = settings;
+        let manner = Manner { family, sampling, seed: request.seed, first_piece: stream_tokens };
+        self.slots.push(Slot::new(request, voice, settings, Utterance::new(text, manner)));
+        Ok(())
+    }
+
+    fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
+        self.drop_cancelled();
+        self.begin_one()?;
+        self.decode()?;
+        self.render_one(sink)?;
+        self.finish(sink);
+        self.drop_cancelled();
+        Ok(())
+    }
+
+    fn cancel(&mut self, chunk: ChunkId) {
+        self.slots.retain(|slot| slot.request.id != chunk);
+    }
+}
+
+fn bytes_of(voice: &Conditionals) -> u64 {
+    let Conditionals { t3, s3gen } = voice;
+    let numbers = t3.speaker.len()
+        + t3.tokens.len()
+        + s3gen.tokens.len()
+        + s3gen.mel.len()
+        + s3gen.xvector.len();
+    (numbers * size_of::<f32>()) as u64
+}

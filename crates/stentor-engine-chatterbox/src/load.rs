@@ -1,0 +1,219 @@
+//! Makes an engine of the files that a worker is handed.
+
+use crate::{
+    engine::{ChatterboxEngine, Figures, Networks, Outlook, RenderPlan, describe},
+    features::resample_hq,
+    model::{
+        SAMPLE_RATE,
+        t3::{Family, Prefix, Sequence, T3},
+    },
+    render::{Rendering, S3Gen},
+    text::{TextTokens, Tokenizer},
+    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices},
+};
+use candle_core::Device;
+use std::{path::Path, sync::Arc};
+use stentor_engine::{Engine, EngineError, LoadError};
+use stentor_nn::{NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
+use stentor_types::{Language, LoadSpec};
+
+/// The networks that speak.
+struct Speaker {
+    t3: T3,
+    s3gen: S3Gen,
+    tokenizer: Tokenizer,
+    on_cpu: bool,
+}
+
+/// Loads a model. Roles of `spec.files`: `t3`, `s3gen`, `ve`; `conds` (optional: the voice `default`); `tokenizer`, or `vocab`,
+/// `merges` and `added_tokens`; `cangjie` (optional: for Chinese). Which of the family it is, the tensors tell. A model that
+/// does not load on a card is loaded on the CPU, and says so in its descriptor.
+pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
+    let opened = open_device(spec.device, spec.precision);
+    let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
+    match load_on(spec, &opened) {
+        Err(error) if !opened.device.is_cpu() => {
+            let why =
+                format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
+            // Whatever it took of the card goes back before the CPU's turn.
+            drop(opened);
+            load_on(spec, &Opened::cpu(Some(why))).map_err(fail)
+        }
+        loaded => loaded.map_err(fail),
+    }
+}
+
+fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<Box<dyn Engine>, String> {
+    let text = |error: NnError| error.to_string();
+    if opened.device.is_cpu() {
+        keep_big_blocks();
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(spec.threads)
+        .thread_name(|index| format!("chatterbox-{index}"))
+        .build()
+        .map_err(|error| error.to_string())?;
+    let free = opened.free_memory();
+    let (speaker, bytes) = Speaker::load(spec, opened)?;
+    if !opened.device.is_cpu() {
+        opened.preload().and_then(|()| speaker.warm_up()).map_err(text)?;
+    }
+    // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
+    let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
+    let family = speaker.t3.family();
+    let files = VoiceFiles {
+        voice_encoder: file(spec, "ve")?.to_owned(),
+        s3gen: file(spec, "s3gen")?.to_owned(),
+        conds: spec.files.get("conds").cloned(),
+    };
+    let mut voices = Voices::new(family, files, spec.cache_dir.as_deref(), Box::new(open_listener));
+    let held = &mut voices;
+    pool.install(move || held.verify()).map_err(text)?;
+    let figures = Figures {
+        weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
+        position: speaker.t3.cache_bytes(1),
+        prefix: if family == Family::Turbo { 376 } else { 34 },
+        meanflow: speaker.s3gen.is_meanflow(),
+        presets: voices.presets(),
+        languages: speaker.tokenizer.languages(),
+        tags: speaker.tokenizer.tags(),
+    };
+    let described = (describe(family, &figures, opened), figures.prefix_bytes());
+    let open_voice = Box::new(move |source: &_, progress: &_| voices.load(source, progress));
+    Ok(Box::new(ChatterboxEngine::new(Arc::new(speaker), described, pool, open_voice)))
+}
+
+fn file<'a>(spec: &'a LoadSpec, role: &str) -> Result<&'a Path, String> {
+    let path = spec.files.get(role).ok_or_else(|| format!("no file was given for the role `{role}`"))?;
+    Ok(path)
+}
+
+impl Speaker {
+    /// The networks and the bytes of their weights.
+    fn load(spec: &LoadSpec, opened: &Opened) -> Result<(Self, u64), String> {
+        let text = |error: NnError| error.to_string();
+        let Opened { device, precision, .. } = opened;
+        let tokenizer = Tokenizer::load(&spec.files)?;
+        let weights = Weights::open(file(spec, "t3")?, device).map_err(text)?;
+        let t3 = T3::load(&weights, device, *precision).map_err(text)?;
+        let (known, has) = (t3.text_tokens(), tokenizer.vocabulary());
+        if t3.family() != tokenizer.family() || has > known {
+            return Err(format!(
+                "the tokenizer is of another model: {} has {known} text tokens ({:?}), the tokenizer {has} ({:?})",
+                file(spec, "t3")?.display(),
+                t3.family(),
+                tokenizer.family(),
+            ));
+        }
+        drop(weights);
+        let weights = Weights::open(file(spec, "s3gen")?, device).map_err(text)?;
+        let s3gen = S3Gen::load(&weights, device, *precision).map_err(text)?;
+        let bytes = t3.weight_bytes() + weights.bytes_read();
+        Ok((Self { t3, s3gen, tokenizer, on_cpu: device.is_cpu() }, bytes))
+    }
+
+    /// Speaks a few tokens, so that whatever a card does once is done before somebody waits for it.
+    fn warm_up(&self) -> Result<(), NnError> {
+        const TOKENS: usize = 8;
+        let t3 = T3Prompt { speaker: vec![0.0625; 256], tokens: vec![0; TOKENS] };
+        let prefix = self.t3.prefix(&t3, 0.5, &Unwatched)?;
+        let guided = self.t3.family() != Family::Turbo;
+        let mut sequence = self.t3.start(&prefix, &[1, 2, 3], (guided, TOKENS), &Unwatched)?;
+        self.t3.decode(&mut [(&mut sequence, 0)], &Unwatched)?;
+        let prompt = S3GenPrompt {
+            tokens: vec![0; TOKENS],
+            mel: vec![-4.0; 2 * TOKENS * crate::model::MELS],
+            xvector: vec![0.1; 192],
+        };
+        let mut rendering = Rendering::new(Arc::new(prompt), 0, 1, 0);
+        rendering.render(&self.s3gen, (&[0; TOKENS], true), &Unwatched).map(drop)
+    }
+}
+
+impl Networks for Speaker {
+    type Prefix = Prefix;
+    type Sequence = Sequence;
+    type Rendering = Rendering;
+
+    fn family(&self) -> Family {
+        self.t3.family()
+    }
+
+    fn on_cpu(&self) -> bool {
+        self.on_cpu
+    }
+
+    fn encode(&self, text: &str, language: &Language) -> Result<TextTokens, EngineError> {
+        self.tokenizer.encode(text, language)
+    }
+
+    fn prefix(&self, voice: &Conditionals, exaggeration: f32, watch: &dyn Watch) -> Result<Prefix, NnError> {
+        self.t3.prefix(&voice.t3, exaggeration, watch)
+    }
+
+    fn prefix_bytes(&self, voice: &Conditionals) -> u64 {
+        let positions = match self.t3.family() {
+            Family::Turbo => 1 + voice.t3.tokens.len(),
+            Family::English | Family::Multilingual => 34,
+        };
+        self.t3.cache_bytes(positions)
+    }
+
+    fn start(
+        &self,
+        prefix: &Prefix,
+        text: &[u32],
+        room: (bool, usize),
+        watch: &dyn Watch,
+    ) -> Result<Sequence, NnError> {
+        self.t3.start(prefix, text, room, watch)
+    }
+
+    fn decode(&self, rows: &mut [(&mut Sequence, u32)], watch: &dyn Watch) -> Result<(), NnError> {
+        self.t3.decode(rows, watch)
+    }
+
+    fn outlook<'a>(&self, sequence: &'a Sequence) -> Outlook<'a> {
+        Outlook {
+            logits: sequence.logits(),
+            unguided: sequence.unguided_logits(),
+            attention: sequence.attention(),
+        }
+    }
+
+    fn rendering(&self, plan: RenderPlan) -> Rendering {
+        let RenderPlan { voice, seed, steps, first_piece } = plan;
+        Rendering::new(Arc::new(voice.s3gen.clone()), seed, steps, first_piece)
+    }
+
+    fn render(
+        &self,
+        rendering: &mut Rendering,
+        tokens: (&[u32], bool),
+        watch: &dyn Watch,
+    ) -> Result<Vec<f32>, NnError> {
+        rendering.render(&self.s3gen, tokens, watch)
+    }
+}
+
+/// The networks that hear recordings.
+struct Listener(Encoders);
+
+impl Listen for Listener {
+    fn listen(
+        &self,
+        samples: &[f32],
+        rate: u32,
+        family: Family,
+        watch: &dyn Watch,
+    ) -> Result<Conditionals, NnError> {
+        let samples = resample_hq(samples, rate, SAMPLE_RATE, watch)?;
+        self.0.encode(&samples, family, watch)
+    }
+}
+
+/// Whatever device speaks, recordings are heard on the CPU.
+fn open_listener(files: &VoiceFiles) -> Result<Box<dyn Listen>, NnError> {
+    let open = |path: &Path| Weights::open(path, &Device::Cpu);
+    Ok(Box::new(Listener(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?)?)))
+}
