@@ -53,7 +53,9 @@ impl Registry {
 
 /// The engines of the product, one line each.
 pub fn default_registry() -> Registry {
-    Registry::empty().with("kokoro", stentor_engine_kokoro::load)
+    Registry::empty()
+        .with("chatterbox", stentor_engine_chatterbox::load)
+        .with("kokoro", stentor_engine_kokoro::load)
 }
 
 /// Files of the models inside the program: name, content, and the SHA-256 that it should have, in hex.

@@ -132,7 +132,12 @@ mod tests {
         };
         assert!((200..=280).contains(&limit), "{limit}");
         let chinese = "\u{4f60}\u{597d}".repeat(140);
-        let Err(EngineError::ChunkTooLong { limit }) = check_length(&chinese) else { panic!("a minute fits") };
-        assert!(check_length(&chinese.chars().take(limit).collect::<String>()).is_ok() && limit > 100, "{limit}");
+        let Err(EngineError::ChunkTooLong { limit }) = check_length(&chinese) else {
+            panic!("a minute fits")
+        };
+        assert!(
+            check_length(&chinese.chars().take(limit).collect::<String>()).is_ok() && limit > 100,
+            "{limit}"
+        );
     }
 }

@@ -102,7 +102,8 @@ impl<N: Networks> ChatterboxEngine<N> {
         });
         let failure = self.judge(outcome)?;
         // Nothing has changed the order since.
-        if let (Some(error), Some(slot)) = (failure, self.slots.iter_mut().find(|slot| slot.waits_to_begin())) {
+        if let (Some(error), Some(slot)) = (failure, self.slots.iter_mut().find(|slot| slot.waits_to_begin()))
+        {
             slot.failure = Some(error);
         }
         Ok(())
@@ -139,7 +140,9 @@ impl<N: Networks> ChatterboxEngine<N> {
     /// Renders the piece that has waited the longest.
     fn render_one(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
         let due = self.slots.iter().enumerate().filter(|(_, slot)| slot.has_piece());
-        let Some(index) = due.min_by_key(|(_, slot)| slot.turn).map(|(index, _)| index) else { return Ok(()) };
+        let Some(index) = due.min_by_key(|(_, slot)| slot.turn).map(|(index, _)| index) else {
+            return Ok(());
+        };
         self.clock += 1;
         let (networks, clock) = (&*self.networks, self.clock);
         let slot = &mut self.slots[index];
@@ -238,10 +241,7 @@ impl<N: Networks> Engine for ChatterboxEngine<N> {
 
 fn bytes_of(voice: &Conditionals) -> u64 {
     let Conditionals { t3, s3gen } = voice;
-    let numbers = t3.speaker.len()
-        + t3.tokens.len()
-        + s3gen.tokens.len()
-        + s3gen.mel.len()
-        + s3gen.xvector.len();
+    let numbers =
+        t3.speaker.len() + t3.tokens.len() + s3gen.tokens.len() + s3gen.mel.len() + s3gen.xvector.len();
     (numbers * size_of::<f32>()) as u64
 }

@@ -32,7 +32,12 @@ pub(super) fn specs(family: Family, meanflow: bool) -> Vec<ParamSpec> {
     let steps = if meanflow { 2 } else { 10 };
     let mut specs = vec![
         number("temperature", (0.05, 5.0), default.temperature, "How freely speech tokens are drawn."),
-        number("top_p", (0.0, 1.0), default.top_p, "Draw from the likeliest tokens of this total probability."),
+        number(
+            "top_p",
+            (0.0, 1.0),
+            default.top_p,
+            "Draw from the likeliest tokens of this total probability.",
+        ),
         number(
             "repetition_penalty",
             (1.0, 5.0),
@@ -57,7 +62,12 @@ pub(super) fn specs(family: Family, meanflow: bool) -> Vec<ParamSpec> {
                 default.cfg_weight,
                 "How strictly the text is followed; 0 is twice as fast.",
             ),
-            number("min_p", (0.0, 1.0), default.min_p, "Never draw a token below this share of the likeliest."),
+            number(
+                "min_p",
+                (0.0, 1.0),
+                default.min_p,
+                "Never draw a token below this share of the likeliest.",
+            ),
         ]);
     }
     specs
@@ -68,13 +78,13 @@ fn spec(name: &str, kind: ParamKind, description: &str) -> ParamSpec {
 }
 
 /// A request's parameters; what it leaves out is the default, what `specs` do not have is ignored.
-pub(super) fn settings(params: &Params, specs: &[ParamSpec], family: Family) -> Result<Settings, EngineError> {
-    let mut settings = Settings {
-        exaggeration: 0.5,
-        sampling: Sampling::of(family),
-        cfm_steps: 0,
-        stream_tokens: 0,
-    };
+pub(super) fn settings(
+    params: &Params,
+    specs: &[ParamSpec],
+    family: Family,
+) -> Result<Settings, EngineError> {
+    let mut settings =
+        Settings { exaggeration: 0.5, sampling: Sampling::of(family), cfm_steps: 0, stream_tokens: 0 };
     for spec in specs {
         let default = match spec.kind {
             ParamKind::Number { default, .. } => ParamValue::Number(default),

@@ -28,7 +28,8 @@ impl<P> Prefixes<P> {
     pub(super) fn put(&mut self, key: PrefixKey, prefix: Arc<P>, bytes: u64) {
         self.held.retain(|(held, ..)| *held != key);
         self.held.push((key, prefix, bytes));
-        while self.held.len() > 1 && self.held.iter().map(|(_, _, bytes)| bytes).sum::<u64>() > self.max_bytes {
+        while self.held.len() > 1 && self.held.iter().map(|(_, _, bytes)| bytes).sum::<u64>() > self.max_bytes
+        {
             self.held.remove(0);
         }
     }

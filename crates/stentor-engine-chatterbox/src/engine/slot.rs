@@ -99,8 +99,7 @@ impl<N: Networks> Slot<N> {
         (self.heard, self.complete) = (piece.heard, piece.last);
         self.samples += samples.len() as u64;
         if !samples.iter().all(|sample| sample.is_finite()) {
-            self.failure =
-                Some(EngineError::Failed("the model gave samples that are not finite".to_owned()));
+            self.failure = Some(EngineError::Failed("the model gave samples that are not finite".to_owned()));
             samples.clear();
         }
         Ok(samples)
@@ -112,8 +111,7 @@ impl<N: Networks> Slot<N> {
         if let Some(error) = self.failure {
             return sink.finished(id, Err(error));
         }
-        let words =
-            self.utterance.words(&self.request.text.text, self.samples as usize / SAMPLES_PER_TOKEN);
+        let words = self.utterance.words(&self.request.text.text, self.samples as usize / SAMPLES_PER_TOKEN);
         sink.timing(id, &words);
         sink.finished(id, Ok(ChunkStats { samples: self.samples, units: self.utterance.units() }));
     }

@@ -119,9 +119,8 @@ impl Utterance {
         let [logits, unguided] =
             [Some(outlook.logits), outlook.unguided].map(|row| row.map(|row| without_stop(row, barred)));
         let logits = logits.unwrap_or_default();
-        let token =
-            sample(&logits, unguided.as_deref(), &self.history, &self.manner.sampling, &mut self.rng)
-                .map_err(|error| EngineError::Failed(error.to_string()))?;
+        let token = sample(&logits, unguided.as_deref(), &self.history, &self.manner.sampling, &mut self.rng)
+            .map_err(|error| EngineError::Failed(error.to_string()))?;
         let verdict = self.guard.observe(token, outlook.attention);
         let speech = token < SPEECH_TOKENS;
         if speech {
@@ -146,7 +145,9 @@ impl Utterance {
     }
 
     fn promise(&mut self) {
-        if let Some(next) = self.next_piece(self.promised).filter(|next| next + LOOKAHEAD <= self.tokens().len()) {
+        if let Some(next) =
+            self.next_piece(self.promised).filter(|next| next + LOOKAHEAD <= self.tokens().len())
+        {
             self.promised = next;
         }
     }
@@ -175,7 +176,11 @@ impl Utterance {
     pub(super) fn piece(&self, heard: usize) -> Option<Piece> {
         if heard < self.promised {
             let next = self.next_piece(heard)?;
-            return Some(Piece { tokens: self.tokens()[..next + LOOKAHEAD].to_vec(), last: false, heard: next });
+            return Some(Piece {
+                tokens: self.tokens()[..next + LOOKAHEAD].to_vec(),
+                last: false,
+                heard: next,
+            });
         }
         let kept = self.kept?;
         let mut tokens = self.tokens()[..kept].to_vec();

@@ -18,17 +18,17 @@ pub(crate) fn signal(name: &str, rate: u32, seconds: f64) -> Vec<f32> {
     let count = (seconds * f64::from(rate)) as usize;
     let sample = |(i, noise): (usize, f32)| {
         let (t, noise) = (i as f64 / f64::from(rate), f64::from(noise));
-        if t > seconds - 0.45 {
-            return (6e-6 * noise) as f32;
-        }
-        if t < 0.35 {
-            return 0.0;
-        }
         let mut body = 0.22 * (TAU * (140.0 * t + 30.0 * t * t)).sin() * (0.6 + 0.4 * (TAU * 2.3 * t).sin());
         body += 0.1 * (TAU * (1000.0 * t + 200.0 * (TAU * 0.8 * t).sin())).sin();
         body += 0.06 * (TAU * 3100.0 * t).sin() * (0.5 + 0.5 * (TAU * 3.1 * t).sin());
         body += 0.03 * noise;
-        (if (1.0..1.5).contains(&t) { body * 0.1 } else { body }) as f32
+        let value = match t {
+            _ if t > seconds - 0.45 => 6e-6 * noise,
+            _ if t < 0.35 => 0.0,
+            _ if (1.0..1.5).contains(&t) => body * 0.1,
+            _ => body,
+        };
+        value as f32
     };
     noise(name, count).into_iter().enumerate().map(sample).collect()
 }

@@ -69,7 +69,12 @@ impl Stage {
         Self::new(Fake::new(family))
     }
 
-    fn try_admit(&mut self, id: u64, text: &str, params: &[(&str, ParamValue)]) -> Result<CancelFlag, EngineError> {
+    fn try_admit(
+        &mut self,
+        id: u64,
+        text: &str,
+        params: &[(&str, ParamValue)],
+    ) -> Result<CancelFlag, EngineError> {
         let cancel = CancelFlag::default();
         let request = ChunkRequest {
             id: ChunkId(id),
@@ -78,7 +83,10 @@ impl Stage {
             voice: self.voice,
             speed: Speed::NORMAL,
             seed: 1,
-            params: params.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Params>(),
+            params: params
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect::<Params>(),
             cancel: cancel.clone(),
             progress: StepCounter::default(),
         };
