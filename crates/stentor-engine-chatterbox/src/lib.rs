@@ -15,4 +15,4 @@ pub mod text;
 pub mod timing;
 pub mod voice;
 
-pub use load::load;
+pub use load::{Model, load};

@@ -12,7 +12,11 @@ use crate::{
     voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices},
 };
 use candle_core::Device;
-use std::{path::Path, sync::Arc};
+use rayon::ThreadPool;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use stentor_engine::{Engine, EngineError, LoadError};
 use stentor_nn::{NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec};
@@ -25,62 +29,94 @@ struct Speaker {
     on_cpu: bool,
 }
 
-/// Loads a model. Roles of `spec.files`: `t3`, `s3gen`, `ve`; `conds` (optional: the voice `default`); `tokenizer`, or `vocab`,
-/// `merges` and `added_tokens`; `cangjie` (optional: for Chinese). Which of the family it is, the tensors tell. A model that
-/// does not load on a card is loaded on the CPU, and says so in its descriptor.
-pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
-    let opened = open_device(spec.device, spec.precision);
-    let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
-    match load_on(spec, &opened) {
-        Err(error) if !opened.device.is_cpu() => {
-            let why =
-                format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
-            // Whatever it took of the card goes back before the CPU's turn.
-            drop(opened);
-            load_on(spec, &Opened::cpu(Some(why))).map_err(fail)
-        }
-        loaded => loaded.map_err(fail),
-    }
+/// A loaded model, of which engines are made.
+pub struct Model {
+    speaker: Arc<Speaker>,
+    pool: Arc<ThreadPool>,
+    figures: Figures,
+    opened: Opened,
+    files: VoiceFiles,
+    cache_dir: Option<PathBuf>,
 }
 
-fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<Box<dyn Engine>, String> {
-    let text = |error: NnError| error.to_string();
-    if opened.device.is_cpu() {
-        keep_big_blocks();
+/// Loads a model. Roles of `spec.files`: `t3`, `s3gen`, `ve`; `conds` (optional: the voice `default`); `tokenizer`, or `vocab`,
+/// `merges` and `added_tokens`; `cangjie` and `words` (optional: for Chinese). Which of the family it is, the tensors tell. A
+/// model that does not load on a card is loaded on the CPU, and says so in its descriptor.
+pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
+    Model::load(spec).map(|model| model.engine())
+}
+
+impl Model {
+    /// As [`load`], before an engine is made of it.
+    pub fn load(spec: &LoadSpec) -> Result<Self, LoadError> {
+        let opened = open_device(spec.device, spec.precision);
+        let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
+        let on_card = (!opened.device.is_cpu()).then_some(opened.spec);
+        match (Self::load_on(spec, opened), on_card) {
+            (Err(error), Some(card)) => {
+                // Whatever it took of the card has gone back by now.
+                let why = format!("asked for {}: the model does not load on {card}: {error}", spec.device);
+                Self::load_on(spec, Opened::cpu(Some(why))).map_err(fail)
+            }
+            (loaded, _) => loaded.map_err(fail),
+        }
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(spec.threads)
-        .thread_name(|index| format!("chatterbox-{index}"))
-        .build()
-        .map_err(|error| error.to_string())?;
-    let free = opened.free_memory();
-    let (speaker, bytes) = Speaker::load(spec, opened)?;
-    if !opened.device.is_cpu() {
-        opened.preload().and_then(|()| speaker.warm_up()).map_err(text)?;
+
+    fn load_on(spec: &LoadSpec, opened: Opened) -> Result<Self, String> {
+        let text = |error: NnError| error.to_string();
+        if opened.device.is_cpu() {
+            keep_big_blocks();
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(spec.threads)
+            .thread_name(|index| format!("chatterbox-{index}"))
+            .build()
+            .map_err(|error| error.to_string())?;
+        let free = opened.free_memory();
+        let (speaker, bytes) = Speaker::load(spec, &opened)?;
+        if !opened.device.is_cpu() {
+            opened.preload().and_then(|()| speaker.warm_up()).map_err(text)?;
+        }
+        // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
+        let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
+        let files = VoiceFiles {
+            voice_encoder: file(spec, "ve")?.to_owned(),
+            s3gen: file(spec, "s3gen")?.to_owned(),
+            conds: spec.files.get("conds").cloned(),
+        };
+        let figures = Figures {
+            weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
+            position: speaker.t3.cache_bytes(1),
+            prefix: if speaker.t3.family() == Family::Turbo { 376 } else { 34 },
+            meanflow: speaker.s3gen.is_meanflow(),
+            presets: Vec::new(),
+            languages: speaker.tokenizer.languages(),
+            tags: speaker.tokenizer.tags(),
+        };
+        let (speaker, pool) = (Arc::new(speaker), Arc::new(pool));
+        let mut model = Self { speaker, pool, figures, opened, files, cache_dir: spec.cache_dir.clone() };
+        let mut voices = model.voices();
+        model.figures.presets = voices.presets();
+        // By exclusive reference, for what opens the listening networks is not shared between threads.
+        let all = &mut voices;
+        model.pool.install(move || all.verify()).map_err(text)?;
+        Ok(model)
     }
-    // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
-    let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
-    let family = speaker.t3.family();
-    let files = VoiceFiles {
-        voice_encoder: file(spec, "ve")?.to_owned(),
-        s3gen: file(spec, "s3gen")?.to_owned(),
-        conds: spec.files.get("conds").cloned(),
-    };
-    let mut voices = Voices::new(family, files, spec.cache_dir.as_deref(), Box::new(open_listener));
-    let held = &mut voices;
-    pool.install(move || held.verify()).map_err(text)?;
-    let figures = Figures {
-        weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
-        position: speaker.t3.cache_bytes(1),
-        prefix: if family == Family::Turbo { 376 } else { 34 },
-        meanflow: speaker.s3gen.is_meanflow(),
-        presets: voices.presets(),
-        languages: speaker.tokenizer.languages(),
-        tags: speaker.tokenizer.tags(),
-    };
-    let described = (describe(family, &figures, opened), figures.prefix_bytes());
-    let open_voice = Box::new(move |source: &_, progress: &_| voices.load(source, progress));
-    Ok(Box::new(ChatterboxEngine::new(Arc::new(speaker), described, pool, open_voice)))
+
+    fn voices(&self) -> Voices {
+        let family = self.speaker.t3.family();
+        Voices::new(family, self.files.clone(), self.cache_dir.as_deref(), Box::new(open_listener))
+    }
+
+    /// An engine that shares the model's weights and threads with others made of it.
+    pub fn engine(&self) -> Box<dyn Engine> {
+        let described =
+            (describe(self.speaker.t3.family(), &self.figures, &self.opened), self.figures.prefix_bytes());
+        let mut voices = self.voices();
+        let open_voice = Box::new(move |source: &_, progress: &_| voices.load(source, progress));
+        let (speaker, pool) = (Arc::clone(&self.speaker), Arc::clone(&self.pool));
+        Box::new(ChatterboxEngine::new(speaker, described, pool, open_voice))
+    }
 }
 
 fn file<'a>(spec: &'a LoadSpec, role: &str) -> Result<&'a Path, String> {

@@ -1,6 +1,7 @@
 //! For tests only: a fake engine with injectable faults, the same faults for real engines, decoders, hash weights, a checkpoint writer.
 
 pub mod chatterbox;
+pub mod chatterbox_model;
 pub mod decode;
 mod fake;
 mod fault;

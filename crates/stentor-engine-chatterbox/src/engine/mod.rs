@@ -40,7 +40,7 @@ pub(crate) type OpenVoice =
 pub(crate) struct ChatterboxEngine<N: Networks> {
     networks: Arc<N>,
     descriptor: EngineDescriptor,
-    pool: ThreadPool,
+    pool: Arc<ThreadPool>,
     open_voice: OpenVoice,
     voices: HashMap<VoiceSlot, Arc<Conditionals>>,
     next_voice: u64,
@@ -55,7 +55,7 @@ impl<N: Networks> ChatterboxEngine<N> {
     pub(crate) fn new(
         networks: Arc<N>,
         (descriptor, prefix_bytes): (EngineDescriptor, u64),
-        pool: ThreadPool,
+        pool: Arc<ThreadPool>,
         open_voice: OpenVoice,
     ) -> Self {
         let max_bytes = prefix_bytes * descriptor.max_slots as u64;

@@ -93,7 +93,7 @@ impl Fake {
         ChatterboxEngine::new(
             Arc::clone(self),
             (descriptor, figures.prefix_bytes()),
-            pool,
+            Arc::new(pool),
             Box::new(open),
         )
     }

@@ -1,0 +1,11 @@
+//! Models with every layer of the real width keep the engine contract.
+
+mod models;
+
+mod english {
+    stentor_engine::conformance!(super::models::english);
+}
+
+mod nano {
+    stentor_engine::conformance!(super::models::nano);
+}
