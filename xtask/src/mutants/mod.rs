@@ -4,6 +4,7 @@ mod flow;
 mod front;
 mod hift;
 mod kokoro;
+mod t3;
 mod text;
 
 const NN: &str = "crates/stentor-nn/src";
@@ -66,6 +67,12 @@ pub(crate) const SUITES: &[Suite] = &[
         package: CHATTERBOX,
         targets: &[&["--test", "parity_front"]],
         mutants: front::MUTANTS,
+    },
+    Suite {
+        name: "chatterbox-t3",
+        package: CHATTERBOX,
+        targets: &[&["--test", "sampler"], &["--test", "parity_t3"]],
+        mutants: t3::MUTANTS,
     },
     Suite {
         name: "chatterbox-text",
