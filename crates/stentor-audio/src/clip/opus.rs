@@ -28,10 +28,11 @@ impl Opus {
     pub(super) fn new(head: &[u8]) -> Result<Self, ClipError> {
         let damaged = |why: &str| ClipError::Damaged { why: format!("its Opus header {why}") };
         let fields = head.strip_prefix(b"OpusHead").and_then(|head| head.first_chunk::<11>());
-        let Some(&[_, channels, skip_low, skip_high, _, _, _, _, gain_low, gain_high, family]) = fields
-        else {
+        let Some(&[version, channels, skip_0, skip_1, _, _, _, _, gain_0, gain_1, family]) = fields else {
             return Err(damaged("is missing"));
         };
+        // MP4 has the same fields under version 0, in the other order of bytes.
+        let number = if version == 0 { u16::from_be_bytes } else { u16::from_le_bytes };
         let channels = usize::from(channels);
         let refused = |_| ClipError::Codec { codec: format!("opus, {channels} channels of family {family}") };
         let codec = match (channels, family) {
@@ -43,12 +44,12 @@ impl Opus {
                 Codec::Surround(Box::new(OpusMSDecoder::new(RATE as i32, channels, family).map_err(refused)?))
             }
         };
-        let gain = f32::from(i16::from_le_bytes([gain_low, gain_high])) / 256.0;
+        let gain = f32::from(number([gain_0, gain_1]).cast_signed()) / 256.0;
         Ok(Self {
             codec,
             channels,
             gain: 10_f32.powf(gain / 20.0),
-            skip: usize::from(u16::from_le_bytes([skip_low, skip_high])),
+            skip: usize::from(number([skip_0, skip_1])),
             buffer: vec![0.0; MAX_FRAME * channels],
         })
     }

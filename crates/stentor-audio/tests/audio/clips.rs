@@ -122,7 +122,11 @@ fn every_format_gives_the_tone_that_is_in_it() {
         let whole = clip.whole_seconds.unwrap_or(clip.seconds());
         // A packet of ALAC counts whole in CAF, however little of it is sound.
         let slack = if name.ends_with("caf") { 0.4 } else { 0.1 };
-        assert!((whole - clip.seconds()).abs() < slack, "{name}: {whole} s are announced");
+        assert!(
+            (whole - clip.seconds()).abs() < slack,
+            "{name}: {whole} s are announced, {} s held",
+            clip.seconds()
+        );
         let unfit = |note: &&ClipNote| !matches!(note, ClipNote::LowRate { .. });
         assert_eq!(clip.notes.iter().find(unfit), None, "{name}");
         let peak = clip.samples.iter().fold(0.0_f32, |peak, x| peak.max(x.abs()));
