@@ -257,6 +257,7 @@ impl From<SpeechError> for ApiError {
         let detail = Some(error.to_string());
         match error {
             SpeechError::Rejected(message) => Self::field(ErrorCode::InvalidValue, "input", message),
+            SpeechError::VoiceRejected(message) => Self::field(ErrorCode::InvalidValue, "voice", message),
             SpeechError::UnknownModel(_) => Self::internal(error.to_string()),
             SpeechError::Quarantined(_) => {
                 let message = "this text crashed the speech engine twice and was given up";
