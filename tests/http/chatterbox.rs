@@ -157,7 +157,7 @@ async fn bad_recordings_are_refused_by_name(app: &TestApp) {
         assert!(!message.contains('/'), "folders are not the client's business: {message}");
     }
     app.audio(&say("Hi.", &json!({}))).await;
-    assert_eq!(app.number("tiny-nano", "restarts").await, 0, "a recording costs no worker");
+    assert_eq!(app.number("tiny-nano", "worker_restarts").await, 0, "a recording costs no worker");
 }
 
 /// The voices that are kept on disk.

@@ -17,7 +17,7 @@ const PROMPT: usize = 25;
 /// T3's token for the end.
 const STOP: usize = 6562;
 /// Logits of this spread, where those of the other tokens have one, are now and then the greatest of all.
-const EAGERNESS: f32 = 4.0;
+const EAGERNESS: f32 = 8.0;
 
 /// A spec of a model that is written into the build's own temporary folder.
 pub(crate) fn written(variant: Variant, name: &str) -> LoadSpec {
