@@ -17,7 +17,7 @@ const PROMPT: usize = 25;
 /// T3's token for the end.
 const STOP: usize = 6562;
 /// Logits of this spread, where those of the other tokens have one, are now and then the greatest of all.
-const EAGERNESS: f32 = 3.0;
+const EAGERNESS: f32 = 2.0;
 /// What the models with biases have as the stop token's.
 const BIAS: f32 = 5.0;
 
