@@ -1,5 +1,6 @@
 //! The server as its clients see it.
 
+mod chatterbox;
 mod connections;
 mod contract;
 mod deadlines;

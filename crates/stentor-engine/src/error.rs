@@ -9,6 +9,11 @@ pub enum EngineError {
     /// The client's fault; the text is for the client.
     #[error("{0}")]
     Rejected(String),
+    /// As `Rejected`, where the voice is what is wrong; the worker's loop makes it of what [`Engine::load_voice`] rejects.
+    ///
+    /// [`Engine::load_voice`]: crate::Engine::load_voice
+    #[error("{0}")]
+    VoiceRejected(String),
     /// The chunk must be cut to `limit` characters of spoken text and sent again.
     #[error("chunk is too long for the engine, at most {limit} characters fit")]
     ChunkTooLong { limit: usize },

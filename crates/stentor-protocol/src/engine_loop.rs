@@ -241,7 +241,10 @@ impl EngineLoop {
         steps.advance();
         let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest), steps);
         steps.advance();
-        let voice = voice?;
+        let voice = voice.map_err(|error| match error {
+            EngineError::Rejected(why) => EngineError::VoiceRejected(why),
+            other => other,
+        })?;
         let ChunkJob { chunk: id, text, language, speed, seed, params, .. } = job;
         let progress = self.out.shared.steps.clone();
         self.engine.admit(ChunkRequest { id, text, language, voice, speed, seed, params, cancel, progress })

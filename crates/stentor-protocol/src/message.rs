@@ -5,7 +5,7 @@ use stentor_engine::{ChunkStats, EngineDescriptor, EngineError, PhonemeTrace};
 use stentor_types::{ChunkId, Language, LoadSpec, Params, Speed, SpokenText, VoiceSource, WordTiming};
 
 /// Raised with every change of a message or of the frame.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The first frame of a conversation, and what the worker is to load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -134,6 +134,10 @@ async fn chunks_go_in_and_their_samples_come_out() {
     assert_eq!(trace.phonemes, "HELLO");
     server.send(&job(3, "{reject}")).await;
     assert!(matches!(server.hear(3).await.1, Err(EngineError::Rejected(_))));
+    let ToWorker::Speak(mut job) = job(4, "Fourth.") else { panic!("no chunk") };
+    job.voice = VoiceSource::Preset { name: "nobody".to_owned() };
+    server.send(&ToWorker::Speak(job)).await;
+    assert!(matches!(server.hear(4).await.1, Err(EngineError::VoiceRejected(why)) if why.contains("nobody")));
     server.send(&ToWorker::Shutdown).await;
     assert_eq!(server.end().await.unwrap(), HostEnd::Closed);
 }

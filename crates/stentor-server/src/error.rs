@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use std::borrow::Cow;
 use stentor_catalog::CatalogError;
 use stentor_supervisor::{AdmitError, SpeechError, UnloadError};
 
@@ -137,7 +138,7 @@ pub struct ApiError {
     pub code: ErrorCode,
     pub message: String,
     /// The request field at fault.
-    pub param: Option<&'static str>,
+    pub param: Option<Cow<'static, str>>,
     /// Never sent to the client.
     pub detail: Option<String>,
     pub retry_after_s: Option<u32>,
@@ -151,8 +152,8 @@ impl ApiError {
     }
 
     /// An error in one request field.
-    pub fn field(code: ErrorCode, param: &'static str, message: impl Into<String>) -> Self {
-        Self { param: Some(param), ..Self::new(code, message) }
+    pub fn field(code: ErrorCode, param: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::new(code, message) }
     }
 
     /// The model can't speak, whatever the request is: another one could.
@@ -257,6 +258,7 @@ impl From<SpeechError> for ApiError {
         let detail = Some(error.to_string());
         match error {
             SpeechError::Rejected(message) => Self::field(ErrorCode::InvalidValue, "input", message),
+            SpeechError::VoiceRejected(message) => Self::field(ErrorCode::InvalidValue, "voice", message),
             SpeechError::UnknownModel(_) => Self::internal(error.to_string()),
             SpeechError::Quarantined(_) => {
                 let message = "this text crashed the speech engine twice and was given up";

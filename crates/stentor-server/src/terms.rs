@@ -157,8 +157,8 @@ mod tests {
         assert_eq!(read(&[("x-request-timeout", "3"), ("prefer", "wait=9")]), seconds(3.0));
         assert_eq!(read(&[("prefer", "handling=lenient")]), Ok(None));
         for bad in ["0", "-1", "soon", "nan", "inf", "1e9", ""] {
-            assert_eq!(read(&[("x-request-timeout", bad)]), Err(Some("x-request-timeout")), "{bad}");
-            assert_eq!(read(&[("prefer", &format!("wait={bad}"))]), Err(Some("prefer")), "{bad}");
+            assert_eq!(read(&[("x-request-timeout", bad)]), Err(Some("x-request-timeout".into())), "{bad}");
+            assert_eq!(read(&[("prefer", &format!("wait={bad}"))]), Err(Some("prefer".into())), "{bad}");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use stentor_types::ModelId;
 
-/// The end of a session. `Display` is fit for a log; `Rejected` and `Unavailable` are fit for a client too.
+/// The end of a session. `Display` is fit for a log; `Rejected`, `VoiceRejected` and `Unavailable` are
+/// fit for a client too.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpeechError {
     #[error("no model is called `{0}`")]
@@ -10,6 +11,9 @@ pub enum SpeechError {
     /// The client's fault; the text is for the client.
     #[error("{0}")]
     Rejected(String),
+    /// As `Rejected`, where the voice is what is wrong.
+    #[error("{0}")]
+    VoiceRejected(String),
     /// The engine could not speak this chunk but is well; the text is for the log.
     #[error("the engine failed on this text: {0}")]
     Failed(String),

@@ -183,6 +183,10 @@ impl Engine for Faulty {
         self.inner.drop_voice(slot);
     }
 
+    fn voice_bytes(&self, slot: VoiceSlot) -> u64 {
+        self.inner.voice_bytes(slot)
+    }
+
     fn admit(&mut self, mut request: ChunkRequest) -> Result<(), EngineError> {
         let text = &request.text.text;
         let found = Fault::find(text).zip(Fault::span(text));

@@ -60,7 +60,7 @@ impl Unresolved {
 }
 
 fn engine_param(spec: &ParamSpec, value: Value) -> Result<ParamValue, ApiError> {
-    let mismatch = |message: String| ApiError::new(ErrorCode::InvalidValue, message);
+    let mismatch = |message: String| ApiError::field(ErrorCode::InvalidValue, spec.name.clone(), message);
     let wants_integer = matches!(spec.kind, ParamKind::Integer { .. });
     let value = match value {
         Value::Bool(flag) => ParamValue::Bool(flag),
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(voice(r#"{"id":"voice_1"}"#).unwrap().request.voice.as_deref(), Some("voice_1"));
         assert_eq!(voice(r#""""#).unwrap().request.voice, None);
         for bad in ["7", "[]", r#"{"id":"a","x":1}"#, r#"{"id":3}"#] {
-            assert_eq!(voice(bad).unwrap_err().param, Some("voice"), "{bad}");
+            assert_eq!(voice(bad).unwrap_err().param.as_deref(), Some("voice"), "{bad}");
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         ];
         for (body, param, code) in rows {
             let error = parse_text(body).unwrap_err();
-            assert_eq!((error.param, error.code), (Some(param), code), "{body}");
+            assert_eq!((error.param.as_deref(), error.code), (Some(param), code), "{body}");
         }
     }
 

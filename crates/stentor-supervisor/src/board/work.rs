@@ -292,6 +292,7 @@ impl Talk {
 fn speech_error(error: EngineError) -> SpeechError {
     match error {
         EngineError::Rejected(why) => SpeechError::Rejected(why),
+        EngineError::VoiceRejected(why) => SpeechError::VoiceRejected(why),
         other => SpeechError::Failed(other.to_string()),
     }
 }
