@@ -10,6 +10,7 @@ pub mod guard;
 mod load;
 pub mod model;
 pub mod render;
+mod report;
 pub mod sampler;
 pub mod text;
 pub mod timing;

@@ -226,6 +226,7 @@ fn describe(
         presets: presets.keys().cloned().collect(),
         chunk_budget: BUDGET,
         max_slots: 2,
+        streams: false,
         native_speed: true,
         params: Vec::new(),
         memory: MemoryUse {

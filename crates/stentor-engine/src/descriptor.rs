@@ -16,6 +16,8 @@ pub struct EngineDescriptor {
     pub chunk_budget: ChunkBudget,
     /// Chunks that may be in the engine at once.
     pub max_slots: usize,
+    /// Whether a chunk's sound comes in pieces while it is still being spoken.
+    pub streams: bool,
     /// Whether the engine itself applies [`stentor_types::Speed`].
     pub native_speed: bool,
     pub params: Vec<ParamSpec>,

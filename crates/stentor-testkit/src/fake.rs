@@ -166,6 +166,7 @@ impl FakeEngine {
             presets: vec!["one".to_owned(), "two".to_owned()],
             chunk_budget: ChunkBudget { first: 60.min(options.limit), max: 200.min(options.limit) },
             max_slots: options.slots,
+            streams: false,
             native_speed: true,
             params: Vec::new(),
             memory: MemoryUse::default(),

@@ -65,6 +65,7 @@ mod tests {
             presets: Vec::new(),
             chunk_budget: ChunkBudget { first: 1, max: 1 },
             max_slots: 1,
+            streams: false,
             native_speed: true,
             params: Vec::new(),
             memory: MemoryUse { weights: 77, per_chunk: 0 },

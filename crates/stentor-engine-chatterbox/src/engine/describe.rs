@@ -79,6 +79,7 @@ pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> En
         presets: figures.presets.clone(),
         chunk_budget: BUDGET,
         max_slots: slots(opened, per_chunk, rendering),
+        streams: true,
         native_speed: false,
         params: params::specs(family, figures.meanflow),
         memory: MemoryUse {

@@ -6,7 +6,7 @@ use super::{
     utterance::{Next, Piece, Utterance},
     watch::Waiting,
 };
-use crate::{model::SAMPLES_PER_TOKEN, voice::Conditionals};
+use crate::{model::SAMPLES_PER_TOKEN, report, voice::Conditionals};
 use std::sync::Arc;
 use stentor_engine::{ChunkRequest, ChunkStats, EngineError, StepSink};
 use stentor_nn::NnError;
@@ -110,6 +110,9 @@ impl<N: Networks> Slot<N> {
         let id = self.request.id;
         if let Some(error) = self.failure {
             return sink.finished(id, Err(error));
+        }
+        if let Some(remark) = self.utterance.remark() {
+            report::to_stderr(&remark);
         }
         let words = self.utterance.words(&self.request.text.text, self.samples as usize / SAMPLES_PER_TOKEN);
         sink.timing(id, &words);

@@ -69,6 +69,8 @@ pub(super) struct Utterance {
     promised: usize,
     /// Once it has ended: how many tokens are good.
     kept: Option<usize>,
+    /// What the guard did at last, if it did anything.
+    guarded: Option<&'static str>,
 }
 
 impl Utterance {
@@ -82,6 +84,7 @@ impl Utterance {
             history: vec![START_SPEECH],
             promised: 0,
             kept: None,
+            guarded: None,
             text,
         };
         if this.text.ids.is_empty() {
@@ -133,10 +136,25 @@ impl Utterance {
                 Next::Append(token)
             }
             Verdict::Go => self.end(self.tokens().len()),
-            Verdict::Stop { keep } => self.end(keep),
-            Verdict::Retry if self.attempt + 1 < ATTEMPTS && self.promised == 0 => self.again(),
-            Verdict::Retry => self.end(self.guard.salvage()),
+            Verdict::Stop { keep } => {
+                self.guarded = Some("stopped, for it did not end by itself");
+                self.end(keep)
+            }
+            Verdict::Retry if self.attempt + 1 < ATTEMPTS && self.promised == 0 => {
+                self.guarded = Some("spoken anew, for it went wrong");
+                self.again()
+            }
+            Verdict::Retry => {
+                self.guarded = Some("cut where it went wrong");
+                self.end(self.guard.salvage())
+            }
         })
+    }
+
+    /// What an operator may want to know of a chunk that the guard has touched.
+    pub(super) fn remark(&self) -> Option<String> {
+        let (drawn, kept) = (self.tokens().len(), self.kept.unwrap_or_default());
+        self.guarded.map(|what| format!("a chunk was {what}: {kept} of {drawn} speech tokens are kept"))
     }
 
     /// Speech so far.

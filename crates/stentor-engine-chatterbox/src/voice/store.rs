@@ -8,7 +8,7 @@ use super::{
     cache::{DISK_BYTES, Disk, Key, MEMORY_BYTES, Memory},
     hex,
 };
-use crate::model::t3::Family;
+use crate::{model::t3::Family, report};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs, io,
@@ -83,7 +83,7 @@ impl Voices {
     /// Voices for models of `family`, kept in `cache_dir` if there is one.
     pub fn new(family: Family, files: VoiceFiles, cache_dir: Option<&Path>, open: OpenListener) -> Self {
         let disk = cache_dir.map(|folder| Disk::new(folder.join("voices"), DISK_BYTES));
-        let report: Report = Box::new(to_stderr);
+        let report: Report = Box::new(report::to_stderr);
         Self { family, files, memory: Memory::new(MEMORY_BYTES), disk, open, report }
     }
 
@@ -217,9 +217,4 @@ fn shown(path: &Path) -> String {
 fn without_folder(error: &NnError, path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     error.to_string().replace(&path.display().to_string(), &name)
-}
-
-fn to_stderr(line: &str) {
-    // Nobody is left to tell when stderr is gone.
-    drop(io::Write::write_fmt(&mut io::stderr(), format_args!("{line}\n")));
 }

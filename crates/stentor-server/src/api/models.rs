@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use stentor_catalog::Model;
 use stentor_supervisor::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
-use stentor_types::{Language, Precision};
+use stentor_types::{Language, ParamSpec, Precision};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ModelObject<'a> {
@@ -61,6 +61,10 @@ pub(crate) struct ModelDetail<'a> {
     pub precision: Option<Precision>,
     /// Why it runs elsewhere, or otherwise, than it was asked to.
     pub degraded: Option<String>,
+    /// What a request may set beyond the common fields, with ranges and defaults; known once it was loaded.
+    pub parameters: Option<Vec<ParamSpec>>,
+    /// Cues that a text may hold, such as `[laugh]`.
+    pub cues: Option<Vec<String>>,
     /// Held on its device while it is loaded.
     pub memory_bytes: Option<u64>,
     /// From the start of its worker until it could speak, the last time.
@@ -101,6 +105,8 @@ impl<'a> ModelDetail<'a> {
             reason: status.and_then(|status| status.reason),
             device: descriptor.as_ref().map(|descriptor| descriptor.device.to_string()),
             precision: descriptor.as_ref().map(|descriptor| descriptor.precision),
+            parameters: descriptor.as_ref().map(|descriptor| descriptor.params.clone()),
+            cues: descriptor.as_ref().map(|descriptor| descriptor.tags.clone()),
             degraded: descriptor.and_then(|descriptor| descriptor.degraded.clone()),
             requests_waiting: counters.waiting,
             requests_running: counters.running,

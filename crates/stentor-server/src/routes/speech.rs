@@ -58,7 +58,7 @@ async fn answer(
     let synthesis = synthesis::begin(app, request).await?;
     meter.model(&synthesis.model);
     let headers = headers(speech, &synthesis, &parsed.ignored(&synthesis.params));
-    if speech.stream == Some(false) || synthesis.single_chunk {
+    if speech.stream == Some(false) || synthesis.one_piece {
         let bytes = whole(synthesis, speech.format, limits.max_whole_seconds).await?;
         return Ok((headers, bytes).into_response());
     }

@@ -62,7 +62,7 @@ pub struct Synthesis {
     /// The watermark in its samples, by name.
     pub watermark: Option<String>,
     /// The whole text fits one chunk, so its audio is complete with the first piece.
-    pub single_chunk: bool,
+    pub one_piece: bool,
     /// The engine's parameters that are in force.
     pub params: Params,
     original: Arc<str>,
@@ -241,7 +241,7 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         return Err(not_speakable());
     };
     let second = chunks.next();
-    let single_chunk = second.is_none();
+    let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
     let session = SessionRequest {
         voice: voice.source,
@@ -260,7 +260,7 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         voice: voice.id,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
-        single_chunk,
+        one_piece,
         params,
         original: Arc::clone(&speech.input),
         session: app.supervisor.session(permit, session),
