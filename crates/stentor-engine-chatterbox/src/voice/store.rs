@@ -11,7 +11,7 @@ use super::{
 use crate::{model::t3::Family, report};
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs, io,
+    fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
