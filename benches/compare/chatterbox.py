@@ -1,7 +1,7 @@
 """Chatterbox Turbo and Nano beside the reference implementation on the CPU: the same weights, text and amount of speech.
 
 usage: chatterbox.py --python INTERPRETER [--variant nano|turbo ..] [--threads N ..] [--rounds N] [--text TEXT]
-                     [--target FOLDER] [--keep]
+                     [--target FOLDER] [--no-build] [--keep]
 
 INTERPRETER has chatterbox-tts and what it needs (crates/stentor-engine-chatterbox/reference/requirements.txt); this
 script itself needs Python 3.11 alone. The weights are a hash, written for the occasion at full size (nano 2 GB, turbo 3 GB;
@@ -212,9 +212,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--text", default="Good day.", help="each byte brings four tokens to the hundred there are anyway")
     parser.add_argument("--target", type=Path, default=Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")))
+    parser.add_argument("--no-build", action="store_true", help="TARGET/release has been built")
     parser.add_argument("--keep", action="store_true", help="keep the checkpoints, in TARGET/compare")
     options = parser.parse_args()
-    build(options.target)
+    if not options.no_build:
+        build(options.target)
     for variant in options.variant:
         data = options.target / "compare" / variant
         folder = data / "models/bench"

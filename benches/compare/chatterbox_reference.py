@@ -15,7 +15,8 @@ from pathlib import Path
 # What the reference prints itself goes to stderr.
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
-sys.path.insert(0, str(Path(__file__).parents[2] / "crates/stentor-engine-chatterbox/reference"))
+# In place of this folder, whose chatterbox.py is not the package.
+sys.path[0] = str(Path(__file__).parents[2] / "crates/stentor-engine-chatterbox/reference")
 
 import common  # noqa: E402  (stubs the watermarker)
 import torch  # noqa: E402

@@ -47,7 +47,7 @@ fn cost<T>(costs: &mut Costs, stage: &'static str, work: impl FnOnce() -> T) -> 
 }
 
 fn speak(t3: &T3, text: &[u32], tokens: usize, costs: &mut Costs) -> Vec<u32> {
-    let speech = |name| integers(name, T3_PROMPT, SPEECH_TOKENS);
+    let speech = |name| integers(name, T3_PROMPT, SPEECH_TOKENS.into());
     let voice = T3Prompt { speaker: noise("stages.speaker", 256), tokens: speech("stages.t3") };
     let prefix = cost(costs, "t3 voice", || t3.prefix(&voice, 0.0, &Unwatched).unwrap());
     let mut sequence =
@@ -60,7 +60,8 @@ fn speak(t3: &T3, text: &[u32], tokens: usize, costs: &mut Costs) -> Vec<u32> {
             let start = Instant::now();
             let mut logits = sequence.logits().to_vec();
             logits[STOP_SPEECH as usize] = -1e30;
-            history.push(sample(&logits, None, &history, &sampling, &mut rng).unwrap().min(SPEECH_TOKENS - 1));
+            history
+                .push(sample(&logits, None, &history, &sampling, &mut rng).unwrap().min(SPEECH_TOKENS - 1));
             drawing += start.elapsed().as_secs_f64();
             if history.len() <= tokens {
                 let token = *history.last().unwrap();
@@ -77,7 +78,7 @@ fn speak(t3: &T3, text: &[u32], tokens: usize, costs: &mut Costs) -> Vec<u32> {
 /// The flow over one window: `tokens`, the last of which are only looked ahead at unless it is the `last` window.
 fn flow(flow: &Flow, tokens: (&[u32], bool)) -> candle_core::Tensor {
     let prompt = S3GenPrompt {
-        tokens: integers("stages.gen", FLOW_PROMPT, SPEECH_TOKENS),
+        tokens: integers("stages.gen", FLOW_PROMPT, SPEECH_TOKENS.into()),
         mel: noise("stages.mel", FRAMES_PER_TOKEN * FLOW_PROMPT * MELS).iter().map(|x| x - 5.0).collect(),
         xvector: noise("stages.xvector", 192),
     };
@@ -104,7 +105,8 @@ fn main() {
     let [folder, numbers @ ..] = args.as_slice() else {
         panic!("stages FOLDER TOKENS TEXT_TOKENS THREADS [RUNS]")
     };
-    let number = |index: usize, default: usize| numbers.get(index).map_or(default, |text| text.parse().unwrap());
+    let number =
+        |index: usize, default: usize| numbers.get(index).map_or(default, |text| text.parse().unwrap());
     let (tokens, text, threads, runs) = (number(0, 140), number(1, 12), number(2, 2), number(3, 3));
     let open = |name: &str| Weights::open(&Path::new(folder).join(name), &Device::Cpu).unwrap();
     let t3 = T3::load(&open("t3.safetensors"), &Device::Cpu, Precision::F32).unwrap();
