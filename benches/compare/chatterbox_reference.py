@@ -80,6 +80,7 @@ class Speaker:
     def decode(self, text: torch.Tensor, count: int) -> torch.Tensor:
         return self.t3.inference_turbo(t3_cond=self.voice, text_tokens=text, max_gen_len=count - 1)
 
+    @torch.inference_mode()  # or the fade could not be put on in place
     def speak(self, text: torch.Tensor, count: int) -> dict:
         """As `generate` of the reference's class does it, stage by stage."""
         stages = Stages()
