@@ -46,6 +46,10 @@ bench-latency:
     cargo build --release
     cargo run --release --package stentor-benches --bin latency -- target/release/stentor
 
+# Chatterbox beside the reference implementation, full size, on the CPU. PYTHON is an interpreter that has the reference.
+bench-chatterbox PYTHON *ARGS:
+    python3 benches/compare/chatterbox.py --python {{PYTHON}} {{ARGS}}
+
 # One program for CPU and NVIDIA cards, on a machine that needs no card (x86_64 Linux; installs a compiler under target/).
 build-cuda:
     cargo xtask cuda build --release --package stentor --features cuda
