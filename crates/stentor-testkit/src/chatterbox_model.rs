@@ -96,7 +96,9 @@ pub fn write_voice(path: &Path, t3_tokens: usize, tokens: usize) -> io::Result<(
     };
     let mut speaker = noise("voice.speaker", 256);
     let norm = speaker.iter().map(|x| x * x).sum::<f32>().sqrt();
-    speaker.iter_mut().for_each(|x| *x /= norm);
+    for x in &mut speaker {
+        *x /= norm;
+    }
     let mel = noise("voice.mel", 2 * tokens * 80).into_iter().map(|x| x - 5.0).collect();
     let tensors = [
         ("t3.speaker_emb", Dtype::F32, vec![1, 256], floats(speaker)),
