@@ -85,15 +85,14 @@ impl<N: Networks> ChatterboxEngine<N> {
         let key = (slot.request.voice, emotion.to_bits());
         let voice_is_held = self.voices.contains_key(&slot.request.voice);
         let outcome = compute(networks, &self.pool, || {
-            let prefix = match prefixes.get(key) {
-                Some(prefix) => prefix,
-                None => {
-                    let prefix = Arc::new(networks.prefix(&slot.voice, emotion, &watch)?);
-                    if voice_is_held {
-                        prefixes.put(key, Arc::clone(&prefix), networks.prefix_bytes(&slot.voice));
-                    }
-                    prefix
+            let prefix = if let Some(prefix) = prefixes.get(key) {
+                prefix
+            } else {
+                let prefix = Arc::new(networks.prefix(&slot.voice, emotion, &watch)?);
+                if voice_is_held {
+                    prefixes.put(key, Arc::clone(&prefix), networks.prefix_bytes(&slot.voice));
                 }
+                prefix
             };
             let room = (slot.utterance.guided(), slot.utterance.max_tokens());
             slot.sequence = Some(networks.start(&prefix, slot.utterance.text(), room, &watch)?);

@@ -205,7 +205,7 @@ impl Utterance {
         if self.manner.family == Family::Turbo && kept > 0 {
             tokens.extend([SILENCE; CLOSING_SILENCE]);
         }
-        (kept > 0).then(|| Piece { heard: tokens.len(), tokens, last: true })
+        (kept > 0).then_some(Piece { heard: tokens.len(), tokens, last: true })
     }
 
     /// Samples at the end of the last piece that are not to be heard: multilingual models end with a token of noise.

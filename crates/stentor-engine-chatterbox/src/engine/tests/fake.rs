@@ -228,8 +228,8 @@ impl Networks for Fake {
         let end = if last { tokens.len() } else { tokens.len() - 4 };
         let voice = rendering.plan.voice.t3.speaker[0];
         let mut samples = Vec::new();
-        for index in rendering.given..end {
-            let parts = [u64::from(tokens[index]), index as u64, rendering.plan.seed].map(|n| n.to_string());
+        for (index, &token) in tokens.iter().enumerate().take(end).skip(rendering.given) {
+            let parts = [u64::from(token), index as u64, rendering.plan.seed].map(|n| n.to_string());
             let value = (content_hash(&[&parts[0], &parts[1], &parts[2]]) % 1000) as f32 / 1000.0 + voice;
             samples.extend(std::iter::repeat_n(value / 2000.0, SAMPLES_PER_TOKEN));
         }
