@@ -1,5 +1,6 @@
 //! Chatterbox through HTTP, from a folder of files and a manifest. The weights are a hash and the networks shallow: the sound
 //! is noise, but every kind of layer runs at its real width, in a real worker.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::PROGRAM;
 use bytes::Bytes;
@@ -30,11 +31,10 @@ fn manifest(title: &str, tokenizer: &[(&str, &str)]) -> String {
         ("ve", "ve.safetensors"),
         ("conds", "conds.safetensors"),
     ];
-    let files: String = files
-        .iter()
-        .chain(tokenizer)
-        .map(|(role, path)| format!("[[files]]\nrole = \"{role}\"\npath = \"{path}\"\n"))
-        .collect();
+    let rows = files.iter().chain(tokenizer);
+    let rows: Vec<_> =
+        rows.map(|(role, path)| format!("[[files]]\nrole = \"{role}\"\npath = \"{path}\"\n")).collect();
+    let files = rows.concat();
     format!(
         "engine = \"chatterbox\"\ntitle = \"{title}\"\nlicence = \"MIT\"\nlanguages = [\"en-us\", \"en-gb\"]\n\
          rank = 45\nvoice_kinds = [\"preset\", \"reference\"]\n{files}\

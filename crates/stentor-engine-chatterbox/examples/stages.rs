@@ -121,7 +121,9 @@ fn main() {
             let speech = speak(&t3, &text, tokens, &mut costs);
             let mel = cost(&mut costs, "flow whole", || flow(&network, (&speech, true)));
             cost(&mut costs, "flow windows", || {
-                windows(&speech).into_iter().for_each(|window| drop(flow(&network, window)));
+                for window in windows(&speech) {
+                    drop(flow(&network, window));
+                }
             });
             cost(&mut costs, "vocoder", || {
                 let pitch = hift.pitch(&mel, &Unwatched).unwrap();
