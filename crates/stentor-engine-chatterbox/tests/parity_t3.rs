@@ -10,7 +10,7 @@ const TOLERANCE: f64 = 2e-5;
 
 #[test]
 fn english_equals_the_reference_which_would_say_what_is_no_sound() {
-    let ruled_out = check(Part::T3English, Depth::Reduced, &Golden::open("t3-english"), TOLERANCE);
+    let ruled_out = check(Part::T3English, Depth::Reduced, &Golden::open("t3-english"), TOLERANCE).masked;
     assert!(ruled_out >= 5, "only {ruled_out} steps show that ids have to be masked");
 }
 

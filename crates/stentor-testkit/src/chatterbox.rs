@@ -219,8 +219,9 @@ impl Golden {
     }
 
     /// Holds a layer, of the same row-major order as the reference's, to `<name>.shape`, `.stats` and `.values`: the largest error
-    /// at the golden's positions and the error of the norm, both relative, may be `tolerance`. Panics with the figures.
-    pub fn check(&self, name: &str, dims: &[usize], ours: &[f32], tolerance: f64) {
+    /// at the golden's positions and the error of the norm, both relative, may be `tolerance`. Gives the larger; panics with
+    /// the figures.
+    pub fn check(&self, name: &str, dims: &[usize], ours: &[f32], tolerance: f64) -> f64 {
         let shape: Vec<usize> =
             self.integers(&format!("{name}.shape")).into_iter().map(|n| n as usize).collect();
         let significant = |dims: &[usize]| dims.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
@@ -241,6 +242,7 @@ impl Golden {
             self.name,
             stats[1]
         );
+        error.max(norm_error)
     }
 }
 

@@ -30,12 +30,23 @@ impl Watch for Recorder {
 }
 
 impl Recorder {
-    fn check(&self, golden: &Golden, name: &str, tolerance: f64) {
+    fn check(&self, golden: &Golden, name: &str, tolerance: f64) -> f64 {
         let layers = self.0.lock().expect("no panic");
         let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
         let values: Vec<f32> = layer.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers");
-        golden.check(name, layer.dims(), &values, tolerance);
+        golden.check(name, layer.dims(), &values, tolerance)
     }
+}
+
+/// What a comparison found; the tokens were the same.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Steps whose most probable id is no sound.
+    pub(crate) masked: usize,
+    /// The largest error of the conditioning prefix, of the logits and of the attention, each relative to the layer's magnitude.
+    pub(crate) prefix: f64,
+    pub(crate) logits: f64,
+    pub(crate) attention: f64,
 }
 
 /// Loads the hash checkpoint of `part` as the engine would.
@@ -94,16 +105,16 @@ fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
     scores.max_by(|a, b| a.1.total_cmp(&b.1)).expect("logits").0
 }
 
-/// Every value of a golden of `part`, and the ids that it shows to need a mask.
-pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> usize {
+/// Compares every value of a golden of `part`.
+pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -> Found {
     check_model(&load(part, depth), part, golden, tolerance)
 }
 
 /// The same of a model that is loaded already.
-pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) -> usize {
+pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) -> Found {
     let recorder = Recorder::default();
     let (_prefix, mut sequence) = begin(t3, part, &recorder);
-    recorder.check(golden, "t3.prefix", tolerance);
+    let mut found = Found { prefix: recorder.check(golden, "t3.prefix", tolerance), ..Found::default() };
     let mut sampling = Sampling::of(t3.family());
     sampling.greedy = true;
     let (tokens, mut rng) = (golden.integers("t3.tokens"), Rng::new(0));
@@ -111,16 +122,7 @@ pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) 
     let mut said = vec![6561];
     for (step, (token, winner)) in tokens.iter().zip(&winners).enumerate() {
         if step < COMPARED {
-            let logits = sequence.logits();
-            golden.check(&format!("t3.logits.{step}"), &[logits.len()], logits, tolerance);
-            if let Some(logits) = sequence.unguided_logits() {
-                golden.check(&format!("t3.unguided.{step}"), &[logits.len()], logits, tolerance);
-            }
-            let seen = golden.floats(&format!("t3.attention.{step}"));
-            assert_eq!(seen.len(), sequence.attention().len());
-            let pairs = seen.iter().zip(sequence.attention());
-            let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(error < 1e-4, "attention of step {step} is off by {error}");
+            check_step(&sequence, golden, (step, tolerance), &mut found);
         }
         if t3.family() != Family::Turbo {
             assert_eq!(unmasked(&sequence, &said, &sampling), *winner, "without a mask, step {step}");
@@ -131,5 +133,23 @@ pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) 
         said.push(drawn);
         t3.decode(&mut [(&mut sequence, drawn)], &recorder).expect("a step");
     }
-    winners.iter().filter(|id| !is_sayable(**id)).count()
+    found.masked = winners.iter().filter(|id| !is_sayable(**id)).count();
+    found
+}
+
+/// The logits of one step, and how it looks at the text.
+fn check_step(sequence: &Sequence, golden: &Golden, (step, tolerance): (usize, f64), found: &mut Found) {
+    let rows = [("logits", Some(sequence.logits())), ("unguided", sequence.unguided_logits())];
+    for (row, logits) in rows.iter().filter_map(|(row, logits)| Some((row, (*logits)?))) {
+        let error = golden.check(&format!("t3.{row}.{step}"), &[logits.len()], logits, tolerance);
+        found.logits = found.logits.max(error);
+    }
+    let seen = golden.floats(&format!("t3.attention.{step}"));
+    assert_eq!(seen.len(), sequence.attention().len());
+    let largest = seen.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let pairs = seen.iter().zip(sequence.attention());
+    let errors = pairs.map(|(theirs, ours)| f64::from((theirs - ours).abs() / largest));
+    let error = errors.fold(0.0, |max, error| if error > max || error.is_nan() { error } else { max });
+    assert!(error <= tolerance, "attention of step {step} is off by {error:.1e} of its largest value");
+    found.attention = found.attention.max(error);
 }
