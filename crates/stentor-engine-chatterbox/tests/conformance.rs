@@ -6,6 +6,14 @@ mod english {
     stentor_engine::conformance!(super::models::english);
 }
 
+mod multilingual {
+    stentor_engine::conformance!(super::models::multilingual);
+}
+
+mod turbo {
+    stentor_engine::conformance!(super::models::turbo);
+}
+
 mod nano {
     stentor_engine::conformance!(super::models::nano);
 }

@@ -2,7 +2,7 @@
 //!
 //! The same numbers come from `hash_weights.py` of that engine's `reference` folder, whose README specifies both.
 
-use crate::hash_weights::Stream;
+use crate::{hash_weights::Stream, pth};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{collections::HashMap, path::Path};
 
@@ -130,9 +130,13 @@ pub fn integers(name: &str, count: usize, below: u64) -> Vec<u32> {
     (0..count as u64).map(|index| (stream.hash(index) % below) as u32).collect()
 }
 
-/// Writes one published file as safetensors.
+/// Writes one published file: as `torch.save` does where it is called `.pt`, else as safetensors.
 pub fn write(path: &Path, part: Part, depth: Depth) -> std::io::Result<()> {
-    write_tensors(path, &part.tensors(depth), |_, _| ())
+    let tensors = part.tensors(depth);
+    if path.extension().is_some_and(|extension| extension == "pt") {
+        return pth::write_state_dict(path, &tensors, tensor);
+    }
+    write_tensors(path, &tensors, |_, _| ())
 }
 
 /// Writes the given tensors with hash values as safetensors; `edit` may change those of each.

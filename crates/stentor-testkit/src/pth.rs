@@ -34,6 +34,33 @@ pub fn write_checkpoint(
     archive.finish()
 }
 
+/// Writes a checkpoint as `torch.save` writes what `state_dict()` gives: an ordered dictionary of full names, whose attributes
+/// say the modules' versions.
+pub fn write_state_dict(
+    path: &Path,
+    tensors: &[(String, Vec<usize>)],
+    mut values: impl FnMut(&str, &[usize]) -> Vec<f32>,
+) -> io::Result<()> {
+    let mut pickle = Pickle::new();
+    pickle.ordered_dict();
+    pickle.open_items();
+    for (storage, (name, shape)) in tensors.iter().enumerate() {
+        pickle.text(name);
+        pickle.tensor(storage, shape);
+    }
+    pickle.close_dict();
+    pickle.open_dict();
+    pickle.text("_metadata");
+    pickle.ordered_dict();
+    pickle.close_dict();
+    pickle.attributes();
+    let mut archive = Archive::create(path, &pickle.stop())?;
+    for (storage, (name, shape)) in tensors.iter().enumerate() {
+        archive.storage(storage, &values(name, shape))?;
+    }
+    archive.finish()
+}
+
 /// Writes the hash voice as voices are published: one bare tensor of shape (`rows`, 1, `width`).
 pub fn write_voice(path: &Path, rows: usize, width: usize) -> io::Result<()> {
     let mut pickle = Pickle::new();
@@ -74,7 +101,23 @@ impl Pickle {
 
     /// EMPTY_DICT, MARK: what follows are keys and values.
     fn open_dict(&mut self) {
-        self.0.extend(b"}(");
+        self.0.push(b'}');
+        self.open_items();
+    }
+
+    /// GLOBAL, EMPTY_TUPLE, REDUCE.
+    fn ordered_dict(&mut self) {
+        self.0.extend(b"ccollections\nOrderedDict\n)R");
+    }
+
+    /// MARK: what follows are keys and values of the dictionary before.
+    fn open_items(&mut self) {
+        self.0.push(b'(');
+    }
+
+    /// BUILD: the dictionary before holds attributes of the object before it.
+    fn attributes(&mut self) {
+        self.0.push(b'b');
     }
 
     /// SETITEMS.
@@ -117,7 +160,9 @@ impl Pickle {
         self.int(0); // its offset
         self.ints(shape);
         self.ints(&strides);
-        self.0.extend(b"\x89ccollections\nOrderedDict\n)RtR"); // requires_grad: false; hooks: none; REDUCE
+        self.0.push(b'\x89'); // requires_grad: false
+        self.ordered_dict(); // hooks: none
+        self.0.extend(b"tR"); // TUPLE, REDUCE
     }
 
     fn stop(mut self) -> Vec<u8> {

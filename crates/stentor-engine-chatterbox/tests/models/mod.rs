@@ -68,6 +68,16 @@ pub(crate) fn english() -> Box<dyn Engine> {
     once(&MODEL, Variant::English, "engine-english")
 }
 
+pub(crate) fn multilingual() -> Box<dyn Engine> {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    once(&MODEL, Variant::Multilingual, "engine-multilingual")
+}
+
+pub(crate) fn turbo() -> Box<dyn Engine> {
+    static MODEL: OnceLock<Model> = OnceLock::new();
+    once(&MODEL, Variant::Turbo, "engine-turbo")
+}
+
 pub(crate) fn nano() -> Box<dyn Engine> {
     static MODEL: OnceLock<Model> = OnceLock::new();
     once(&MODEL, Variant::Nano, "engine-nano")
