@@ -150,7 +150,10 @@ fn the_two_multilingual_versions_differ_in_their_t3_alone() {
     let older = Manifest::open("chatterbox-multilingual-v2");
     assert_eq!(newer.source.hub, older.source.hub);
     assert_eq!(newer.languages, older.languages);
-    assert_eq!((newer.path("t3"), older.path("t3")), ("t3_mtl23ls_v3.safetensors", "t3_mtl23ls_v2.safetensors"));
+    assert_eq!(
+        (newer.path("t3"), older.path("t3")),
+        ("t3_mtl23ls_v3.safetensors", "t3_mtl23ls_v2.safetensors")
+    );
     let rest = |manifest: &Manifest| -> BTreeSet<(String, String)> {
         let files = manifest.files.iter().filter(|file| file.role != "t3");
         files.map(|file| (file.role.clone(), file.path.clone())).collect()
