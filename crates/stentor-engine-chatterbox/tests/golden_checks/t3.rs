@@ -1,7 +1,7 @@
 //! T3 against what the reference says of the same weights, voice and text.
 
 use candle_core::{Device, Tensor};
-use std::{collections::HashMap, sync::Mutex};
+use std::{collections::HashMap, fmt, sync::Mutex};
 use stentor_engine_chatterbox::{
     model::t3::{Family, Prefix, Sequence, T3},
     sampler::{Rng, Sampling, is_sayable, sample},
@@ -44,9 +44,20 @@ pub(crate) struct Found {
     /// Steps whose most probable id is no sound.
     pub(crate) masked: usize,
     /// The largest error of the conditioning prefix, of the logits and of the attention, each relative to the layer's magnitude.
-    pub(crate) prefix: f64,
-    pub(crate) logits: f64,
-    pub(crate) attention: f64,
+    prefix: f64,
+    logits: f64,
+    attention: f64,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { masked, prefix, logits, attention } = self;
+        write!(
+            f,
+            "largest relative errors: prefix {prefix:.1e}, logits {logits:.1e}, attention {attention:.1e}; "
+        )?;
+        write!(f, "the same tokens; the mask ruled out the winner of {masked} steps")
+    }
 }
 
 /// Loads the hash checkpoint of `part` as the engine would.
