@@ -9,12 +9,25 @@ use crate::{
     cpu::{TileSize, for_tiles, matrix, simd, view},
     kv_attention::{Memory, attend_many, stock_softmax},
     kv_cache::{HEAD, SCALE, Store, refuse},
-    skinny::fold,
     watch::tick,
 };
 use candle_core::{DType, Device, Tensor};
 
 const LANES: usize = 16;
+
+/// The sum of all lanes, by halves.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "out of line it would be compiled for the build's target only")]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
 
 /// Positions that each row adds, if `rows_in_all` rows of input are that many for each row of the caches.
 fn new_positions<'a>(caches: impl Iterator<Item = &'a KvCache>, rows_in_all: usize) -> Result<usize> {

@@ -2,59 +2,79 @@
 
 use crate::{
     Result, Scope, Watch,
-    cpu::{Mat, TileSize, for_tiles, is_cpu, matrix, view},
+    cpu::{Tile, view},
+    factor::{Factor, multiply},
     watch::tick,
 };
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-const TILE: TileSize = TileSize { rows: 64, cols: 256 };
-
-/// y = x Wᵀ + b over rows: `(time, input)` to `(time, output)`.
+/// y = x Wᵀ + b over rows: `(time, input)` to `(time, output)`. On the CPU what becomes of a row does not depend on the others,
+/// bit for bit.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// `(output, input)`, in the precision of the product.
-    pub(crate) weight: Tensor,
+    factor: Factor,
     /// `(output)`, f32.
-    pub(crate) bias: Tensor,
+    bias: Tensor,
 }
 
 impl Linear {
     /// Reads `weight` and `bias`.
     pub fn load(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
-        let weight = scope.tensor("weight", &[output, input])?.to_dtype(scope.products())?;
-        Ok(Self { weight, bias: scope.tensor("bias", &[output])? })
+        let weight = scope.tensor("weight", &[output, input])?;
+        let factor = Factor::of_outputs(&weight, scope.products())?;
+        Ok(Self { factor, bias: scope.tensor("bias", &[output])? })
     }
 
     /// Reads `weight`; the layer has no bias.
     pub fn load_without_bias(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
-        let weight = scope.tensor("weight", &[output, input])?;
-        let bias = weight.zeros_like()?.narrow(1, 0, 1)?.flatten_all()?;
-        Ok(Self { weight: weight.to_dtype(scope.products())?, bias })
+        Self::load_stacked(scope, &[""], input, output)
+    }
+
+    /// Several layers without bias that see the same input, as one: reads `<name>.weight` of each, `(output, input)`.
+    pub fn load_stacked(scope: &Scope<'_>, names: &[&str], input: usize, output: usize) -> Result<Self> {
+        let values = scope.stacked(names, "weight", &[output, input])?;
+        let all = names.len() * output;
+        let factor = Factor::of_outputs(&scope.upload(values, &[all, input])?, scope.products())?;
+        Ok(Self { factor, bias: scope.upload(vec![0.0; all], &[all])? })
+    }
+
+    /// Reads `bias` and a `weight` that is stored as `(input, output)`.
+    pub fn load_transposed(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
+        let weight = scope.tensor("weight", &[input, output])?;
+        let factor = Factor::of_inputs(&weight, scope.products())?;
+        Ok(Self { factor, bias: scope.tensor("bias", &[output])? })
     }
 
     /// `weight` is `(output, input)`, `bias` is `(output)`.
-    pub fn new(weight: Tensor, bias: Tensor) -> Self {
-        Self { weight, bias }
+    pub fn new(weight: &Tensor, bias: Tensor) -> Result<Self> {
+        Ok(Self { factor: Factor::of_outputs(weight, weight.dtype())?, bias })
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        if !(is_cpu(x) && is_cpu(&self.weight)) {
-            tick(watch)?;
-            let product = x.to_dtype(self.weight.dtype())?.matmul(&self.weight.t()?)?;
-            return Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?);
-        }
-        let ((rows, input), output) = (x.dims2()?, self.bias.dims1()?);
-        let (values, weight, bias) = (view(x)?, view(&self.weight)?, view(&self.bias)?);
-        let out = for_tiles(rows, output, TILE, watch, |tile| {
-            let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-            for row in rows.clone() {
-                tile.row(row).copy_from_slice(&bias[cols.clone()]);
+        match &self.factor {
+            Factor::Panels(panels) => {
+                let ((rows, input), values, bias) = (x.dims2()?, view(x)?, view(&self.bias)?);
+                let begin = |tile: &mut Tile<'_>| {
+                    let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
+                    rows.for_each(|row| tile.row(row).copy_from_slice(&bias[cols.clone()]));
+                };
+                multiply((&values, input, rows), panels, (begin, |_: &mut Tile<'_>| ()), watch)
             }
-            let lhs = Mat { data: &values[rows.start * input..], row_stride: input, col_stride: 1 };
-            let rhs = Mat { data: &weight[cols.start * input..], row_stride: 1, col_stride: input };
-            tile.add_product(cols, input, lhs, rhs);
-        })?;
-        matrix(out, rows, output)
+            Factor::Tensor(weight) => {
+                tick(watch)?;
+                let product = x.to_dtype(weight.dtype())?.matmul(weight)?;
+                Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
+            }
+        }
+    }
+
+    pub fn device(&self) -> &Device {
+        self.bias.device()
+    }
+
+    /// Bytes of the layer's numbers on its device.
+    pub fn bytes(&self) -> u64 {
+        self.factor.bytes() + (self.bias.elem_count() * self.bias.dtype().size_in_bytes()) as u64
     }
 
     /// The layer applied to one vector, `(input)` to `(output)`.
@@ -84,5 +104,45 @@ impl Embedding {
     /// The first `len` rows.
     pub fn first(&self, len: usize) -> Result<Tensor> {
         Ok(self.table.narrow(0, 0, len)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Unwatched, stock_test::assert_same};
+
+    fn random(dims: &[usize]) -> Tensor {
+        Tensor::randn(0f32, 0.1, dims, &Device::Cpu).unwrap()
+    }
+
+    /// Sizes that fill blocks, panels and tiles, and sizes that don't.
+    #[test]
+    fn a_row_comes_out_the_same_alone_and_among_others() {
+        for (input, output) in [(1024, 200), (37, 7), (5, 3), (16, 4), (4100, 70)] {
+            let (weight, bias, x) = (random(&[output, input]), random(&[output]), random(&[40, input]));
+            let layer = Linear::new(&weight, bias.clone()).unwrap();
+            let together = layer.forward(&x, &Unwatched).unwrap();
+            let stock = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
+            assert_same(&together, &stock);
+            for (first, count) in [(0, 1), (3, 1), (10, 1), (1, 2), (4, 3), (0, 4), (5, 6), (9, 12), (2, 29)]
+            {
+                let alone = layer.forward(&x.narrow(0, first, count).unwrap(), &Unwatched).unwrap();
+                let bits = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let same = bits(alone) == bits(together.narrow(0, first, count).unwrap());
+                assert!(same, "{count} rows from {first} of {input} to {output}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_precision_rounds_the_weights_and_nothing_else() {
+        let (weight, bias, x) = (random(&[70, 300]), random(&[70]), random(&[15, 300]));
+        let rounded = weight.to_dtype(DType::F16).unwrap();
+        let exact = Linear::new(&rounded.to_dtype(DType::F32).unwrap(), bias.clone()).unwrap();
+        let halved = Linear { factor: Factor::of_outputs(&weight, DType::F16).unwrap(), bias };
+        assert!(halved.bytes() < exact.bytes() * 2 / 3);
+        let bits = |layer: &Linear| layer.forward(&x, &Unwatched).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(bits(&halved), bits(&exact));
     }
 }

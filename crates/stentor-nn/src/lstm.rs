@@ -61,7 +61,7 @@ impl BiLstm {
     fn new(weights: &LstmWeights) -> Result<Self> {
         debug_assert_eq!(weights.input.dtype(), DType::F32);
         Ok(if is_cpu(&weights.input) {
-            Self::Kernel(KernelLstm::new(weights))
+            Self::Kernel(KernelLstm::new(weights)?)
         } else {
             Self::Stock(StockLstm::new(weights)?)
         })
@@ -92,13 +92,13 @@ struct Recurrence {
 }
 
 impl KernelLstm {
-    fn new(weights: &LstmWeights) -> Self {
+    fn new(weights: &LstmWeights) -> Result<Self> {
         let recurrence = |values: &Vec<f32>| Recurrence::new(values, weights.hidden);
-        Self {
-            input: Linear::new(weights.input.clone(), weights.bias.clone()),
+        Ok(Self {
+            input: Linear::new(&weights.input, weights.bias.clone())?,
             directions: weights.recurrent.each_ref().map(recurrence),
             hidden: weights.hidden,
-        }
+        })
     }
 
     fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
@@ -201,7 +201,7 @@ mod tests {
             let (input, bias, x) =
                 (random(&[8 * hidden, input]), random(&[8 * hidden]), random(&[len, input]));
             let weights = LstmWeights { input, bias, recurrent, hidden };
-            let ours = KernelLstm::new(&weights).forward(&x, &Unwatched).unwrap();
+            let ours = KernelLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap();
             assert_same(&ours, &StockLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap());
         }
     }

@@ -5,12 +5,14 @@
 
 use crate::{
     Result, Watch,
-    cpu::{Mat, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
+    cpu::{Mat, PANEL, Panels, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
     watch::tick,
 };
 use candle_core::{D, Tensor};
+use rayon::prelude::*;
+use std::ops::Range;
 
-const QUERIES_PER_TILE: usize = 128;
+const QUERIES_PER_TILE: usize = 96;
 
 simd! {
     /// Replaces each x of the row by e^((x - max) * scale), and returns their sum.
@@ -91,13 +93,26 @@ fn attend(
     }
     let (len, hidden) = (qkv.dims2()?.0, qkv.dims2()?.1 / 3);
     let width = hidden / heads;
-    let operands = Operands {
-        len,
-        hidden,
-        scale: 1.0 / (width as f32).sqrt(),
-        qkv: view(qkv)?,
-        positions: positions.map(Positions::of).transpose()?,
-    };
+    let values = view(qkv)?;
+    let positions = positions.map(Positions::of).transpose()?;
+    let heads = (0..heads).into_par_iter().map(|head| {
+        let first = head * width;
+        let part = |part: usize, strides: (usize, usize), dims| {
+            let data = &values[part * hidden + first..];
+            Panels::new(Mat { data, row_stride: strides.0, col_stride: strides.1 }, dims)
+        };
+        Head {
+            keys: part(1, (1, 3 * hidden), (width, len)),
+            values: part(2, (3 * hidden, 1), (len, width)),
+            distances: positions.as_ref().map(|positions| {
+                let data = &positions.distances[first..];
+                Panels::new(Mat { data, row_stride: 1, col_stride: hidden }, (width, 2 * len - 1))
+            }),
+        }
+    });
+    let heads = heads.collect();
+    let operands =
+        Operands { len, hidden, width, scale: 1.0 / (width as f32).sqrt(), qkv: &values, positions, heads };
     let size = TileSize { rows: QUERIES_PER_TILE, cols: width };
     let out = for_tiles(len, hidden, size, watch, |tile| operands.fill(tile))?;
     matrix(out, len, hidden)
@@ -119,12 +134,25 @@ impl<'a> Positions<'a> {
     }
 }
 
+/// What the queries of a head meet.
+struct Head {
+    /// `(width, time)`.
+    keys: Panels,
+    /// `(time, width)`.
+    values: Panels,
+    /// `(width, 2 * time - 1)`.
+    distances: Option<Panels>,
+}
+
 struct Operands<'a> {
     len: usize,
     hidden: usize,
+    /// Of a head.
+    width: usize,
     scale: f32,
-    qkv: View<'a>,
+    qkv: &'a [f32],
     positions: Option<Positions<'a>>,
+    heads: Vec<Head>,
 }
 
 impl Operands<'_> {
@@ -132,32 +160,24 @@ impl Operands<'_> {
     fn fill(&self, tile: &mut Tile<'_>) {
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let (len, packed) = (self.len, 3 * self.hidden);
+        let head = &self.heads[cols.start / self.width];
         let mut scores = vec![0.0; rows.len() * len];
         match &self.positions {
             None => {
                 let queries = &self.qkv[rows.start * packed + cols.start..];
-                self.meet_keys(
-                    &mut scores,
-                    Mat { data: queries, row_stride: packed, col_stride: 1 },
-                    cols.start,
-                );
+                let queries = Mat { data: queries, row_stride: packed, col_stride: 1 };
+                Tile::whole(&mut scores, len).add_panels(queries, &head.keys, 0);
             }
             Some(positions) => {
                 let queries = self.biased(tile, &positions.key_bias);
-                self.meet_keys(
-                    &mut scores,
-                    Mat { data: &queries, row_stride: cols.len(), col_stride: 1 },
-                    cols.start,
-                );
+                let queries = Mat { data: &queries, row_stride: self.width, col_stride: 1 };
+                Tile::whole(&mut scores, len).add_panels(queries, &head.keys, 0);
                 let queries = self.biased(tile, &positions.distance_bias);
-                self.meet_distances(&mut scores, &queries, &positions.distances, tile);
+                self.meet_distances(&mut scores, &queries, head, rows.clone());
             }
         }
         let sums: Vec<f32> = scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
-        let weights = Mat { data: &scores, row_stride: len, col_stride: 1 };
-        let values =
-            Mat { data: &self.qkv[2 * self.hidden + cols.start..], row_stride: packed, col_stride: 1 };
-        tile.add_product(cols, len, weights, values);
+        tile.add_panels(Mat { data: &scores, row_stride: len, col_stride: 1 }, &head.values, 0);
         for (row, sum) in rows.zip(sums) {
             let inverse = 1.0 / sum;
             for x in tile.row(row) {
@@ -166,28 +186,20 @@ impl Operands<'_> {
         }
     }
 
-    /// Adds the products of queries and all keys to the scores.
-    fn meet_keys(&self, scores: &mut [f32], queries: Mat<'_>, head: usize) {
-        let packed = 3 * self.hidden;
-        let width = self.width();
-        let keys = Mat { data: &self.qkv[self.hidden + head..], row_stride: 1, col_stride: packed };
-        Tile::whole(scores, self.len).add_product(0..self.len, width, queries, keys);
-    }
-
     /// Adds the products of queries and distances. The distance of query i and key j stands at `len - 1 - i + j`.
-    fn meet_distances(&self, scores: &mut [f32], queries: &[f32], distances: &[f32], tile: &Tile<'_>) {
-        let (rows, width) = (tile.rows.clone(), self.width());
-        // The rows of a tile see ranges of distances that begin one after the other.
-        let seen = self.len + rows.len() - 1;
+    fn meet_distances(&self, scores: &mut [f32], queries: &[f32], head: &Head, rows: Range<usize>) {
+        let Some(distances) = &head.distances else { return };
+        // The rows of a tile see ranges of distances that begin one after the other, the last row's first.
+        let last = self.len - rows.end;
+        let first = last / PANEL * PANEL;
+        let seen = self.len + rows.len() - 1 + last - first;
         let mut products = vec![0.0; rows.len() * seen];
-        let queries = Mat { data: queries, row_stride: width, col_stride: 1 };
-        let first = &distances[(self.len - rows.end) * self.hidden + tile.cols.start..];
-        let near = Mat { data: first, row_stride: 1, col_stride: self.hidden };
-        Tile::whole(&mut products, seen).add_product(0..seen, width, queries, near);
+        let queries = Mat { data: queries, row_stride: self.width, col_stride: 1 };
+        Tile::whole(&mut products, seen).add_panels(queries, distances, first);
         for (row, (scores, products)) in
             scores.chunks_exact_mut(self.len).zip(products.chunks_exact(seen)).enumerate()
         {
-            add_to(scores, &products[rows.len() - 1 - row..][..self.len]);
+            add_to(scores, &products[last - first + rows.len() - 1 - row..][..self.len]);
         }
     }
 
@@ -200,10 +212,6 @@ impl Operands<'_> {
             queries.extend(query.iter().zip(&bias[cols.clone()]).map(|(x, bias)| x + bias));
         }
         queries
-    }
-
-    fn width(&self) -> usize {
-        (1.0 / (self.scale * self.scale)).round() as usize
     }
 }
 

@@ -5,13 +5,12 @@
 
 use crate::{
     Activation, Result, Scope, Watch,
-    cpu::{Mat, TileSize, View, for_tiles, is_cpu, matrix, view},
+    cpu::{Panels, Tile, View, view},
+    factor::{Factor, multiply},
     watch::tick,
 };
 use candle_core::{DType, Tensor};
 use std::borrow::Cow;
-
-const TILE: TileSize = TileSize { rows: 128, cols: 256 };
 
 /// The geometry of a [`RowConv`]: its stride is 1, and `before` and `after` rows of zeros are put around the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +51,8 @@ pub enum Then<'a> {
 /// `(time, input)` to `(time', output)`.
 #[derive(Debug, Clone)]
 pub struct RowConv {
-    /// `(kernel * input, output)`, in the precision of the product.
-    weight: Tensor,
+    /// `(kernel * input, output)`.
+    factor: Factor,
     /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: RowShape,
@@ -66,48 +65,54 @@ impl RowConv {
         let weight = scope.tensor("weight", &[output, input, kernel])?;
         let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((kernel * input, output))?;
         let bias = Some(scope.tensor("bias", &[output])?);
-        Ok(Self { weight: weight.to_dtype(scope.products())?, bias, shape })
+        Ok(Self { factor: Factor::of_inputs(&weight, scope.products())?, bias, shape })
     }
 
     /// A linear layer: reads `weight`, `(output, input)`, and `bias`.
     pub fn load_linear(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
-        let bias = scope.tensor("bias", &[output])?;
-        Ok(Self { bias: Some(bias), ..Self::load_linear_without_bias(scope, input, output)? })
+        Self::load_side_by_side(scope, &[""], (input, output), true)
     }
 
     /// A linear layer: reads `weight`, `(output, input)`.
     pub fn load_linear_without_bias(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
-        let weight = scope.tensor("weight", &[output, input])?.t()?.contiguous()?;
-        let shape = RowShape::causal(input, output, 1);
-        Ok(Self { weight: weight.to_dtype(scope.products())?, bias: None, shape })
+        Self::load_side_by_side(scope, &[""], (input, output), false)
     }
 
-    /// Layers of one input and one shape as one layer, whose output is theirs side by side.
-    pub fn side_by_side(layers: &[Self]) -> Result<Self> {
-        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
-        let biases: Option<Vec<&Tensor>> = layers.iter().map(|layer| layer.bias.as_ref()).collect();
-        let output = layers.iter().map(|layer| layer.shape.output).sum();
-        Ok(Self {
-            weight: Tensor::cat(&weights, 1)?.contiguous()?,
-            bias: biases.map(|biases| Tensor::cat(&biases, 0)).transpose()?,
-            shape: RowShape { output, ..layers[0].shape },
-        })
+    /// Linear layers of one input as one layer, whose output is theirs side by side: reads `<name>.weight` of each,
+    /// `(output, input)`, and if they are `biased` `<name>.bias`.
+    pub fn load_side_by_side(
+        scope: &Scope<'_>,
+        names: &[&str],
+        (input, output): (usize, usize),
+        biased: bool,
+    ) -> Result<Self> {
+        let all = names.len() * output;
+        let weight = scope.upload(scope.stacked(names, "weight", &[output, input])?, &[all, input])?;
+        let bias = biased.then(|| scope.upload(scope.stacked(names, "bias", &[output])?, &[all]));
+        let shape = RowShape::causal(input, all, 1);
+        Ok(Self { factor: Factor::of_outputs(&weight, scope.products())?, bias: bias.transpose()?, shape })
     }
 
     pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
-        if !(is_cpu(x) && is_cpu(&self.weight)) {
-            tick(watch)?;
-            return self.stock(x, then);
+        match &self.factor {
+            Factor::Panels(panels) => self.fused(x, panels, then, watch),
+            Factor::Tensor(weight) => {
+                tick(watch)?;
+                self.stock(x, weight, then)
+            }
         }
-        let RowShape { input, output, kernel, .. } = self.shape;
+    }
+
+    fn fused(&self, x: &Tensor, panels: &Panels, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
+        let RowShape { input, output, .. } = self.shape;
         let rows = self.shape.output_len(x.dims2()?.0);
-        let (x, weight) = (view(x)?, view(&self.weight)?);
+        let x = view(x)?;
         let x = self.padded(&x);
         let bias = self.bias.as_ref().map(view).transpose()?;
         let tail = Tail::of(then)?;
-        let out = for_tiles(rows, output, TILE, watch, |tile| {
+        let begin = |tile: &mut Tile<'_>| {
             let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-            for row in rows.clone() {
+            for row in rows {
                 let out = tile.row(row);
                 match (&bias, &tail) {
                     (Some(bias), Tail::Add(other)) => {
@@ -121,18 +126,17 @@ impl RowConv {
                     (None, _) => {}
                 }
             }
-            let lhs = Mat { data: &x[rows.start * input..], row_stride: input, col_stride: 1 };
-            let rhs = Mat { data: &weight[cols.start..], row_stride: output, col_stride: 1 };
-            tile.add_product(cols.clone(), kernel * input, lhs, rhs);
+        };
+        let end = |tile: &mut Tile<'_>| {
             if let Tail::Activate(activation) = &tail {
-                let mut copy = vec![0.0; cols.len()];
-                for row in rows {
+                let mut copy = vec![0.0; tile.cols.len()];
+                for row in tile.rows.clone() {
                     copy.copy_from_slice(tile.row(row));
                     activation.modulate(0, (1.0, 0.0), &copy, tile.row(row));
                 }
             }
-        })?;
-        matrix(out, rows, output)
+        };
+        multiply((&x, input, rows), panels, (begin, end), watch)
     }
 
     /// The input with its rows of zeros.
@@ -149,10 +153,10 @@ impl RowConv {
     }
 
     /// The same out of candle's ops.
-    fn stock(&self, x: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    fn stock(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let RowShape { kernel, before, after, .. } = self.shape;
         let rows = self.shape.output_len(x.dims2()?.0);
-        let mut x = x.to_dtype(self.weight.dtype())?;
+        let mut x = x.to_dtype(weight.dtype())?;
         if kernel > 1 {
             let padded = x.pad_with_zeros(0, before, after)?;
             let taps = (0..kernel)
@@ -160,7 +164,7 @@ impl RowConv {
                 .collect::<candle_core::Result<Vec<_>>>()?;
             x = Tensor::cat(&taps, 1)?;
         }
-        let mut out = x.contiguous()?.matmul(&self.weight)?.to_dtype(DType::F32)?;
+        let mut out = x.contiguous()?.matmul(weight)?.to_dtype(DType::F32)?;
         if let Some(bias) = &self.bias {
             out = out.broadcast_add(bias)?;
         }
@@ -206,11 +210,13 @@ mod tests {
         Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
     }
 
-    fn conv(shape: RowShape) -> RowConv {
+    /// And its weight, `(kernel * input, output)`.
+    fn conv(shape: RowShape) -> (RowConv, Tensor) {
         let RowShape { input, output, kernel, .. } = shape;
         let scale = 1.0 / ((kernel * input) as f64).sqrt();
         let weight = (random(&[kernel * input, output]) * scale).unwrap();
-        RowConv { weight, bias: Some(random(&[output])), shape }
+        let factor = Factor::of_inputs(&weight, DType::F32).unwrap();
+        (RowConv { factor, bias: Some(random(&[output])), shape }, weight)
     }
 
     #[test]
@@ -218,9 +224,12 @@ mod tests {
         for shape in
             [RowShape::causal(24, 300, 3), RowShape::looking_ahead(24, 30, 4), RowShape::causal(24, 7, 1)]
         {
-            let (conv, x, other) = (conv(shape), random(&[150, 24]), random(&[150, shape.output]));
+            let ((conv, weight), x, other) = (conv(shape), random(&[250, 24]), random(&[250, shape.output]));
             for then in [Then::Nothing, Then::Activate(Activation::Mish), Then::Add(&other)] {
-                assert_same(&conv.forward(&x, then, &Unwatched).unwrap(), &conv.stock(&x, then).unwrap());
+                assert_same(
+                    &conv.forward(&x, then, &Unwatched).unwrap(),
+                    &conv.stock(&x, &weight, then).unwrap(),
+                );
             }
         }
     }
@@ -229,10 +238,10 @@ mod tests {
     fn a_row_sees_the_rows_that_its_name_says() {
         let x = random(&[9, 4]);
         let changed = Tensor::cat(&[x.narrow(0, 0, 5).unwrap(), random(&[4, 4])], 0).unwrap();
-        let causal = conv(RowShape::causal(4, 6, 3));
+        let (causal, _) = conv(RowShape::causal(4, 6, 3));
         let [was, is] = [&x, &changed].map(|x| causal.forward(x, Then::Nothing, &Unwatched).unwrap());
         assert_same(&was.narrow(0, 0, 5).unwrap(), &is.narrow(0, 0, 5).unwrap());
-        let ahead = conv(RowShape::looking_ahead(4, 6, 3));
+        let (ahead, _) = conv(RowShape::looking_ahead(4, 6, 3));
         let [was, is] = [&x, &changed].map(|x| ahead.forward(x, Then::Nothing, &Unwatched).unwrap());
         assert_same(&was.narrow(0, 0, 3).unwrap(), &is.narrow(0, 0, 3).unwrap());
         assert_ne!(was.to_vec2::<f32>().unwrap()[3], is.to_vec2::<f32>().unwrap()[3]);
@@ -240,9 +249,10 @@ mod tests {
 
     #[test]
     fn it_is_the_convolution_of_the_transposed_matrix() {
-        let (ours, x) = (conv(RowShape { before: 1, ..RowShape::looking_ahead(5, 8, 3) }), random(&[20, 5]));
+        let ((ours, weight), x) =
+            (conv(RowShape { before: 1, ..RowShape::looking_ahead(5, 8, 3) }), random(&[20, 5]));
         let ours = RowConv { shape: RowShape { after: 1, ..ours.shape }, ..ours };
-        let kernel = ours.weight.reshape((3, 5, 8)).unwrap().permute((2, 1, 0)).unwrap();
+        let kernel = weight.reshape((3, 5, 8)).unwrap().permute((2, 1, 0)).unwrap();
         let shape = ConvShape::same(5, 8, 3, 1);
         let theirs = Conv1d::new(&kernel.contiguous().unwrap(), ours.bias.clone(), shape).unwrap();
         let theirs = theirs.forward(&x.t().unwrap().contiguous().unwrap(), &Unwatched).unwrap();

@@ -56,9 +56,9 @@ impl StockLstm {
         }
         Ok(Self {
             input: Linear::new(
-                by_gate(&weights.input, hidden)?,
+                &by_gate(&weights.input, hidden)?,
                 by_gate(&weights.bias, hidden)?.flatten_all()?,
-            ),
+            )?,
             recurrent: Tensor::from_vec(recurrent, (2 * hidden, 8 * hidden), device)?,
             hidden,
         })

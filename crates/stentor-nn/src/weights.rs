@@ -240,6 +240,16 @@ impl Scope<'_> {
         self.weights.values(&self.shaped(name, shape)?)
     }
 
+    /// `<name>.<leaf>` of each name, or `leaf` itself of an empty one, one after the other; all are of this shape.
+    pub(crate) fn stacked(&self, names: &[&str], leaf: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let mut all = Vec::with_capacity(names.len() * shape.iter().product::<usize>());
+        for name in names {
+            let name = if name.is_empty() { leaf.to_owned() } else { format!("{name}.{leaf}") };
+            all.append(&mut self.values(&name, shape)?);
+        }
+        Ok(all)
+    }
+
     /// A tensor of whole numbers of exactly this shape, in row-major order.
     pub fn integers(&self, name: &str, shape: &[usize]) -> Result<Vec<i64>> {
         self.weights.integers(&self.shaped(name, shape)?)

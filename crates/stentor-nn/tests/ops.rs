@@ -226,7 +226,7 @@ fn layer_norm_uses_the_epsilon_it_was_given() {
 fn linear_layers_and_attention_agree_with_candles_products() {
     let (x, weight, bias) = (tensor(&[70, 300], 1), tensor(&[260, 300], 2), tensor(&[260], 3));
     let expected = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
-    assert_close(&Linear::new(weight, bias).forward(&x, &Unwatched).unwrap(), &expected, 1e-4);
+    assert_close(&Linear::new(&weight, bias).unwrap().forward(&x, &Unwatched).unwrap(), &expected, 1e-4);
 
     let (len, heads, width) = (130, 3, 8);
     let [q, k, v] = [1, 2, 3].map(|salt| (tensor(&[len, heads * width], salt) * 2.0).unwrap());

@@ -104,8 +104,8 @@ impl Lstm {
         let bias = (tensor("bias_ih", &[4 * hidden])? + tensor("bias_hh", &[4 * hidden])?)?;
         let none = bias.zeros_like()?;
         Ok(Self {
-            input: Linear::new(tensor("weight_ih", &[4 * hidden, input])?, bias),
-            recurrent: Linear::new(tensor("weight_hh", &[4 * hidden, hidden])?, none),
+            input: Linear::new(&tensor("weight_ih", &[4 * hidden, input])?, bias)?,
+            recurrent: Linear::new(&tensor("weight_hh", &[4 * hidden, hidden])?, none)?,
             hidden,
         })
     }

@@ -1,10 +1,13 @@
 //! The CPU side: views of tensors as slices, tiled parallel loops, GEMM and vector maths.
 
 pub(crate) mod math;
+mod panels;
 mod simd;
 mod tiles;
+mod vector;
 mod view;
 
+pub(crate) use panels::{PANEL, Panels};
 pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
 pub use view::compute_without_kernels;

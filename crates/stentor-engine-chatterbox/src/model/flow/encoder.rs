@@ -165,12 +165,12 @@ impl Attention {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
         let [heads, of_head] = dims(scope, "pos_bias_u")?;
         let hidden = heads * of_head;
-        let linear = |name: &str| RowConv::load_linear(&scope.at(name), width, hidden);
+        let inputs = ["linear_q", "linear_k", "linear_v"];
         let bias =
             |name: &str| Ok::<_, stentor_nn::NnError>(scope.tensor(name, &[heads, of_head])?.flatten_all()?);
         Ok(Self {
             heads,
-            inputs: RowConv::side_by_side(&[linear("linear_q")?, linear("linear_k")?, linear("linear_v")?])?,
+            inputs: RowConv::load_side_by_side(scope, &inputs, (width, hidden), true)?,
             distances: RowConv::load_linear_without_bias(&scope.at("linear_pos"), width, hidden)?,
             key_bias: bias("pos_bias_u")?,
             distance_bias: bias("pos_bias_v")?,

@@ -249,12 +249,11 @@ impl Transformer {
         let [hidden, width] = dims(scope, "attn1.to_q.weight")?;
         let [inner, _] = dims(scope, "ff.net.0.proj.weight")?;
         let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, EPS);
-        let input =
-            |name: &str| RowConv::load_linear_without_bias(&scope.at("attn1").at(name), width, hidden);
+        let inputs = ["to_q", "to_k", "to_v"];
         Ok(Self {
             norm_attention: norm("norm1")?,
             heads: hidden / HEAD,
-            inputs: RowConv::side_by_side(&[input("to_q")?, input("to_k")?, input("to_v")?])?,
+            inputs: RowConv::load_side_by_side(&scope.at("attn1"), &inputs, (width, hidden), false)?,
             output: RowConv::load_linear(&scope.at("attn1.to_out.0"), hidden, width)?,
             norm_feed_forward: norm("norm3")?,
             wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?,

@@ -43,15 +43,6 @@ pub(super) fn count(scope: &Scope<'_>, list: &str, tensor: &str) -> usize {
     (0..MOST).take_while(|layer| scope.shape(&format!("{list}.{layer}.{tensor}")).is_some()).count()
 }
 
-/// Which rows of input there are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
-    /// Many positions of one cache.
-    Positions,
-    /// One position of each row of each cache.
-    Step,
-}
-
 /// The state that a pass goes over: caches, and for each the positions of its text.
 pub(super) struct Run<'a> {
     pub(super) caches: Vec<&'a mut KvCache>,
@@ -63,15 +54,6 @@ impl Norm {
         match self {
             Self::Rms(norm) => norm.forward(x, watch),
             Self::Layer(norm) => norm.forward(x, watch),
-        }
-    }
-}
-
-impl Pass {
-    pub(super) fn linear(self, layer: &Linear, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        match self {
-            Self::Positions => layer.forward(x, watch),
-            Self::Step => layer.forward_each(x, watch),
         }
     }
 }
@@ -102,7 +84,6 @@ impl Backbone {
         &self,
         mut x: Tensor,
         run: &mut Run<'_>,
-        pass: Pass,
         watch: &dyn Watch,
     ) -> Result<(Tensor, Vec<Option<Tensor>>)> {
         let rows: usize = run.caches.iter().map(|cache| cache.rows()).sum();
@@ -112,22 +93,22 @@ impl Backbone {
         let mut looks: Vec<Option<Tensor>> = vec![None; run.caches.len()];
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = block.before_attention.forward(&x, watch)?;
-            let qkv = pass.linear(&block.qkv, &normed, watch)?;
+            let qkv = block.qkv.forward(&normed, watch)?;
             let queries = append(&mut run.caches, layer, &qkv, self.rope.as_ref(), watch)?;
             if let Some(heads) = watched.get(&layer) {
                 run.look(&queries, (layer, heads, new), share, &mut looks)?;
             }
             let caches: Vec<&KvCache> = run.caches.iter().map(|cache| &**cache).collect();
             let seen = attend(&caches, layer, &queries, watch)?;
-            x = (x + pass.linear(&block.out, &seen, watch)?)?;
+            x = (x + block.out.forward(&seen, watch)?)?;
             let normed = block.before_mlp.forward(&x, watch)?;
-            let inner = pass.linear(&block.up, &normed, watch)?;
+            let inner = block.up.forward(&normed, watch)?;
             let inner = if self.gated {
                 gated_silu(&inner, watch)?
             } else {
                 activate(&inner, Activation::GeluTanh, watch)?
             };
-            x = (x + pass.linear(&block.down, &inner, watch)?)?;
+            x = (x + block.down.forward(&inner, watch)?)?;
         }
         Ok((self.last.forward(&x, watch)?, looks))
     }

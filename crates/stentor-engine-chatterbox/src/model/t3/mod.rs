@@ -11,7 +11,7 @@ mod load;
 mod table;
 
 use crate::{model::START_SPEECH, voice::T3Prompt};
-use backbone::{Backbone, Pass, Run};
+use backbone::{Backbone, Run};
 use candle_core::{Device, Tensor};
 use cond::Conditioning;
 use std::ops::Range;
@@ -125,7 +125,7 @@ impl T3 {
         }
         let mut cache = KvCache::new(self.backbone.shape, 1, len, &self.device)?;
         let mut run = Run { caches: vec![&mut cache], texts: std::iter::once(0..0).collect() };
-        self.backbone.forward(x, &mut run, Pass::Positions, watch)?;
+        self.backbone.forward(x, &mut run, watch)?;
         cache.advance(len);
         Ok(Prefix { cache })
     }
@@ -152,10 +152,10 @@ impl T3 {
         let mut cache = prefix.cache.fork(rows, before + new + max_new)?;
         let at = before..before + text.len();
         let mut run = Run { caches: vec![&mut cache], texts: vec![at.clone()] };
-        let (hidden, looks) = self.backbone.forward(self.rows(input)?, &mut run, Pass::Positions, watch)?;
+        let (hidden, looks) = self.backbone.forward(self.rows(input)?, &mut run, watch)?;
         let last = |row| Ok(hidden.narrow(0, (row + 1) * new - 1, 1)?);
         let last = (0..rows).map(last).collect::<Result<Vec<_>>>()?;
-        let logits = host(&self.head.forward_each(&Tensor::cat(&last, 0)?, watch)?)?;
+        let logits = host(&self.head.forward(&Tensor::cat(&last, 0)?, watch)?)?;
         let attention = looks.into_iter().flatten().next().map_or(Ok(Vec::new()), |look| host(&look))?;
         cache.advance(new);
         Ok(Sequence { cache, text: at, spoken: 0, logits, attention })
@@ -180,8 +180,8 @@ impl T3 {
         let texts = rows.iter().map(|(sequence, _)| sequence.text.clone()).collect();
         let caches: Vec<&mut KvCache> = rows.iter_mut().map(|(sequence, _)| &mut sequence.cache).collect();
         let mut run = Run { caches, texts };
-        let (hidden, looks) = self.backbone.forward(self.rows(input)?, &mut run, Pass::Step, watch)?;
-        let logits = host(&self.head.forward_each(&hidden, watch)?)?;
+        let (hidden, looks) = self.backbone.forward(self.rows(input)?, &mut run, watch)?;
+        let logits = host(&self.head.forward(&hidden, watch)?)?;
         let attention = |look: Option<Tensor>| look.map_or(Ok(Vec::new()), |look| host(&look));
         let attentions = looks.into_iter().map(attention).collect::<Result<Vec<_>>>()?;
         // From here on nothing can fail.

@@ -1,0 +1,85 @@
+//! The matrix that a layer multiplies its rows by, laid out for the device it is on.
+
+use crate::{
+    Result, Watch,
+    cpu::{Mat, PANEL, Panels, Tile, TileSize, for_tiles, is_cpu, matrix, view},
+};
+use candle_core::{DType, Tensor};
+use std::sync::Arc;
+
+/// Rows of a tile: what is shared by as many stays in the second-level cache.
+const TILE_ROWS: usize = 192;
+/// Columns of a tile.
+const TILE_COLS: usize = 256;
+/// Numbers of the factor in one tile where there are few rows, for which reading them is all the cost.
+const FEW_ROWS_NUMBERS: usize = 1 << 17;
+const FEW_ROWS: usize = 12;
+
+/// A matrix `(depth, cols)`: rows of `depth` numbers become rows of `cols`.
+#[derive(Debug, Clone)]
+pub(crate) enum Factor {
+    /// On the CPU.
+    Panels(Arc<Panels>),
+    /// On any other device, in the precision of the product.
+    Tensor(Tensor),
+}
+
+impl Factor {
+    /// Out of `(cols, depth)`, as linear layers are stored. In `F16` the numbers are rounded; the CPU still multiplies in single
+    /// precision.
+    pub(crate) fn of_outputs(weight: &Tensor, products: DType) -> Result<Self> {
+        let (cols, depth) = weight.dims2()?;
+        if !is_cpu(weight) {
+            return Ok(Self::Tensor(weight.t()?.contiguous()?.to_dtype(products)?));
+        }
+        let values = view(weight)?;
+        Ok(Self::panels(Mat { data: &values, row_stride: 1, col_stride: depth }, (depth, cols), products))
+    }
+
+    /// Out of `(depth, cols)`.
+    pub(crate) fn of_inputs(weight: &Tensor, products: DType) -> Result<Self> {
+        let (depth, cols) = weight.dims2()?;
+        if !is_cpu(weight) {
+            return Ok(Self::Tensor(weight.contiguous()?.to_dtype(products)?));
+        }
+        let values = view(weight)?;
+        Ok(Self::panels(Mat { data: &values, row_stride: cols, col_stride: 1 }, (depth, cols), products))
+    }
+
+    fn panels(values: Mat<'_>, dims: (usize, usize), products: DType) -> Self {
+        let halved = products == DType::F16;
+        Self::Panels(Arc::new(if halved { Panels::halved(values, dims) } else { Panels::new(values, dims) }))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Panels(panels) => panels.bytes() as u64,
+            Self::Tensor(tensor) => (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64,
+        }
+    }
+}
+
+/// Rows that lie one after the other, `stride` numbers apart, times `panels`: `begin` writes what the products are added to, `end`
+/// changes the sums while they are in cache.
+pub(crate) fn multiply(
+    (x, stride, rows): (&[f32], usize, usize),
+    panels: &Panels,
+    (begin, end): (impl Fn(&mut Tile<'_>) + Sync, impl Fn(&mut Tile<'_>) + Sync),
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    let out = for_tiles(rows, panels.cols(), tiles(rows, panels.depth()), watch, |tile| {
+        begin(tile);
+        let lhs = Mat { data: &x[tile.rows.start * stride..], row_stride: stride, col_stride: 1 };
+        tile.add_panels(lhs, panels, tile.cols.start);
+        end(tile);
+    })?;
+    matrix(out, rows, panels.cols())
+}
+
+/// A grid over `rows` of products with a factor of this depth. What becomes of a row does not depend on the grid.
+fn tiles(rows: usize, depth: usize) -> TileSize {
+    if rows > FEW_ROWS {
+        return TileSize { rows: TILE_ROWS, cols: TILE_COLS };
+    }
+    TileSize { rows: FEW_ROWS, cols: (FEW_ROWS_NUMBERS / depth.max(1)).max(1).next_multiple_of(PANEL) }
+}
