@@ -1,20 +1,22 @@
 //! One-dimensional convolution.
 //!
 //! On the CPU a kernel of k taps is k matrix products, each on the input shifted by its tap, summed into a tile of the
-//! output while it stays in cache: no im2col, no padding copy, no transpose.
+//! output while it stays in cache: no im2col, no transpose.
 
 use crate::{
     Result, Scope, Watch,
-    cpu::{Mat, Tile, TileSize, View, for_rows, for_tiles, is_cpu, matrix, view},
+    cpu::{Mat, PANEL, Tile, TileSize, View, Windows, for_rows, for_tiles, is_cpu, matrix, view},
     watch::tick,
 };
 use candle_core::{DType, Tensor};
 use std::ops::Range;
 
 /// Elements of the input that a tile is computed from, at most: they should stay in the second-level cache.
-const INPUT_PER_TILE: usize = 1 << 17;
+const INPUT_PER_TILE: usize = 1 << 16;
 /// f32 in a cache line.
 const LINE: usize = 16;
+/// Steps of a block's sums, at most, where a tap has no more.
+const STEPS_AT_ONCE: usize = 512;
 
 /// The geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub struct Conv1d {
 
 #[derive(Debug, Clone)]
 enum Weight {
-    /// For our kernel, tap by tap: `(kernel, output, input)`.
+    /// For our kernel: `(output, kernel, input)`.
     Taps(Tensor),
     /// For candle's: `(output, input, kernel)`, in the precision of the product.
     Stock(Tensor),
@@ -78,7 +80,7 @@ impl Conv1d {
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.
     pub fn new(weight: &Tensor, bias: Option<Tensor>, shape: ConvShape) -> Result<Self> {
         let weight = if is_cpu(weight) {
-            Weight::Taps(weight.permute((2, 0, 1))?.contiguous()?)
+            Weight::Taps(weight.permute((0, 2, 1))?.contiguous()?)
         } else {
             // candle's convolution reads a kernel that is not contiguous wrongly.
             Weight::Stock(weight.contiguous()?)
@@ -121,7 +123,7 @@ impl Conv1d {
     fn stock(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let ConvShape { stride, padding, dilation, .. } = self.shape;
         let weight = match &self.weight {
-            Weight::Taps(taps) => &taps.permute((1, 2, 0))?.contiguous()?,
+            Weight::Taps(taps) => &taps.permute((0, 2, 1))?.contiguous()?,
             Weight::Stock(weight) => weight,
         };
         let x = x.to_dtype(weight.dtype())?.unsqueeze(0)?;
@@ -159,11 +161,46 @@ impl Operands<'_> {
                 }
             }
         }
-        let ConvShape { input, output, kernel, stride, dilation, .. } = self.shape;
+        if self.shape.stride == 1 {
+            self.add_windows(tile);
+        } else {
+            self.add_taps(tile);
+        }
+    }
+
+    /// Panel after panel of columns, a few taps at a time, so that what the panels need of the weights stays in cache.
+    fn add_windows(&self, tile: &mut Tile<'_>) {
+        let ConvShape { input, kernel, dilation, .. } = self.shape;
+        let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
+        let panels: Vec<_> = cols
+            .clone()
+            .step_by(PANEL)
+            .map(|start| (start..cols.end.min(start + PANEL), self.near(&(start..start + PANEL))))
+            .collect();
+        let at_once = (STEPS_AT_ONCE / input).clamp(1, kernel);
+        for tap in (0..kernel).step_by(at_once) {
+            let data = &self.weight[(rows.start * kernel + tap) * input..];
+            let lhs = Mat { data, row_stride: kernel * input, col_stride: 1 };
+            for (range, (near, width)) in &panels {
+                let windows = Windows {
+                    data: &near[tap * dilation..],
+                    count: at_once.min(kernel - tap),
+                    shift: dilation,
+                    depth: input,
+                    width: *width,
+                };
+                tile.add_windows(lhs, &windows, range.start - cols.start..range.end - cols.start);
+            }
+        }
+    }
+
+    fn add_taps(&self, tile: &mut Tile<'_>) {
+        let ConvShape { input, kernel, stride, dilation, .. } = self.shape;
+        let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let (near, width) = self.near(&cols);
         for tap in 0..kernel {
-            let weight = &self.weight[(tap * output + rows.start) * input..];
-            let lhs = Mat { data: weight, row_stride: input, col_stride: 1 };
+            let weight = &self.weight[(rows.start * kernel + tap) * input..];
+            let lhs = Mat { data: weight, row_stride: kernel * input, col_stride: 1 };
             let rhs = Mat { data: &near[tap * dilation..], row_stride: width, col_stride: stride };
             tile.add_product(cols.clone(), input, lhs, rhs);
         }

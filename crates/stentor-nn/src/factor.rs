@@ -2,10 +2,10 @@
 
 use crate::{
     Result, Watch,
-    cpu::{Mat, PANEL, Panels, Tile, TileSize, for_tiles, is_cpu, matrix, view},
+    cpu::{Mat, PANEL, Panels, Storage, Tile, TileSize, for_tiles, is_cpu, matrix, view},
 };
 use candle_core::{DType, Tensor};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Rows of a tile: what is shared by as many stays in the second-level cache.
 const TILE_ROWS: usize = 192;
@@ -47,8 +47,8 @@ impl Factor {
     }
 
     fn panels(values: Mat<'_>, dims: (usize, usize), products: DType) -> Self {
-        let halved = products == DType::F16;
-        Self::Panels(Arc::new(if halved { Panels::halved(values, dims) } else { Panels::new(values, dims) }))
+        let storage = if products == DType::F16 { Storage::Half } else { Storage::Single };
+        Self::Panels(Arc::new(Panels::new(values, dims, storage)))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -59,18 +59,18 @@ impl Factor {
     }
 }
 
-/// Rows that lie one after the other, `stride` numbers apart, times `panels`: `begin` writes what the products are added to, `end`
-/// changes the sums while they are in cache.
+/// Rows that lie one after the other, `stride` numbers apart, times `panels`. `write` gets a row, a range of columns, their sums
+/// and where they belong; `end` changes a finished tile while it is in cache.
 pub(crate) fn multiply(
     (x, stride, rows): (&[f32], usize, usize),
     panels: &Panels,
-    (begin, end): (impl Fn(&mut Tile<'_>) + Sync, impl Fn(&mut Tile<'_>) + Sync),
+    write: impl Fn(usize, Range<usize>, &[f32], &mut [f32]) + Sync,
+    end: impl Fn(&mut Tile<'_>) + Sync,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
     let out = for_tiles(rows, panels.cols(), tiles(rows, panels.depth()), watch, |tile| {
-        begin(tile);
         let lhs = Mat { data: &x[tile.rows.start * stride..], row_stride: stride, col_stride: 1 };
-        tile.add_panels(lhs, panels, tile.cols.start);
+        tile.put_products(lhs, (panels, tile.cols.start), &write);
         end(tile);
     })?;
     matrix(out, rows, panels.cols())

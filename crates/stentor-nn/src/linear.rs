@@ -2,11 +2,12 @@
 
 use crate::{
     Result, Scope, Watch,
-    cpu::{Tile, view},
+    cpu::view,
     factor::{Factor, multiply},
     watch::tick,
 };
 use candle_core::{DType, Device, Tensor};
+use std::ops::Range;
 
 /// y = x Wᵀ + b over rows: `(time, input)` to `(time, output)`. On the CPU what becomes of a row does not depend on the others,
 /// bit for bit.
@@ -54,11 +55,12 @@ impl Linear {
         match &self.factor {
             Factor::Panels(panels) => {
                 let ((rows, input), values, bias) = (x.dims2()?, view(x)?, view(&self.bias)?);
-                let begin = |tile: &mut Tile<'_>| {
-                    let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-                    rows.for_each(|row| tile.row(row).copy_from_slice(&bias[cols.clone()]));
+                let write = |_: usize, cols: Range<usize>, sums: &[f32], out: &mut [f32]| {
+                    for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[cols]) {
+                        *out = sum + bias;
+                    }
                 };
-                multiply((&values, input, rows), panels, (begin, |_: &mut Tile<'_>| ()), watch)
+                multiply((&values, input, rows), panels, write, |_| (), watch)
             }
             Factor::Tensor(weight) => {
                 tick(watch)?;

@@ -5,7 +5,7 @@
 
 use crate::{
     Result, Watch,
-    cpu::{Mat, PANEL, Panels, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
+    cpu::{Mat, PANEL, Panels, Storage, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
     watch::tick,
 };
 use candle_core::{D, Tensor};
@@ -50,6 +50,10 @@ simd! {
             *x += other;
         }
     }
+}
+
+fn put(_: usize, _: Range<usize>, sums: &[f32], out: &mut [f32]) {
+    out.copy_from_slice(sums);
 }
 
 /// What a network with relative positions adds to the scores: a query's content with a bias meets each key, with another bias
@@ -99,14 +103,15 @@ fn attend(
         let first = head * width;
         let part = |part: usize, strides: (usize, usize), dims| {
             let data = &values[part * hidden + first..];
-            Panels::new(Mat { data, row_stride: strides.0, col_stride: strides.1 }, dims)
+            Panels::new(Mat { data, row_stride: strides.0, col_stride: strides.1 }, dims, Storage::Single)
         };
         Head {
             keys: part(1, (1, 3 * hidden), (width, len)),
             values: part(2, (3 * hidden, 1), (len, width)),
             distances: positions.as_ref().map(|positions| {
                 let data = &positions.distances[first..];
-                Panels::new(Mat { data, row_stride: 1, col_stride: hidden }, (width, 2 * len - 1))
+                let data = Mat { data, row_stride: 1, col_stride: hidden };
+                Panels::new(data, (width, 2 * len - 1), Storage::Single)
             }),
         }
     });
@@ -166,24 +171,22 @@ impl Operands<'_> {
             None => {
                 let queries = &self.qkv[rows.start * packed + cols.start..];
                 let queries = Mat { data: queries, row_stride: packed, col_stride: 1 };
-                Tile::whole(&mut scores, len).add_panels(queries, &head.keys, 0);
+                Tile::whole(&mut scores, len).put_products(queries, (&head.keys, 0), put);
             }
             Some(positions) => {
                 let queries = self.biased(tile, &positions.key_bias);
                 let queries = Mat { data: &queries, row_stride: self.width, col_stride: 1 };
-                Tile::whole(&mut scores, len).add_panels(queries, &head.keys, 0);
+                Tile::whole(&mut scores, len).put_products(queries, (&head.keys, 0), put);
                 let queries = self.biased(tile, &positions.distance_bias);
                 self.meet_distances(&mut scores, &queries, head, rows.clone());
             }
         }
         let sums: Vec<f32> = scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
-        tile.add_panels(Mat { data: &scores, row_stride: len, col_stride: 1 }, &head.values, 0);
-        for (row, sum) in rows.zip(sums) {
-            let inverse = 1.0 / sum;
-            for x in tile.row(row) {
-                *x *= inverse;
-            }
-        }
+        let inverses: Vec<f32> = sums.iter().map(|sum| 1.0 / sum).collect();
+        let scores = Mat { data: &scores, row_stride: len, col_stride: 1 };
+        tile.put_products(scores, (&head.values, 0), |row, _, sums, out| {
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * inverses[row - rows.start]);
+        });
     }
 
     /// Adds the products of queries and distances. The distance of query i and key j stands at `len - 1 - i + j`.
@@ -195,7 +198,7 @@ impl Operands<'_> {
         let seen = self.len + rows.len() - 1 + last - first;
         let mut products = vec![0.0; rows.len() * seen];
         let queries = Mat { data: queries, row_stride: self.width, col_stride: 1 };
-        Tile::whole(&mut products, seen).add_panels(queries, distances, first);
+        Tile::whole(&mut products, seen).put_products(queries, (distances, first), put);
         for (row, (scores, products)) in
             scores.chunks_exact_mut(self.len).zip(products.chunks_exact(seen)).enumerate()
         {

@@ -10,7 +10,7 @@ use crate::{
     watch::tick,
 };
 use candle_core::{DType, Tensor};
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// The geometry of a [`RowConv`]: its stride is 1, and `before` and `after` rows of zeros are put around the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,21 +110,13 @@ impl RowConv {
         let x = self.padded(&x);
         let bias = self.bias.as_ref().map(view).transpose()?;
         let tail = Tail::of(then)?;
-        let begin = |tile: &mut Tile<'_>| {
-            let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-            for row in rows {
-                let out = tile.row(row);
-                match (&bias, &tail) {
-                    (Some(bias), Tail::Add(other)) => {
-                        let other = &other[row * output..][cols.clone()];
-                        for ((out, bias), other) in out.iter_mut().zip(&bias[cols.clone()]).zip(other) {
-                            *out = bias + other;
-                        }
-                    }
-                    (None, Tail::Add(other)) => out.copy_from_slice(&other[row * output..][cols.clone()]),
-                    (Some(bias), _) => out.copy_from_slice(&bias[cols.clone()]),
-                    (None, _) => {}
-                }
+        let write = |row: usize, cols: Range<usize>, sums: &[f32], out: &mut [f32]| {
+            out.copy_from_slice(sums);
+            if let Some(bias) = &bias {
+                out.iter_mut().zip(&bias[cols.clone()]).for_each(|(out, bias)| *out += bias);
+            }
+            if let Tail::Add(other) = &tail {
+                out.iter_mut().zip(&other[row * output..][cols]).for_each(|(out, other)| *out += other);
             }
         };
         let end = |tile: &mut Tile<'_>| {
@@ -136,7 +128,7 @@ impl RowConv {
                 }
             }
         };
-        multiply((&x, input, rows), panels, (begin, end), watch)
+        multiply((&x, input, rows), panels, write, end, watch)
     }
 
     /// The input with its rows of zeros.

@@ -1,5 +1,6 @@
 //! The CPU side: views of tensors as slices, tiled parallel loops, GEMM and vector maths.
 
+mod block;
 pub(crate) mod math;
 mod panels;
 mod simd;
@@ -7,7 +8,7 @@ mod tiles;
 mod vector;
 mod view;
 
-pub(crate) use panels::{PANEL, Panels};
+pub(crate) use panels::{PANEL, Panels, Storage, Windows};
 pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
 pub use view::compute_without_kernels;

@@ -1,6 +1,7 @@
 //! Sixteen numbers at once, for the one loop that must stay in registers as it is written: the compiler does not keep a block
 //! of sums there by itself.
 
+use half::f16;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64 as arch;
 
@@ -18,11 +19,12 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// The machine has the instructions.
     unsafe fn load(from: &[f32; LANES]) -> Self;
-    /// Numbers that are stored in half precision, as their bits.
-    ///
     /// # Safety
     /// The machine has the instructions.
-    unsafe fn widen(from: &[u16; LANES]) -> Self;
+    unsafe fn of_halves(from: &[f16; LANES]) -> Self;
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn of_bytes(from: &[i8; LANES]) -> Self;
     /// `self * factor + sum`, rounded once.
     ///
     /// # Safety
@@ -54,8 +56,16 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn widen(from: &[u16; LANES]) -> Self {
+    unsafe fn of_halves(from: &[f16; LANES]) -> Self {
         unsafe { Self(arch::_mm512_cvtph_ps(arch::_mm256_loadu_si256(from.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
+        unsafe {
+            let wide = arch::_mm512_cvtepi8_epi32(arch::_mm_loadu_si128(from.as_ptr().cast()));
+            Self(arch::_mm512_cvtepi32_ps(wide))
+        }
     }
 
     #[inline(always)]
@@ -91,12 +101,26 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn widen(from: &[u16; LANES]) -> Self {
+    unsafe fn of_halves(from: &[f16; LANES]) -> Self {
         let at = from.as_ptr();
         unsafe {
-            let half =
-                |index: usize| arch::_mm256_cvtph_ps(arch::_mm_loadu_si128(at.add(index * LANES / 2).cast()));
-            Self([half(0), half(1)])
+            Self([
+                arch::_mm256_cvtph_ps(arch::_mm_loadu_si128(at.cast())),
+                arch::_mm256_cvtph_ps(arch::_mm_loadu_si128(at.add(LANES / 2).cast())),
+            ])
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
+        let at = from.as_ptr();
+        unsafe {
+            let low = arch::_mm_loadl_epi64(at.cast());
+            let high = arch::_mm_loadl_epi64(at.add(LANES / 2).cast());
+            Self([
+                arch::_mm256_cvtepi32_ps(arch::_mm256_cvtepi8_epi32(low)),
+                arch::_mm256_cvtepi32_ps(arch::_mm256_cvtepi8_epi32(high)),
+            ])
         }
     }
 
@@ -139,8 +163,13 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn widen(from: &[u16; LANES]) -> Self {
-        Self(from.map(|bits| half::f16::from_bits(bits).to_f32()))
+    unsafe fn of_halves(from: &[f16; LANES]) -> Self {
+        Self(from.map(f16::to_f32))
+    }
+
+    #[inline(always)]
+    unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
+        Self(from.map(f32::from))
     }
 
     #[inline(always)]

@@ -1,0 +1,220 @@
+//! The kernel of our matrix products: blocks of sums that stay in registers, for each instruction set.
+//!
+//! Every sum runs over its depth in order, whatever the number of rows: what becomes of a row does not depend on the others.
+
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Avx2, Avx512};
+use super::{
+    tiles::Mat,
+    vector::{LANES, Portable, Vector},
+};
+use half::f16;
+
+/// Columns of a block.
+pub(super) const COLS: usize = 2 * LANES;
+/// Rows of the largest block of any instruction set.
+const MOST_ROWS: usize = 12;
+
+/// Where a block's sums go.
+pub(super) type Sums = [[[f32; LANES]; 2]; MOST_ROWS];
+
+/// The right operand of a block: `segments` times `depth` rows of [`COLS`] numbers. Rows begin `stride` numbers after the one
+/// before, segments `shift` numbers.
+pub(super) struct Right<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) segments: usize,
+    pub(super) shift: usize,
+    pub(super) depth: usize,
+    pub(super) stride: usize,
+}
+
+impl<T> Right<'_, T> {
+    /// Steps of the sums.
+    fn steps(&self) -> usize {
+        self.segments * self.depth
+    }
+
+    /// How far the data is read.
+    fn reach(&self) -> usize {
+        (self.segments - 1) * self.shift + (self.depth - 1) * self.stride + COLS
+    }
+}
+
+/// A number as the right operand stores it.
+#[expect(unsafe_code, reason = "part of the kernel's loop")]
+pub(super) trait Number: Copy {
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    unsafe fn load<V: Vector>(from: &[Self; LANES]) -> V;
+}
+
+#[expect(unsafe_code, clippy::inline_always, reason = "part of the kernel's loop")]
+impl Number for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: &[Self; LANES]) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(from) }
+    }
+}
+
+#[expect(unsafe_code, clippy::inline_always, reason = "part of the kernel's loop")]
+impl Number for f16 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: &[Self; LANES]) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::of_halves(from) }
+    }
+}
+
+#[expect(unsafe_code, clippy::inline_always, reason = "part of the kernel's loop")]
+impl Number for i8 {
+    #[inline(always)]
+    unsafe fn load<V: Vector>(from: &[Self; LANES]) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { V::of_bytes(from) }
+    }
+}
+
+/// The sums of `R` rows and `C` vectors of columns from vector `first` on.
+///
+/// # Safety
+/// The machine has the instructions of `V`; `lhs` reaches as far as `R` rows and the steps of `right` ask, `right.data` as far as
+/// it says.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
+    lhs: Mat<'_>,
+    right: &Right<'_, T>,
+    first: usize,
+    sums: &mut Sums,
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut held = [[V::splat(0.0); C]; R];
+        for segment in 0..right.segments {
+            let mut x = lhs.data.as_ptr().add(segment * right.depth);
+            let mut line = right.data.as_ptr().add(segment * right.shift + first * LANES);
+            for _ in 0..right.depth {
+                let parts: [V; C] = std::array::from_fn(|part| T::load(&*line.add(part * LANES).cast()));
+                for (row, held) in held.iter_mut().enumerate() {
+                    let x = V::splat(*x.add(row * lhs.row_stride));
+                    for (held, part) in held.iter_mut().zip(&parts) {
+                        *held = x.mul_add(*part, *held);
+                    }
+                }
+                x = x.wrapping_add(1);
+                line = line.wrapping_add(right.stride);
+            }
+        }
+        for (held, sums) in held.iter().zip(sums) {
+            for (part, held) in held.iter().enumerate() {
+                held.store(&mut sums[first + part]);
+            }
+        }
+    }
+}
+
+/// The sums of the first rows of `lhs`, as many as a block has; returns how many.
+///
+/// # Safety
+/// As of [`block`], for `rows` rows.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn blocks<V: Vector, T: Number>(
+    lhs: Mat<'_>,
+    rows: usize,
+    right: &Right<'_, T>,
+    sums: &mut Sums,
+) -> usize {
+    // SAFETY: the caller's promises; no block has more than `rows` rows.
+    unsafe {
+        match (V::BLOCK, rows) {
+            ((12, 2), 12..) => {
+                block::<V, T, 12, 2>(lhs, right, 0, sums);
+                12
+            }
+            ((6, 1), 6..) => {
+                block::<V, T, 6, 1>(lhs, right, 0, sums);
+                block::<V, T, 6, 1>(lhs, right, 1, sums);
+                6
+            }
+            ((_, 2), 4..) => {
+                block::<V, T, 4, 2>(lhs, right, 0, sums);
+                4
+            }
+            ((_, 1), 4..) => {
+                block::<V, T, 4, 1>(lhs, right, 0, sums);
+                block::<V, T, 4, 1>(lhs, right, 1, sums);
+                4
+            }
+            (_, 2..) => {
+                block::<V, T, 2, 2>(lhs, right, 0, sums);
+                2
+            }
+            _ => {
+                block::<V, T, 1, 2>(lhs, right, 0, sums);
+                1
+            }
+        }
+    }
+}
+
+/// Defines [`blocks`] for one kind of number and the widest instructions that the machine has. Panics if an operand is too short.
+macro_rules! multiply {
+    ($name:ident, $number:ty) => {
+        pub(super) fn $name(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
+            assert!(rows > 0 && right.segments > 0 && right.depth > 0, "nothing to multiply");
+            assert!(right.reach() <= right.data.len(), "right operand too short");
+            let last = (rows.min(MOST_ROWS) - 1) * lhs.row_stride;
+            assert!(last + right.steps() <= lhs.data.len(), "left operand too short");
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+                #[expect(unsafe_code, reason = "called with the features that it enables")]
+                fn avx512(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
+                    // SAFETY: the features are there; the operands' lengths were checked above.
+                    unsafe { blocks::<Avx512, _>(lhs, rows, right, sums) }
+                }
+                #[target_feature(enable = "avx2,fma,f16c")]
+                #[expect(unsafe_code, reason = "called with the features that it enables")]
+                fn avx2(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
+                    // SAFETY: the features are there; the operands' lengths were checked above.
+                    unsafe { blocks::<Avx2, _>(lhs, rows, right, sums) }
+                }
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("fma")
+                {
+                    #[expect(
+                        unsafe_code,
+                        reason = "calls code compiled for features that were just detected"
+                    )]
+                    // SAFETY: every feature that `avx512` enables is present.
+                    return unsafe { avx512(lhs, rows, right, sums) };
+                }
+                if std::arch::is_x86_feature_detected!("avx2")
+                    && std::arch::is_x86_feature_detected!("fma")
+                    && std::arch::is_x86_feature_detected!("f16c")
+                {
+                    #[expect(
+                        unsafe_code,
+                        reason = "calls code compiled for features that were just detected"
+                    )]
+                    // SAFETY: every feature that `avx2` enables is present.
+                    return unsafe { avx2(lhs, rows, right, sums) };
+                }
+            }
+            #[expect(unsafe_code, reason = "the kernel's signature")]
+            // SAFETY: no instructions are asked for; the operands' lengths were checked above.
+            unsafe {
+                blocks::<Portable, _>(lhs, rows, right, sums)
+            }
+        }
+    };
+}
+
+multiply!(multiply_singles, f32);
+multiply!(multiply_halves, f16);
+multiply!(multiply_bytes, i8);
