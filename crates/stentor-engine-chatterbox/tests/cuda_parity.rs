@@ -33,8 +33,8 @@ use stentor_types::{
 const CARD: DeviceSpec = DeviceSpec::Cuda(0);
 /// The same formulas in another order of summation.
 const SINGLE: f64 = 1e-3;
-/// A guess, until a card has been measured: products of 11 bits, summed over some layers.
-const HALF: f64 = 5e-2;
+/// Twice what the tests of the same roundings on the CPU allow.
+const HALF: f64 = 2e-2;
 
 fn card() -> &'static Opened {
     static OPENED: OnceLock<Opened> = OnceLock::new();

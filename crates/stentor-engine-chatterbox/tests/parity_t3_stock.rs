@@ -8,8 +8,8 @@ use candle_core::Device;
 use checks::{check, check_half};
 use stentor_testkit::chatterbox::{Depth, Golden, Part};
 
-/// Products, keys and values round to f16; measured, and half as much again.
-const HALF: f64 = 5e-2;
+/// Products, keys and values round to f16: logits are off by up to 0.003.
+const HALF: f64 = 5e-3;
 
 #[test]
 fn both_families_equal_the_reference_without_our_kernels() {

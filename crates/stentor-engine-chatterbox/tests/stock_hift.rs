@@ -8,8 +8,8 @@ mod hift;
 use candle_core::Device;
 use stentor_types::Precision;
 
-/// Convolutions round to f16 what goes in and what comes out; measured, and half as much again.
-const HALF: f64 = 5e-2;
+/// Convolutions round to f16 what goes in and what comes out: layers are off by up to 0.004, samples by 0.006.
+const HALF: f64 = 1e-2;
 
 #[test]
 fn every_layer_agrees_without_our_kernels() {

@@ -10,8 +10,8 @@ use stentor_testkit::chatterbox::{Depth, Golden, Part};
 use stentor_types::Precision;
 
 const TOLERANCE: [f64; 2] = [1e-5, 1e-5];
-/// Products round to f16 what goes in and what comes out; measured, and half as much again.
-const HALF: [f64; 2] = [5e-2, 5e-2];
+/// Products round to f16 what goes in and what comes out: layers are off by up to 0.002, mel frames by less than 0.001.
+const HALF: [f64; 2] = [3e-3, 2e-3];
 
 #[test]
 fn candles_ops_are_the_same_network() {
