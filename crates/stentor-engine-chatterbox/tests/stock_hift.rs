@@ -8,7 +8,7 @@ mod hift;
 use candle_core::Device;
 use stentor_types::Precision;
 
-/// Convolutions round to f16 what goes in and what comes out: layers are off by up to 0.004, samples by 0.006.
+/// Convolutions round to f16 what goes in and what comes out: layers are off by less than 0.005, samples by 0.006.
 const HALF: f64 = 1e-2;
 
 #[test]
