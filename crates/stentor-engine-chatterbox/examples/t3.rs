@@ -2,6 +2,7 @@
 //! is what `reference/dump_t3.py FOLDER --full` wrote, the variants are english, multilingual, turbo or nano.
 //! `t3 speed VARIANT full|reduced THREADS BATCH` prints the median and best step of decoding.
 
+#[expect(dead_code, reason = "half precision is not for our kernels")]
 #[path = "../tests/golden_checks/t3.rs"]
 mod checks;
 

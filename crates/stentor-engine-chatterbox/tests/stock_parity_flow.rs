@@ -5,10 +5,13 @@ mod golden_checks {
 }
 
 use candle_core::Device;
-use golden_checks::flow::{Case, check, load, load_quiet};
+use golden_checks::flow::{Case, check, load, load_in, load_quiet};
 use stentor_testkit::chatterbox::{Depth, Golden, Part};
+use stentor_types::Precision;
 
 const TOLERANCE: [f64; 2] = [1e-5, 1e-5];
+/// Products round to f16 what goes in and what comes out: layers are off by up to 0.002, mel frames by less than 0.001.
+const HALF: [f64; 2] = [3e-3, 2e-3];
 
 #[test]
 fn candles_ops_are_the_same_network() {
@@ -21,4 +24,14 @@ fn candles_ops_are_the_same_network() {
     let flow = load(Part::S3GenMeanflow, Depth::Reduced, 1.0, &Device::Cpu);
     let whole = Case { name: "whole", last: true, steps: 2, tolerance: TOLERANCE };
     check(&flow, &Golden::open("flow-meanflow"), &whole);
+}
+
+#[test]
+fn half_precision_changes_the_last_digits_only() {
+    stentor_nn::cpu::compute_without_kernels();
+    for (part, golden, steps) in [(Part::S3Gen, "flow", 10), (Part::S3GenMeanflow, "flow-meanflow", 2)] {
+        let flow = load_in(part, Depth::Reduced, 1.0, (&Device::Cpu, Precision::F16));
+        let whole = Case { name: "whole", last: true, steps, tolerance: HALF };
+        check(&flow, &Golden::open(golden), &whole);
+    }
 }

@@ -236,12 +236,14 @@ mod tests {
     use super::*;
     use crate::{KvShape, Look, RopeScaling, Unwatched, stock_test::assert_same};
 
-    const SHAPE: KvShape = KvShape { layers: 2, heads: 3, dtype: DType::F32 };
+    const SHAPE: KvShape = KvShape { layers: 2, heads: 4, dtype: DType::F32 };
+    /// Some that follow each other, and one that does not.
+    const LOOKED_AT: [usize; 3] = [0, 2, 3];
     const SCALING: RopeScaling =
         RopeScaling { factor: 8.0, low_frequency: 1.0, high_frequency: 4.0, original: 64.0 };
 
     fn random(rows: usize) -> Tensor {
-        Tensor::randn(0f32, 1.0, (rows, 3 * 3 * HEAD), &Device::Cpu).unwrap()
+        Tensor::randn(0f32, 1.0, (rows, 3 * SHAPE.heads * HEAD), &Device::Cpu).unwrap()
     }
 
     /// Runs `qkv` through layer 1 of a cache and counts it.
@@ -249,7 +251,7 @@ mod tests {
         let queries = append(&mut [&mut *cache], 1, qkv, Some(rope), &Unwatched).unwrap();
         let out = attend(&[&*cache], 1, &queries, &Unwatched).unwrap();
         let new = qkv.dim(0).unwrap() / cache.rows();
-        let look = Look { layer: 1, heads: &[0, 2], positions: 1..cache.len() + new, new };
+        let look = Look { layer: 1, heads: &LOOKED_AT, positions: 1..cache.len() + new, new };
         let looked = cache.look(&queries.narrow(0, new - 1, 1).unwrap(), &look).unwrap();
         cache.advance(new);
         (out, looked)
@@ -271,6 +273,25 @@ mod tests {
             assert_same(&a.1, &b.1);
         }
         assert_eq!((ours.len(), ours.room()), (75, 10));
+    }
+
+    #[test]
+    fn a_cache_of_half_precision_gives_nearly_the_same() {
+        let rope = Rope::new(10_000.0, SCALING, 100);
+        let half = KvShape { dtype: DType::F16, ..SHAPE };
+        let mut exact = KvCache::in_store(SHAPE, (1, 80), &Device::Cpu, false).unwrap();
+        let mut rounded = KvCache::in_store(half, (1, 80), &Device::Cpu, false).unwrap();
+        let mut compare = |qkv: &Tensor| {
+            let (a, b) = (step(&mut exact, qkv, &rope), step(&mut rounded, qkv, &rope));
+            for (a, b) in [(a.0, b.0), (a.1, b.1)] {
+                assert_eq!((b.dtype(), b.dims()), (DType::F32, a.dims()));
+                let error = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+                let error = error.to_scalar::<f32>().unwrap();
+                assert!(error > 0.0 && error < 1e-2, "{error}");
+            }
+        };
+        compare(&random(70));
+        compare(&random(1));
     }
 
     #[test]

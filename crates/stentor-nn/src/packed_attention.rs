@@ -231,8 +231,10 @@ fn stock(qkv: &Tensor, heads: usize, positions: Option<RelativePositions<'_>>) -
         None => split(&q)?.matmul(&keys)?,
         Some(positions) => {
             let near = split(positions.distances)?.transpose(1, 2)?.contiguous()?;
+            // By distance first: that takes the most memory, and gives it back before the other scores are there.
             let by_distance = split(&q.broadcast_add(positions.distance_bias)?)?.matmul(&near)?;
-            (split(&q.broadcast_add(positions.key_bias)?)?.matmul(&keys)? + shifted(&by_distance)?)?
+            let by_distance = shifted(by_distance)?;
+            (split(&q.broadcast_add(positions.key_bias)?)?.matmul(&keys)? + by_distance)?
         }
     };
     let scores = (scores * f64::from(1.0 / (width as f32).sqrt()))?;
@@ -243,10 +245,14 @@ fn stock(qkv: &Tensor, heads: usize, positions: Option<RelativePositions<'_>>) -
 
 /// `(heads, time, 2 * time - 1)` by distance to `(heads, time, time)` by key: a column more makes rows of `2 * time`, which, read
 /// as rows of `2 * time - 1` after the first `time` numbers, begin one earlier each.
-fn shifted(by_distance: &Tensor) -> Result<Tensor> {
+///
+/// It takes its input, so that no more than two tensors of this size are held at a time.
+fn shifted(by_distance: Tensor) -> Result<Tensor> {
     let (heads, len, distances) = by_distance.dims3()?;
     let wider = by_distance.pad_with_zeros(2, 1, 0)?.contiguous()?.reshape((heads, distances + 1, len))?;
+    drop(by_distance);
     let rows = wider.narrow(1, 1, distances)?.contiguous()?.reshape((heads, len, distances))?;
+    drop(wider);
     Ok(rows.narrow(2, 0, len)?.contiguous()?)
 }
 

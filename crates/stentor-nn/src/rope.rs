@@ -2,6 +2,7 @@
 
 use crate::{Result, kv_cache::HEAD};
 use candle_core::{Device, Tensor};
+use std::sync::OnceLock;
 
 /// Pairs that turn together.
 pub(crate) const PAIRS: usize = HEAD / 2;
@@ -22,6 +23,8 @@ pub struct Rope {
     /// `[position][pair]`.
     cos: Vec<f32>,
     sin: Vec<f32>,
+    /// Both, `(positions, pairs)`, where the model is, once a device other than the CPU has needed them.
+    tables: OnceLock<[Tensor; 2]>,
 }
 
 impl Rope {
@@ -35,7 +38,7 @@ impl Rope {
             let row = |at| frequencies.iter().map(move |frequency| function(angle(at, frequency)) as f32);
             (0..positions).flat_map(row).collect()
         };
-        Self { cos: table(f64::cos), sin: table(f64::sin) }
+        Self { cos: table(f64::cos), sin: table(f64::sin), tables: OnceLock::new() }
     }
 
     /// Positions that the tables know.
@@ -55,14 +58,24 @@ impl Rope {
         }
     }
 
+    /// The tables on `device`. It is asked for by every layer of every step, so they are brought there once.
+    fn tables(&self, device: &Device) -> Result<[Tensor; 2]> {
+        let known = self.tables.get().filter(|[cos, _]| cos.device().same_device(device));
+        if let Some(tables) = known {
+            return Ok(tables.clone());
+        }
+        let table = |values: &[f32]| Tensor::from_slice(values, (self.positions(), PAIRS), device);
+        let tables = [table(&self.cos)?, table(&self.sin)?];
+        // Those of a device that came first stay.
+        let _ = self.tables.set(tables.clone());
+        Ok(tables)
+    }
+
     /// The same out of candle's ops, for `(.., positions, HEAD)` from position `first` on.
     pub(crate) fn stock(&self, first: usize, x: &Tensor) -> Result<Tensor> {
         let count = x.dim(candle_core::D::Minus2)?;
-        let table = |values: &[f32], device: &Device| {
-            let values = values[first * PAIRS..(first + count) * PAIRS].to_vec();
-            Tensor::from_vec(values, (count, PAIRS), device)
-        };
-        let (cos, sin) = (table(&self.cos, x.device())?, table(&self.sin, x.device())?);
+        let [cos, sin] = self.tables(x.device())?;
+        let (cos, sin) = (cos.narrow(0, first, count)?, sin.narrow(0, first, count)?);
         let last = x.rank() - 1;
         let (a, b) = (x.narrow(last, 0, PAIRS)?, x.narrow(last, PAIRS, PAIRS)?);
         let turned_a = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;

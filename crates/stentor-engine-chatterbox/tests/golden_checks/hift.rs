@@ -28,6 +28,11 @@ impl Watch for Recorder {
 
 /// The vocoder with the dump's edits; `louder` is added to the bias of the logarithmic magnitudes.
 pub(crate) fn load(louder: f32, device: &Device) -> Hift {
+    load_in(louder, (device, Precision::F32))
+}
+
+/// The same in any precision.
+fn load_in(louder: f32, (device, precision): (&Device, Precision)) -> Hift {
     let mut tensors = Part::S3Gen.tensors(Depth::Full);
     tensors.retain(|(name, _)| name.starts_with("mel2wav."));
     let edit = |name: &str, values: &mut [f32]| match name {
@@ -41,7 +46,7 @@ pub(crate) fn load(louder: f32, device: &Device) -> Hift {
     let path = folder.path().join("s3gen.safetensors");
     chatterbox::write_tensors(&path, &tensors, edit).unwrap();
     let weights = Weights::open(&path, device).unwrap();
-    let hift = Hift::load(&weights.root(), device, Precision::F32).unwrap();
+    let hift = Hift::load(&weights.root(), device, precision).unwrap();
     weights.expect_all_used(|_| false).unwrap();
     hift
 }
@@ -71,9 +76,14 @@ fn render(hift: &Hift, golden: &Golden, given: &[f32], device: &Device) -> Rende
 
 /// Pitch, source, every stage and the samples before and after they are limited.
 pub(crate) fn check_layers(tolerance: f64, device: &Device) {
+    check_layers_in(tolerance, (device, Precision::F32));
+}
+
+/// The same in any precision.
+pub(crate) fn check_layers_in(tolerance: f64, (device, precision): (&Device, Precision)) {
     let golden = Golden::open("hift");
-    let Rendered { pitch, samples, layers } =
-        render(&load(0.0, device), &golden, &golden.floats("f0"), device);
+    let hift = load_in(0.0, (device, precision));
+    let Rendered { pitch, samples, layers } = render(&hift, &golden, &golden.floats("f0"), device);
     for (frame, (ours, theirs)) in pitch.iter().zip(golden.floats("f0")).enumerate() {
         assert!(
             (ours - theirs).abs() <= 10.0 * tolerance as f32 * theirs.max(1.0),

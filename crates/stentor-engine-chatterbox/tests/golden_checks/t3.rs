@@ -7,7 +7,7 @@ use stentor_engine_chatterbox::{
     sampler::{Rng, Sampling, is_sayable, sample},
     voice::T3Prompt,
 };
-use stentor_nn::{Watch, Weights};
+use stentor_nn::{Unwatched, Watch, Weights};
 use stentor_testkit::chatterbox::{Depth, Golden, Part, integers, noise, write};
 use stentor_types::Precision;
 
@@ -114,6 +114,19 @@ fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
     };
     let scores = (0..sequence.logits().len()).map(|id| (id as u32, penalized(id)));
     scores.max_by(|a, b| a.1.total_cmp(&b.1)).expect("logits").0
+}
+
+/// The first logits in half precision, and those after each token that the reference drew: what it draws of roundings is
+/// another matter.
+pub(crate) fn check_half(part: Part, golden: &Golden, tolerance: f64, device: &Device) {
+    let t3 = load_on(part, Depth::Reduced, device, Precision::F16);
+    let (_prefix, mut sequence) = begin(&t3, part, &Unwatched);
+    for (step, token) in golden.integers("t3.tokens").into_iter().take(COMPARED).enumerate() {
+        let logits = sequence.logits();
+        golden.check(&format!("t3.logits.{step}"), &[logits.len()], logits, tolerance);
+        assert_eq!(sequence.attention().len(), golden.floats(&format!("t3.attention.{step}")).len());
+        t3.decode(&mut [(&mut sequence, token)], &Unwatched).expect("a step");
+    }
 }
 
 /// Compares every value of a golden of `part`.

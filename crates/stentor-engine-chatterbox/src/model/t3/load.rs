@@ -29,13 +29,17 @@ fn is_of_no_use(name: &str) -> bool {
 }
 
 impl T3 {
-    /// Reads a checkpoint of any variant; sizes and family follow from the tensors' shapes. `F16` counts on a device other than
-    /// the CPU only. A missing, misshapen or unknown tensor is an error that names it.
+    /// Reads a checkpoint of any variant; sizes and family follow from the tensors' shapes. In [`Precision::F16`] the products of
+    /// the blocks, keys and values are f16; the conditioning, norms, softmax and the logits are f32. A missing, misshapen or
+    /// unknown tensor is an error that names it.
     pub fn load(weights: &Weights, device: &Device, precision: Precision) -> Result<Self> {
         let root = weights.root();
         // Some files keep the model in a dictionary of its own.
         let scope = if root.shape("model.text_emb.weight").is_some() { root.at("model") } else { root };
-        let products = if precision == Precision::F16 && !device.is_cpu() { DType::F16 } else { DType::F32 };
+        let products = match precision {
+            Precision::F32 => DType::F32,
+            Precision::F16 => DType::F16,
+        };
         let t3 = Self::read(&scope.with_products(products), device, products)?;
         weights.expect_all_used(is_of_no_use)?;
         Ok(t3)
