@@ -33,6 +33,8 @@ struct Speaker {
 pub struct Model {
     speaker: Arc<Speaker>,
     pool: Arc<ThreadPool>,
+    /// Hears recordings while the other pool speaks; idle else. One pool for both would run one pass after the other.
+    hearing: Arc<ThreadPool>,
     figures: Figures,
     opened: Opened,
     files: VoiceFiles,
@@ -67,11 +69,8 @@ impl Model {
         if opened.device.is_cpu() {
             keep_big_blocks();
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(spec.threads)
-            .thread_name(|index| format!("chatterbox-{index}"))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let [pool, hearing] = [threads("chatterbox", spec.threads), threads("hearing", spec.threads)];
+        let (pool, hearing) = (Arc::new(pool?), Arc::new(hearing?));
         let free = opened.free_memory();
         let (speaker, bytes) = Speaker::load(spec, &opened)?;
         if !opened.device.is_cpu() {
@@ -93,13 +92,11 @@ impl Model {
             languages: speaker.tokenizer.languages(),
             tags: speaker.tokenizer.tags(),
         };
-        let (speaker, pool) = (Arc::new(speaker), Arc::new(pool));
-        let mut model = Self { speaker, pool, figures, opened, files, cache_dir: spec.cache_dir.clone() };
-        let mut voices = model.voices();
+        let (speaker, cache_dir) = (Arc::new(speaker), spec.cache_dir.clone());
+        let mut model = Self { speaker, pool, hearing, figures, opened, files, cache_dir };
+        let voices = model.voices();
         model.figures.presets = voices.presets();
-        // By exclusive reference, for what opens the listening networks is not shared between threads.
-        let all = &mut voices;
-        model.pool.install(move || all.verify()).map_err(text)?;
+        model.pool.install(|| voices.verify()).map_err(text)?;
         Ok(model)
     }
 
@@ -112,11 +109,19 @@ impl Model {
     pub fn engine(&self) -> Box<dyn Engine> {
         let described =
             (describe(self.speaker.t3.family(), &self.figures, &self.opened), self.figures.prefix_bytes());
-        let mut voices = self.voices();
-        let open_voice = Box::new(move |source: &_, progress: &_| voices.load(source, progress));
         let (speaker, pool) = (Arc::clone(&self.speaker), Arc::clone(&self.pool));
+        let (voices, hearing) = (self.voices(), Arc::clone(&self.hearing));
+        // Whatever device speaks, recordings are heard on the CPU.
+        let open_voice =
+            Arc::new(move |source: &_, waiter: &_| hearing.install(|| voices.load(source, waiter)));
         Box::new(ChatterboxEngine::new(speaker, described, pool, open_voice))
     }
+}
+
+fn threads(name: &'static str, number: usize) -> Result<ThreadPool, String> {
+    let name = move |index| format!("{name}-{index}");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(number).thread_name(name).build();
+    pool.map_err(|error| error.to_string())
 }
 
 fn file<'a>(spec: &'a LoadSpec, role: &str) -> Result<&'a Path, String> {
@@ -249,7 +254,7 @@ impl Listen for Listener {
 }
 
 /// Whatever device speaks, recordings are heard on the CPU.
-fn open_listener(files: &VoiceFiles) -> Result<Box<dyn Listen>, NnError> {
+fn open_listener(files: &VoiceFiles, watch: &dyn Watch) -> Result<Box<dyn Listen>, NnError> {
     let open = |path: &Path| Weights::open(path, &Device::Cpu);
-    Ok(Box::new(Listener(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?)?)))
+    Ok(Box::new(Listener(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?, watch)?)))
 }

@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use stentor_engine::{Engine, EngineError, LoadError, StepCounter};
+use stentor_engine::{Engine, EngineError, LoadError, Waiter};
 use stentor_engine_kokoro::{
     Config, Voice,
     model::{Excitation, Kokoro, Style},
@@ -297,7 +297,7 @@ fn the_engine_takes_presets_files_and_blends_but_no_recordings() {
     })
     .unwrap();
     assert_eq!(engine.descriptor().presets, ["rms", "slt"]);
-    let mut load_voice = |source: &VoiceSource| engine.load_voice(source, &StepCounter::default());
+    let mut load_voice = |source: &VoiceSource| engine.load_voice(source, &Waiter::default());
     let preset = |name: &str| VoiceSource::Preset { name: name.to_owned() };
     let blend = VoiceSource::Blend { parts: vec![(preset("rms"), 2.0), (preset("slt"), 1.0)] };
     assert!(load_voice(&blend).is_ok());

@@ -35,8 +35,8 @@ pub struct S3Tokenizer {
 }
 
 impl S3Tokenizer {
-    /// `root` is the whole checkpoint.
-    pub fn load(root: &Scope<'_>) -> Result<Self> {
+    /// `root` is the whole checkpoint. Ticks after each block.
+    pub fn load(root: &Scope<'_>, watch: &dyn Watch) -> Result<Self> {
         let scope = root.at("tokenizer.encoder");
         let [width, mels, kernel] = shape(&scope, "conv1.weight")?;
         let halving = |input| ConvShape { input, output: width, kernel, stride: 2, padding: 1, dilation: 1 };
@@ -47,7 +47,11 @@ impl S3Tokenizer {
         let blocks = scope.at("blocks");
         let is_there = |n: &usize| blocks.shape(&format!("{n}.attn_ln.weight")).is_some();
         let number = (0..MAX_BLOCKS).take_while(is_there).count();
-        let blocks = (0..number).map(|n| Block::load(&blocks.at(n), width)).collect::<Result<_>>()?;
+        let load = |n| {
+            let block = Block::load(&blocks.at(n), width)?;
+            if watch.tick() { Ok(block) } else { Err(NnError::Stopped) }
+        };
+        let blocks = (0..number).map(load).collect::<Result<_>>()?;
         let quantizer = Linear::load(&root.at("tokenizer.quantizer._codebook.project_down"), width, 8)?;
         Ok(Self { stem, blocks, quantizer, width })
     }

@@ -32,12 +32,12 @@ pub struct Encoders {
 
 impl Encoders {
     /// Reads `ve.*` and the parts of `s3gen.*` under `tokenizer.` and `speaker_encoder.`, both opened on the CPU. A tensor
-    /// of these parts that nothing uses is an error.
-    pub fn load(voice_encoder: &Weights, s3gen: &Weights) -> Result<Self> {
+    /// of these parts that nothing uses is an error. Half a gigabyte is read, which `watch` may end.
+    pub fn load(voice_encoder: &Weights, s3gen: &Weights, watch: &dyn Watch) -> Result<Self> {
         let root = s3gen.root();
         let encoders = Self {
             voice_encoder: VoiceEncoder::load(voice_encoder)?,
-            tokenizer: S3Tokenizer::load(&root)?,
+            tokenizer: S3Tokenizer::load(&root, watch)?,
             campplus: CamPPlus::load(&root)?,
         };
         s3gen.expect_all_used(is_no_encoders)?;

@@ -69,8 +69,9 @@ pub(crate) fn encoders(depth: Depth) -> Encoders {
         write(&path, part, depth).expect("written");
         Weights::open(&path, &Device::Cpu).expect("opened")
     };
-    Encoders::load(&open("ve.safetensors", Part::VoiceEncoder), &open("s3gen.safetensors", Part::S3Gen))
-        .expect("loaded")
+    let parts = [("ve.safetensors", Part::VoiceEncoder), ("s3gen.safetensors", Part::S3Gen)];
+    let [voice_encoder, s3gen] = parts.map(|(name, part)| open(name, part));
+    Encoders::load(&voice_encoder, &s3gen, &Unwatched).expect("loaded")
 }
 
 /// The goldens beside the tests, or those of a folder.
