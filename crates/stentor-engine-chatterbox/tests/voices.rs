@@ -347,3 +347,19 @@ fn a_client_is_told_which_voice_is_unfit_and_why_and_no_folder() {
     assert_eq!(default.s3gen.tokens.len(), 6);
     english.verify().expect("all files are there");
 }
+
+#[test]
+fn the_published_manifests_ask_for_recordings_as_long_as_the_engine_does() {
+    let studio = Studio::new();
+    let five = studio.record("Five.wav", 5.0, 0.5);
+    for (manifest, family) in [
+        (include_str!("../../../models/chatterbox.toml"), Family::English),
+        (include_str!("../../../models/chatterbox-multilingual.toml"), Family::Multilingual),
+        (include_str!("../../../models/chatterbox-multilingual-v2.toml"), Family::Multilingual),
+        (include_str!("../../../models/chatterbox-turbo.toml"), Family::Turbo),
+        (include_str!("../../../models/chatterbox-nano.toml"), Family::Turbo),
+    ] {
+        let takes_five = studio.voices(family).load(&five, &Waiter::default()).is_ok();
+        assert_eq!(!takes_five, manifest.contains("\nrecording_over_secs = 5.0\n"), "{manifest}");
+    }
+}
