@@ -9,7 +9,7 @@ use crate::{
     },
     render::{Rendering, S3Gen},
     text::{TextTokens, Tokenizer},
-    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices},
+    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
 use candle_core::Device;
 use rayon::ThreadPool;
@@ -86,7 +86,7 @@ impl Model {
         let figures = Figures {
             weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
             position: speaker.t3.cache_bytes(1),
-            prefix: if speaker.t3.family() == Family::Turbo { 376 } else { 34 },
+            prefix: prefix_positions(speaker.t3.family(), prompt_tokens(speaker.t3.family())),
             meanflow: speaker.s3gen.is_meanflow(),
             presets: Vec::new(),
             languages: speaker.tokenizer.languages(),
@@ -193,11 +193,7 @@ impl Networks for Speaker {
     }
 
     fn prefix_bytes(&self, voice: &Conditionals) -> u64 {
-        let positions = match self.t3.family() {
-            Family::Turbo => 1 + voice.t3.tokens.len(),
-            Family::English | Family::Multilingual => 34,
-        };
-        self.t3.cache_bytes(positions)
+        self.t3.cache_bytes(prefix_positions(self.t3.family(), voice.t3.tokens.len()))
     }
 
     fn start(
@@ -234,6 +230,15 @@ impl Networks for Speaker {
         watch: &dyn Watch,
     ) -> Result<Vec<f32>, NnError> {
         rendering.render(&self.s3gen, tokens, watch)
+    }
+}
+
+/// Positions of a voice with a prompt of so many tokens: the speaker and the prompt, or the speaker, 32 that stand for any
+/// prompt, and the emotion.
+fn prefix_positions(family: Family, prompt: usize) -> usize {
+    match family {
+        Family::Turbo => 1 + prompt,
+        Family::English | Family::Multilingual => 1 + 32 + 1,
     }
 }
 

@@ -137,8 +137,9 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
     let mut engine = FakeEngine::new(options);
     // No device is opened: it says what it was told, and holds what it was told to hold.
     engine.descriptor.device = if spec.device == DeviceSpec::Auto { DeviceSpec::Cpu } else { spec.device };
-    let memory = spec.files.get("memory").and_then(|bytes| bytes.to_str()?.parse().ok());
-    engine.descriptor.memory.weights = memory.unwrap_or_default();
+    let bytes = |key: &str| spec.files.get(key).and_then(|bytes| bytes.to_str()?.parse().ok());
+    engine.descriptor.memory.weights = bytes("memory").unwrap_or_default();
+    engine.descriptor.memory.speaking = bytes("speaking").unwrap_or_default();
     Ok(Box::new(engine))
 }
 

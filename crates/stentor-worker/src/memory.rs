@@ -68,7 +68,7 @@ mod tests {
             streams: false,
             native_speed: true,
             params: Vec::new(),
-            memory: MemoryUse { weights: 77, per_chunk: 0 },
+            memory: MemoryUse { weights: 77, speaking: 0 },
             device,
             precision: Precision::F32,
             degraded: None,
