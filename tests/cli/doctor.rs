@@ -94,6 +94,24 @@ async fn a_place_that_cannot_be_written_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_relative_data_directory_is_looked_at_where_it_lies() {
+    let setup = Setup::new(PROGRAM);
+    let here = std::env::current_dir().expect("a directory").canonicalize().expect("it is there");
+    // From wherever tests run, down to the root and up again.
+    let down = "../".repeat(here.components().count() - 1);
+    let there = setup.path().canonicalize().expect("it is there").join("kept");
+    std::fs::create_dir(&there).expect("writable");
+    let relative = format!("{down}{}", there.strip_prefix("/").expect("absolute").display());
+    let (code, checks) = doctor(&setup, &["--no-speak", "--data-dir", &relative]).await;
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let told = is(&checks, "data directory", "ok");
+    assert!(told.ends_with("can be written") && told.starts_with('/'), "it exists: {told}");
+    assert!(is(&checks, "free space", "ok").contains("/kept"));
+    let (_, checks) = doctor(&setup, &["--no-speak", "--data-dir", &format!("{relative}/new")]).await;
+    assert!(is(&checks, "data directory", "ok").ends_with("new is made when it is needed"));
+}
+
+#[tokio::test]
 async fn a_model_file_of_another_content_is_a_failure_that_names_it() {
     let (code, checks) = doctor(&with_files(b"abc"), &["--no-speak"]).await;
     assert_eq!(code, Some(0), "{checks:#?}");

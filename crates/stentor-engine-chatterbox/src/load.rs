@@ -242,10 +242,7 @@ fn prefix_positions(family: Family, prompt: usize) -> usize {
     }
 }
 
-/// The networks that hear recordings.
-struct Listener(Encoders);
-
-impl Listen for Listener {
+impl Listen for Encoders {
     fn listen(
         &self,
         samples: &[f32],
@@ -254,12 +251,12 @@ impl Listen for Listener {
         watch: &dyn Watch,
     ) -> Result<Conditionals, NnError> {
         let samples = resample_hq(samples, rate, SAMPLE_RATE, watch)?;
-        self.0.encode(&samples, family, watch)
+        self.encode(&samples, family, watch)
     }
 }
 
 /// Whatever device speaks, recordings are heard on the CPU.
 fn open_listener(files: &VoiceFiles, watch: &dyn Watch) -> Result<Box<dyn Listen>, NnError> {
     let open = |path: &Path| Weights::open(path, &Device::Cpu);
-    Ok(Box::new(Listener(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?, watch)?)))
+    Ok(Box::new(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?, watch)?))
 }
