@@ -94,6 +94,24 @@ async fn a_place_that_cannot_be_written_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_relative_data_directory_is_looked_at_where_it_lies() {
+    let setup = Setup::new(PROGRAM);
+    let here = std::env::current_dir().expect("a directory").canonicalize().expect("it is there");
+    // From wherever tests run, down to the root and up again.
+    let down = "../".repeat(here.components().count() - 1);
+    let there = setup.path().canonicalize().expect("it is there").join("kept");
+    std::fs::create_dir(&there).expect("writable");
+    let relative = format!("{down}{}", there.strip_prefix("/").expect("absolute").display());
+    let (code, checks) = doctor(&setup, &["--no-speak", "--data-dir", &relative]).await;
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let told = is(&checks, "data directory", "ok");
+    assert!(told.ends_with("can be written") && told.starts_with('/'), "it exists: {told}");
+    assert!(is(&checks, "free space", "ok").contains("/kept"));
+    let (_, checks) = doctor(&setup, &["--no-speak", "--data-dir", &format!("{relative}/new")]).await;
+    assert!(is(&checks, "data directory", "ok").ends_with("new is made when it is needed"));
+}
+
+#[tokio::test]
 async fn a_model_file_of_another_content_is_a_failure_that_names_it() {
     let (code, checks) = doctor(&with_files(b"abc"), &["--no-speak"]).await;
     assert_eq!(code, Some(0), "{checks:#?}");
@@ -117,6 +135,46 @@ async fn a_broken_voice_is_worth_a_warning_that_names_it() {
     let cut = is(&checks, "voice Max.mp3", "warn");
     assert!(cut.contains("damaged") || cut.contains("no audio file"), "{cut}");
     is(&checks, "voice files", "ok");
+}
+
+/// A recording of a tone.
+fn recording(seconds: u32) -> Vec<u8> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 24_000,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut writer = hound::WavWriter::new(&mut bytes, spec).expect("a writer in memory");
+    for i in 0..seconds * 24_000 {
+        writer.write_sample(0.5 * (i as f32 * 0.1).sin()).expect("a writer in memory");
+    }
+    writer.finalize().expect("a writer in memory");
+    bytes.into_inner()
+}
+
+#[tokio::test]
+async fn a_recording_too_short_for_a_model_is_worth_a_warning_that_names_the_model() {
+    let manifest = |more: &str| {
+        format!(
+            "engine = \"fake\"\ntitle = \"t\"\nlicence = \"MIT\"\nlanguages = [\"en-us\"]\n\
+             voice_kinds = [\"reference\"]\nrank = -1\n{more}\n"
+        )
+    };
+    let setup = Setup::new(PROGRAM)
+        .file("models/picky.toml", manifest("recording_over_secs = 6.0").as_bytes())
+        .file("models/easy.toml", manifest("").as_bytes())
+        .file("voices/Emily.wav", &recording(6))
+        .file("voices/Max.wav", &recording(7));
+    let (code, checks) = doctor(&setup, &["--no-speak"]).await;
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let told = is(&checks, "voice Emily.wav", "warn");
+    assert!(told.contains("it lasts 6.0 s, too short for picky (more than 6 s)"), "{told}");
+    assert!(
+        !told.contains("easy") && !checks.iter().any(|check| check["name"] == "voice Max.wav"),
+        "{checks:#?}"
+    );
 }
 
 #[tokio::test]

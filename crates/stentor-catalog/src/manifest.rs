@@ -34,6 +34,8 @@ pub struct Manifest {
     pub rank: i32,
     /// Kinds of voices that the engine takes with this model.
     pub voice_kinds: Vec<VoiceKind>,
+    /// A recording must last longer than this to be a voice of the model, in seconds; the engine refuses shorter ones.
+    pub recording_over_secs: Option<f64>,
     /// Planning figure for placing the model; the worker reports what it measured.
     pub memory_mib: Option<u64>,
     pub source: Option<HubSource>,

@@ -83,7 +83,7 @@ fn encoders(depth: Depth) -> Outcome<Encoders> {
     };
     let (voice, s3gen) =
         (open("ve.safetensors", Part::VoiceEncoder)?, open("s3gen.safetensors", Part::S3Gen)?);
-    Ok(Encoders::load(&voice, &s3gen)?)
+    Ok(Encoders::load(&voice, &s3gen, &Unwatched)?)
 }
 
 /// A mono recording of 16-bit samples at any rate, at 24 kHz.

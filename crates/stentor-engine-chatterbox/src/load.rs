@@ -9,7 +9,7 @@ use crate::{
     },
     render::{Rendering, S3Gen},
     text::{TextTokens, Tokenizer},
-    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices},
+    voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
 use candle_core::Device;
 use rayon::ThreadPool;
@@ -33,6 +33,8 @@ struct Speaker {
 pub struct Model {
     speaker: Arc<Speaker>,
     pool: Arc<ThreadPool>,
+    /// Hears recordings while the other pool speaks; idle else. One pool for both would run one pass after the other.
+    hearing: Arc<ThreadPool>,
     figures: Figures,
     opened: Opened,
     files: VoiceFiles,
@@ -67,11 +69,8 @@ impl Model {
         if opened.device.is_cpu() {
             keep_big_blocks();
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(spec.threads)
-            .thread_name(|index| format!("chatterbox-{index}"))
-            .build()
-            .map_err(|error| error.to_string())?;
+        let [pool, hearing] = [threads("chatterbox", spec.threads), threads("hearing", spec.threads)];
+        let (pool, hearing) = (Arc::new(pool?), Arc::new(hearing?));
         let free = opened.free_memory();
         let (speaker, bytes) = Speaker::load(spec, &opened)?;
         if !opened.device.is_cpu() {
@@ -87,19 +86,17 @@ impl Model {
         let figures = Figures {
             weights: taken.filter(|&bytes| bytes > 0).unwrap_or(bytes),
             position: speaker.t3.cache_bytes(1),
-            prefix: if speaker.t3.family() == Family::Turbo { 376 } else { 34 },
+            prefix: prefix_positions(speaker.t3.family(), prompt_tokens(speaker.t3.family())),
             meanflow: speaker.s3gen.is_meanflow(),
             presets: Vec::new(),
             languages: speaker.tokenizer.languages(),
             tags: speaker.tokenizer.tags(),
         };
-        let (speaker, pool) = (Arc::new(speaker), Arc::new(pool));
-        let mut model = Self { speaker, pool, figures, opened, files, cache_dir: spec.cache_dir.clone() };
-        let mut voices = model.voices();
+        let (speaker, cache_dir) = (Arc::new(speaker), spec.cache_dir.clone());
+        let mut model = Self { speaker, pool, hearing, figures, opened, files, cache_dir };
+        let voices = model.voices();
         model.figures.presets = voices.presets();
-        // By exclusive reference, for what opens the listening networks is not shared between threads.
-        let all = &mut voices;
-        model.pool.install(move || all.verify()).map_err(text)?;
+        model.pool.install(|| voices.verify()).map_err(text)?;
         Ok(model)
     }
 
@@ -112,11 +109,19 @@ impl Model {
     pub fn engine(&self) -> Box<dyn Engine> {
         let described =
             (describe(self.speaker.t3.family(), &self.figures, &self.opened), self.figures.prefix_bytes());
-        let mut voices = self.voices();
-        let open_voice = Box::new(move |source: &_, progress: &_| voices.load(source, progress));
         let (speaker, pool) = (Arc::clone(&self.speaker), Arc::clone(&self.pool));
+        let (voices, hearing) = (self.voices(), Arc::clone(&self.hearing));
+        // Whatever device speaks, recordings are heard on the CPU.
+        let open_voice =
+            Arc::new(move |source: &_, waiter: &_| hearing.install(|| voices.load(source, waiter)));
         Box::new(ChatterboxEngine::new(speaker, described, pool, open_voice))
     }
+}
+
+fn threads(name: &'static str, number: usize) -> Result<ThreadPool, String> {
+    let name = move |index| format!("{name}-{index}");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(number).thread_name(name).build();
+    pool.map_err(|error| error.to_string())
 }
 
 fn file<'a>(spec: &'a LoadSpec, role: &str) -> Result<&'a Path, String> {
@@ -188,11 +193,7 @@ impl Networks for Speaker {
     }
 
     fn prefix_bytes(&self, voice: &Conditionals) -> u64 {
-        let positions = match self.t3.family() {
-            Family::Turbo => 1 + voice.t3.tokens.len(),
-            Family::English | Family::Multilingual => 34,
-        };
-        self.t3.cache_bytes(positions)
+        self.t3.cache_bytes(prefix_positions(self.t3.family(), voice.t3.tokens.len()))
     }
 
     fn start(
@@ -232,10 +233,16 @@ impl Networks for Speaker {
     }
 }
 
-/// The networks that hear recordings.
-struct Listener(Encoders);
+/// Positions of a voice with a prompt of so many tokens: the speaker and the prompt, or the speaker, 32 that stand for any
+/// prompt, and the emotion.
+fn prefix_positions(family: Family, prompt: usize) -> usize {
+    match family {
+        Family::Turbo => 1 + prompt,
+        Family::English | Family::Multilingual => 1 + 32 + 1,
+    }
+}
 
-impl Listen for Listener {
+impl Listen for Encoders {
     fn listen(
         &self,
         samples: &[f32],
@@ -244,12 +251,12 @@ impl Listen for Listener {
         watch: &dyn Watch,
     ) -> Result<Conditionals, NnError> {
         let samples = resample_hq(samples, rate, SAMPLE_RATE, watch)?;
-        self.0.encode(&samples, family, watch)
+        self.encode(&samples, family, watch)
     }
 }
 
 /// Whatever device speaks, recordings are heard on the CPU.
-fn open_listener(files: &VoiceFiles) -> Result<Box<dyn Listen>, NnError> {
+fn open_listener(files: &VoiceFiles, watch: &dyn Watch) -> Result<Box<dyn Listen>, NnError> {
     let open = |path: &Path| Weights::open(path, &Device::Cpu);
-    Ok(Box::new(Listener(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?)?)))
+    Ok(Box::new(Encoders::load(&open(&files.voice_encoder)?, &open(&files.s3gen)?, watch)?))
 }

@@ -9,7 +9,7 @@ use crate::{
     text::{MAX_TOKENS, TextTokens, marked},
 };
 use std::ops::Range;
-use stentor_types::WordTiming;
+use stentor_types::{WordTiming, cue_end};
 
 /// Samples of one speech token.
 const SAMPLES: f64 = 960.0;
@@ -153,7 +153,10 @@ fn words(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
         let end = at + c.len_utf8();
-        if let Some(end) = bracketed(&text[at..]).map(|length| at + length) {
+        // A link or a cue.
+        let bracketed =
+            marked::link(&text[at..]).map(|(_, length)| at + length).or_else(|| cue_end(text, at));
+        if let Some(end) = bracketed {
             words.push(at..end);
             (open, at) = (false, end);
             continue;
@@ -173,15 +176,6 @@ fn words(text: &str) -> Vec<Range<usize>> {
         at = end;
     }
     words
-}
-
-/// Bytes of the link or cue that `text` starts with.
-fn bracketed(text: &str) -> Option<usize> {
-    if let Some((_, end)) = marked::link(text) {
-        return Some(end);
-    }
-    let close = text.strip_prefix('[')?.find(|c: char| !(c.is_ascii_alphabetic() || c == ' '))? + 1;
-    (text[close..].starts_with(']') && close > 1).then_some(close + 1)
 }
 
 /// Scripts without spaces.

@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use stentor_engine::{CancelFlag, ChunkRequest, Engine, StepCounter};
+use stentor_engine::{CancelFlag, ChunkRequest, Engine, Waiter};
 use stentor_engine_chatterbox::Model;
 use stentor_testkit::chatterbox::{Depth, Part, write};
 use stentor_types::{
@@ -96,7 +96,7 @@ fn load(manifest: &Manifest, folder: &Path) -> Model {
 /// Every language of the manifest is taken, with the voice of its `conds`; one that is not is refused.
 fn check_languages(engine: &mut dyn Engine, manifest: &Manifest) {
     let voice = VoiceSource::Preset { name: "default".to_owned() };
-    let voice = engine.load_voice(&voice, &StepCounter::default()).expect("the published voice");
+    let voice = engine.load_voice(&voice, &Waiter::default()).expect("the published voice");
     let mut admit = |language: &Language| {
         let request = ChunkRequest {
             id: ChunkId(1),
@@ -107,7 +107,7 @@ fn check_languages(engine: &mut dyn Engine, manifest: &Manifest) {
             seed: 1,
             params: Params::new(),
             cancel: CancelFlag::default(),
-            progress: StepCounter::default(),
+            progress: Waiter::default(),
         };
         let taken = engine.admit(request);
         engine.cancel(ChunkId(1));

@@ -87,6 +87,21 @@ fn encoding_can_be_stopped_at_any_point() {
 }
 
 #[test]
+fn the_reading_of_the_networks_can_be_stopped_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |name: &str, part: Part| {
+        let path = folder.path().join(name);
+        write(&path, part, Depth::Reduced).expect("written");
+        Weights::open(&path, &Device::Cpu).expect("opened")
+    };
+    let weights = [open("ve.safetensors", Part::VoiceEncoder), open("s3gen.safetensors", Part::S3Gen)];
+    for ticks in [0, 4] {
+        let stopped = Encoders::load(&weights[0], &weights[1], &Ticks(AtomicUsize::new(ticks)));
+        assert!(matches!(stopped.err(), Some(NnError::Stopped)), "after {ticks} ticks");
+    }
+}
+
+#[test]
 fn a_tensor_too_many_or_too_few_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ve.safetensors");

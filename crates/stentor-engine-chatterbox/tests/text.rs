@@ -95,15 +95,34 @@ fn a_text_that_is_too_long_says_how_much_fits() {
 }
 
 #[test]
+fn the_published_manifests_list_what_is_spoken_and_nothing_else() {
+    for (manifest, family) in [
+        (include_str!("../../../models/chatterbox.toml"), Family::English),
+        (include_str!("../../../models/chatterbox-turbo.toml"), Family::Turbo),
+        (include_str!("../../../models/chatterbox-nano.toml"), Family::Turbo),
+        (include_str!("../../../models/chatterbox-multilingual.toml"), Family::Multilingual),
+        (include_str!("../../../models/chatterbox-multilingual-v2.toml"), Family::Multilingual),
+    ] {
+        let list = manifest.split_once("\nlanguages = [").and_then(|(_, rest)| rest.split_once(']'));
+        let mut listed: Vec<&str> = list.expect("a list").0.split('"').skip(1).step_by(2).collect();
+        let spoken = tokenizer(family).languages();
+        let mut spoken: Vec<&str> = spoken.iter().map(Language::as_str).collect();
+        listed.sort_unstable();
+        spoken.sort_unstable();
+        assert_eq!(listed, spoken, "{family:?}");
+    }
+}
+
+#[test]
 fn languages_are_those_that_can_be_spoken() {
     let multilingual = tokenizer(Family::Multilingual);
-    assert_eq!(multilingual.languages().len(), 23);
+    assert_eq!(multilingual.languages().len(), 24, "of 23, English in two ways");
     let mut without = files(Family::Multilingual);
     without.remove("cangjie");
     let without = Tokenizer::load(&without).unwrap();
     let chinese: Language = "zh-cn".parse().unwrap();
     assert!(!without.languages().iter().any(|language| language.primary() == "zh"));
-    assert_eq!(without.languages().len(), 22);
+    assert_eq!(without.languages().len(), 23);
     assert!(matches!(without.encode("你好", &chinese), Err(EngineError::Rejected(_))));
     assert!(multilingual.encode("你好", &chinese).is_ok());
     let welsh: Language = "cy".parse().unwrap();

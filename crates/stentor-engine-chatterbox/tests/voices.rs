@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use stentor_engine::{EngineError, StepCounter};
+use stentor_engine::{EngineError, Waiter};
 use stentor_engine_chatterbox::{
     model::t3::Family,
     voice::{
@@ -181,7 +181,9 @@ impl Listen for Ear {
     ) -> Result<Conditionals, NnError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         for _ in 0..10 {
-            assert!(watch.tick());
+            if !watch.tick() {
+                return Err(NnError::Stopped);
+            }
         }
         Ok(voice(samples.len() / rate as usize))
     }
@@ -209,7 +211,10 @@ impl Studio {
             s3gen: self.folder.path().join("s3gen.safetensors"),
             conds: Some(golden("conds.pt")),
         };
-        let open = Box::new(move |_: &VoiceFiles| Ok(Box::new(Ear(heard.clone())) as Box<dyn Listen>));
+        let open =
+            Box::new(
+                move |_: &VoiceFiles, _: &dyn Watch| Ok(Box::new(Ear(heard.clone())) as Box<dyn Listen>),
+            );
         let note = move |line: &str| lines.lock().expect("no panic").push(line.to_owned());
         Voices::new(family, files, Some(&self.folder.path().join("cache")), open).with_report(Box::new(note))
     }
@@ -241,13 +246,13 @@ impl Studio {
 fn a_recording_is_listened_to_once_per_content_weights_and_family() {
     let studio = Studio::new();
     let emily = studio.record("Emily.wav", 6.0, 0.5);
-    let mut voices = studio.voices(Family::English);
-    let progress = StepCounter::default();
+    let voices = studio.voices(Family::English);
+    let progress = Waiter::default();
     assert_eq!(*voices.load(&emily, &progress).expect("a voice"), voice(6));
-    assert!(progress.get() >= 10, "work is seen as progress");
+    assert!(progress.progress.get() >= 10, "work is seen as progress");
     voices.load(&emily, &progress).expect("a voice");
     assert_eq!(studio.heard(), 1, "in memory");
-    let mut again = studio.voices(Family::English);
+    let again = studio.voices(Family::English);
     assert_eq!(*again.load(&emily, &progress).expect("a voice"), voice(6));
     assert_eq!(studio.heard(), 1, "on disk");
     studio.voices(Family::Turbo).load(&emily, &progress).expect("a voice");
@@ -261,17 +266,41 @@ fn a_recording_is_listened_to_once_per_content_weights_and_family() {
 }
 
 #[test]
+fn a_recording_that_nobody_waits_for_is_not_listened_to_and_the_next_who_does_gets_all_of_it() {
+    let studio = Studio::new();
+    let emily = studio.record("Emily.wav", 6.0, 0.5);
+    let gone = Waiter::default();
+    gone.cancel.cancel();
+    let voices = studio.voices(Family::English);
+    assert_eq!(voices.load(&emily, &gone), Err(EngineError::Cancelled));
+    assert_eq!((studio.heard(), gone.progress.get()), (0, 0));
+    // Who leaves while the networks listen, leaves nothing half made behind.
+    let files = VoiceFiles { voice_encoder: "ve".into(), s3gen: "s3gen".into(), conds: None };
+    let (heard, leaving) = (studio.heard.clone(), Waiter::default());
+    let flag = leaving.cancel.clone();
+    let open = Box::new(move |_: &VoiceFiles, _: &dyn Watch| {
+        flag.cancel();
+        Ok(Box::new(Ear(heard.clone())) as Box<dyn Listen>)
+    });
+    let voices = Voices::new(Family::English, files, Some(studio.folder.path()), open);
+    assert_eq!(voices.load(&emily, &leaving), Err(EngineError::Cancelled));
+    assert_eq!(studio.heard(), 1);
+    assert_eq!(voices.load(&emily, &Waiter::default()).as_deref(), Ok(&voice(6)));
+    assert_eq!(studio.heard(), 2);
+}
+
+#[test]
 fn what_is_to_be_known_of_a_recording_is_reported_once() {
     let studio = Studio::new();
     let long = studio.record("Long.wav", 40.0, 0.5);
-    let mut voices = studio.voices(Family::English);
-    assert_eq!(*voices.load(&long, &StepCounter::default()).expect("a voice"), voice(30));
+    let voices = studio.voices(Family::English);
+    assert_eq!(*voices.load(&long, &Waiter::default()).expect("a voice"), voice(30));
     let told = "voice `Long` (Long.wav): only its first 30 s are used (it lasts 40 s)";
     assert_eq!(studio.lines(), [told]);
-    voices.load(&long, &StepCounter::default()).expect("a voice");
+    voices.load(&long, &Waiter::default()).expect("a voice");
     assert_eq!(studio.lines(), [""; 0]);
     // Each start says it once.
-    studio.voices(Family::English).load(&long, &StepCounter::default()).expect("a voice");
+    studio.voices(Family::English).load(&long, &Waiter::default()).expect("a voice");
     assert_eq!(studio.lines(), [told]);
 }
 
@@ -307,14 +336,30 @@ fn a_client_is_told_which_voice_is_unfit_and_why_and_no_folder() {
         (&blend, Family::English, "this model cannot blend voices"),
         (&preset("af_heart"), Family::English, "the model has no voice `af_heart`"),
     ] {
-        let outcome = studio.voices(family).load(source, &StepCounter::default());
+        let outcome = studio.voices(family).load(source, &Waiter::default());
         let Err(EngineError::Rejected(found)) = outcome else { panic!("{told}: {outcome:?}") };
         assert!(found.starts_with(told), "`{found}`, not `{told}`");
         assert!(!found.contains(&*studio.folder.path().to_string_lossy()), "{found}");
     }
-    let mut english = studio.voices(Family::English);
-    english.load(&five, &StepCounter::default()).expect("long enough for English");
-    let default = english.load(&preset("default"), &StepCounter::default()).expect("conds.pt");
+    let english = studio.voices(Family::English);
+    english.load(&five, &Waiter::default()).expect("long enough for English");
+    let default = english.load(&preset("default"), &Waiter::default()).expect("conds.pt");
     assert_eq!(default.s3gen.tokens.len(), 6);
     english.verify().expect("all files are there");
+}
+
+#[test]
+fn the_published_manifests_ask_for_recordings_as_long_as_the_engine_does() {
+    let studio = Studio::new();
+    let five = studio.record("Five.wav", 5.0, 0.5);
+    for (manifest, family) in [
+        (include_str!("../../../models/chatterbox.toml"), Family::English),
+        (include_str!("../../../models/chatterbox-multilingual.toml"), Family::Multilingual),
+        (include_str!("../../../models/chatterbox-multilingual-v2.toml"), Family::Multilingual),
+        (include_str!("../../../models/chatterbox-turbo.toml"), Family::Turbo),
+        (include_str!("../../../models/chatterbox-nano.toml"), Family::Turbo),
+    ] {
+        let takes_five = studio.voices(family).load(&five, &Waiter::default()).is_ok();
+        assert_eq!(!takes_five, manifest.contains("\nrecording_over_secs = 5.0\n"), "{manifest}");
+    }
 }

@@ -231,7 +231,8 @@ fn describe(
         params: Vec::new(),
         memory: MemoryUse {
             weights: model.weight_bytes(),
-            per_chunk: chunk_bytes(config, model.device().is_cpu()),
+            // One chunk at a time, whatever waits in the slots.
+            speaking: chunk_bytes(config, model.device().is_cpu()),
         },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,

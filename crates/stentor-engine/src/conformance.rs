@@ -2,7 +2,9 @@
 //!
 //! Each check takes a [`Subject`] and panics with what went wrong, as a test does.
 
-use crate::{CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, VoiceSlot};
+use crate::{
+    CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, VoiceSlot, Waiter,
+};
 use std::{collections::BTreeMap, thread};
 use stentor_types::{
     ChunkId, ParamKind, ParamValue, Params, Speed, SpokenText, VoiceKind, VoiceSource, WordTiming,
@@ -26,7 +28,7 @@ impl Subject<'_> {
             engine.descriptor().presets.first().map(|name| VoiceSource::Preset { name: name.clone() });
         let voice =
             self.voice.clone().or(preset).expect("the engine has a preset, or the test names a voice");
-        let slot = engine.load_voice(&voice, &StepCounter::default()).expect("the voice loads");
+        let slot = engine.load_voice(&voice, &Waiter::default()).expect("the voice loads");
         (engine, slot)
     }
 }
@@ -131,11 +133,11 @@ pub fn descriptor_is_sane(subject: &Subject) {
 pub fn unknown_voice_is_rejected(subject: &Subject) {
     let (mut engine, slot) = subject.engine();
     let nobody = VoiceSource::Preset { name: "no such voice \u{1f47b}".to_owned() };
-    let result = engine.load_voice(&nobody, &StepCounter::default());
+    let result = engine.load_voice(&nobody, &Waiter::default());
     assert!(matches!(result, Err(EngineError::Rejected(_))), "{result:?}");
     let nowhere = VoiceSource::Embedding { path: "no/such/file.safetensors".into() };
     assert!(
-        engine.load_voice(&nowhere, &StepCounter::default()).is_err(),
+        engine.load_voice(&nowhere, &Waiter::default()).is_err(),
         "a voice file that is not there was loaded"
     );
     speak(engine.as_mut(), 1, SHORT, (slot, 1));

@@ -33,10 +33,11 @@ pub struct EngineDescriptor {
     pub watermark: Option<String>,
 }
 
-/// Bytes held by a loaded model, as measured or computed by the engine.
+/// Bytes of a loaded model, as measured or computed by the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MemoryUse {
     pub weights: u64,
-    /// Upper bound of what one chunk of `chunk_budget.max` needs on top.
-    pub per_chunk: u64,
+    /// Upper bound of what speaking takes on top, with a chunk of `chunk_budget.max` in every slot. Where the number of slots
+    /// follows from the memory that was free at the load, with the fewest slots.
+    pub speaking: u64,
 }

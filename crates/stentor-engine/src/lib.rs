@@ -12,18 +12,28 @@ mod stepped;
 
 pub use descriptor::{EngineDescriptor, MemoryUse};
 pub use error::{DeviceLost, EngineError, LoadError};
-pub use request::{CancelFlag, ChunkRequest, ChunkStats, PhonemeTrace, StepCounter, VoiceSlot};
+pub use request::{CancelFlag, ChunkRequest, ChunkStats, PhonemeTrace, StepCounter, VoiceSlot, Waiter};
 pub use stepped::{ChunkOutput, Stepped, WholeChunk};
 
 use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
+
+/// Does the slow part of [`Engine::load_voice`] on any thread, so that `load_voice` finds it done. Ends with `Cancelled` within
+/// 100 ms of work once nobody waits any more.
+pub type PrepareVoice = Box<dyn Fn(&VoiceSource, &Waiter) -> Result<(), EngineError> + Send>;
 
 /// A loaded model on a device.
 pub trait Engine: Send {
     fn descriptor(&self) -> &EngineDescriptor;
 
     /// Makes a voice ready; the slot stays valid until [`Engine::drop_voice`]. What takes longer than 100 ms, such as
-    /// encoding a recording, advances `progress` as it goes.
-    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError>;
+    /// encoding a recording, passes a checkpoint of `waiter` at least as often.
+    fn load_voice(&mut self, source: &VoiceSource, waiter: &Waiter) -> Result<VoiceSlot, EngineError>;
+
+    /// What makes voices of recordings beside the engine's thread, so that chunks are spoken meanwhile; none if that takes
+    /// no time worth it. The worker may use it on one thread, and may load a voice that was not prepared.
+    fn voice_preparer(&self) -> Option<PrepareVoice> {
+        None
+    }
 
     /// Frees what `load_voice` made. Chunks already admitted with it still finish.
     fn drop_voice(&mut self, slot: VoiceSlot);

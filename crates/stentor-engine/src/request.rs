@@ -37,6 +37,24 @@ impl StepCounter {
     }
 }
 
+/// Somebody who waits for work that belongs to no admitted chunk, such as the making of a voice.
+#[derive(Debug, Clone, Default)]
+pub struct Waiter {
+    pub cancel: CancelFlag,
+    pub progress: StepCounter,
+}
+
+impl Waiter {
+    /// As [`ChunkRequest::checkpoint`]; work for somebody who has left is no progress.
+    pub fn checkpoint(&self) -> Result<(), crate::EngineError> {
+        if self.cancel.is_cancelled() {
+            return Err(crate::EngineError::Cancelled);
+        }
+        self.progress.advance();
+        Ok(())
+    }
+}
+
 /// One chunk to speak.
 #[derive(Debug, Clone)]
 pub struct ChunkRequest {

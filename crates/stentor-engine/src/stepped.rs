@@ -1,8 +1,8 @@
 //! Lifts an engine that speaks a whole chunk at once to the [`Engine`] contract.
 
 use crate::{
-    ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, PhonemeTrace, StepCounter,
-    StepSink, VoiceSlot,
+    ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, PhonemeTrace, StepSink,
+    VoiceSlot, Waiter,
 };
 use std::collections::VecDeque;
 use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
@@ -63,11 +63,7 @@ impl<E: WholeChunk> Engine for Stepped<E> {
         self.inner.descriptor()
     }
 
-    fn load_voice(
-        &mut self,
-        source: &VoiceSource,
-        _progress: &StepCounter,
-    ) -> Result<VoiceSlot, EngineError> {
+    fn load_voice(&mut self, source: &VoiceSource, _waiter: &Waiter) -> Result<VoiceSlot, EngineError> {
         self.inner.load_voice(source)
     }
 

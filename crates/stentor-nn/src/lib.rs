@@ -11,6 +11,7 @@ mod attention;
 mod conv;
 mod conv_transpose;
 pub mod cpu;
+mod cut_off;
 mod device;
 mod error;
 mod factor;

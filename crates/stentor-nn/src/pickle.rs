@@ -3,7 +3,7 @@
 //! candle's unpickler reads the program; what is ours is the walk over nested dictionaries, a bare tensor at the top, and
 //! strict bounds on what a tensor may claim of its storage.
 
-use crate::{NnError, Result};
+use crate::{NnError, Result, cut_off};
 use candle_core::{
     DType,
     pickle::{Object, Stack, TensorInfo},
@@ -12,7 +12,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, Read},
+    io::{BufReader, Read, Seek as _},
     path::Path,
 };
 use zip::ZipArchive;
@@ -31,8 +31,13 @@ impl Pickle {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let origin = path.display().to_string();
         let format = |message: String| NnError::Format { origin: origin.clone(), message };
-        let file = File::open(path).map_err(|source| NnError::Io { path: path.to_owned(), source })?;
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| format(error.to_string()))?;
+        let io = |source| NnError::Io { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(io)?;
+        let mut start = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut start).and_then(|_| file.rewind()).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        let mut archive = ZipArchive::new(BufReader::new(file))
+            .map_err(|error| format(cut_off::archive(&start, size).unwrap_or_else(|| error.to_string())))?;
         let index = (0..archive.len())
             .find(|&index| {
                 archive

@@ -3,7 +3,7 @@
 //! Every tensor is asked for with its shape; what is missing or misshapen is an error that names it, and what nobody asked
 //! for can be listed at the end. Values arrive as f32 whatever their stored type.
 
-use crate::{NnError, Result, pickle::Pickle};
+use crate::{NnError, Result, cut_off, pickle::Pickle};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use memmap2::Mmap;
@@ -67,7 +67,8 @@ impl Weights {
 
     fn safetensors(origin: String, bytes: Bytes, device: &Device) -> Result<Self> {
         let (header, metadata) = SafeTensors::read_metadata(bytes.as_slice())
-            .map_err(|error| NnError::Format { origin: origin.clone(), message: error.to_string() })?;
+            .map_err(|error| cut_off::safetensors(bytes.as_slice()).unwrap_or_else(|| error.to_string()))
+            .map_err(|message| NnError::Format { origin: origin.clone(), message })?;
         let data_start = size_of::<u64>() + header;
         Ok(Self::new(origin, Source::Safetensors { bytes, metadata, data_start }, device))
     }

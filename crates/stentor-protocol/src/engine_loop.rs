@@ -1,6 +1,10 @@
 //! What runs on the engine's one thread: load, then commands and steps until the server leaves.
 
-use crate::{ChunkJob, FrameError, FromWorker, PROTOCOL_VERSION, frame, voices::VoiceCache};
+use crate::{
+    ChunkJob, FrameError, FromWorker, PROTOCOL_VERSION, frame,
+    voice_thread::{VoiceThread, Waiting},
+    voices::VoiceCache,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -10,8 +14,9 @@ use std::{
 };
 use stentor_engine::{
     CancelFlag, ChunkRequest, ChunkStats, DeviceLost, Engine, EngineError, LoadError, StepCounter, StepSink,
+    Waiter,
 };
-use stentor_types::{ChunkId, Language, SpokenText, WordTiming};
+use stentor_types::{ChunkId, Language, SpokenText, VoiceSource, WordTiming};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 /// Samples per frame: one second at 24 kHz, well within the frame's limit.
@@ -20,8 +25,17 @@ const FRAME_SAMPLES: usize = 24_000;
 const FRAME_WORDS: usize = 4096;
 
 pub(crate) enum Command {
-    Speak { job: Box<ChunkJob>, cancel: CancelFlag },
-    Phonemize { id: u64, text: SpokenText, language: Language },
+    Speak(Waiting),
+    /// The voice thread is done with what it was given.
+    Prepared {
+        waiting: Waiting,
+        outcome: Result<(), EngineError>,
+    },
+    Phonemize {
+        id: u64,
+        text: SpokenText,
+        language: Language,
+    },
 }
 
 pub(crate) enum EngineEnd {
@@ -46,8 +60,8 @@ impl Shared {
         self.flags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn register(&self, chunk: ChunkId) -> CancelFlag {
-        self.flags().entry(chunk).or_default().clone()
+    pub(crate) fn register(&self, chunk: ChunkId) -> Waiter {
+        Waiter { cancel: self.flags().entry(chunk).or_default().clone(), progress: self.steps.clone() }
     }
 
     pub(crate) fn cancel(&self, chunk: ChunkId) {
@@ -156,16 +170,19 @@ impl StepSink for Sink<'_> {
 struct EngineLoop {
     engine: Box<dyn Engine>,
     voices: VoiceCache,
+    /// Makes voices, if the engine lets another thread do it.
+    voice_thread: Option<VoiceThread>,
     active: BTreeMap<ChunkId, CancelFlag>,
     slots: usize,
     out: Out,
 }
 
-/// Loads, says so, and serves commands. Everything the engine ever does happens inside this call.
+/// Loads, says so, and serves commands, to which `back` adds. Everything the engine ever does happens inside this call, but for
+/// the making of voices.
 pub(crate) fn run(
     load: impl FnOnce() -> Result<(Box<dyn Engine>, u64), LoadError>,
     build_id: &str,
-    mut commands: mpsc::Receiver<Command>,
+    (mut commands, back): (mpsc::Receiver<Command>, mpsc::WeakSender<Command>),
     mut out: Out,
 ) -> EngineEnd {
     let (engine, memory) = match load() {
@@ -181,7 +198,8 @@ pub(crate) fn run(
         FromWorker::Ready { version: PROTOCOL_VERSION, build_id: build_id.to_owned(), descriptor, memory };
     out.send(&ready, &[]);
     let voices = VoiceCache::default();
-    let mut this = EngineLoop { engine, voices, active: BTreeMap::new(), slots, out };
+    let voice_thread = engine.voice_preparer().and_then(|prepare| VoiceThread::start(prepare, back));
+    let mut this = EngineLoop { engine, voices, voice_thread, active: BTreeMap::new(), slots, out };
     loop {
         if !this.receive(&mut commands) {
             return EngineEnd::Closed;
@@ -216,15 +234,12 @@ impl EngineLoop {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Speak { job, cancel } => {
-                let chunk = job.chunk;
-                match self.admit(*job, cancel.clone()) {
-                    Ok(()) => {
-                        self.active.insert(chunk, cancel);
-                    }
-                    Err(error) => self.out.answer(chunk, Err(error)),
+            Command::Speak(waiting) => {
+                if let Some(waiting) = self.send_to_voice_thread(waiting) {
+                    self.speak(waiting, Ok(()));
                 }
             }
+            Command::Prepared { waiting, outcome } => self.speak(waiting, outcome),
             Command::Phonemize { id, text, language } => {
                 let result = self.engine.phonemize(&text, &language);
                 self.out.send(&FromWorker::Phonemes { id, result }, &[]);
@@ -232,21 +247,36 @@ impl EngineLoop {
         }
     }
 
-    fn admit(&mut self, job: ChunkJob, cancel: CancelFlag) -> Result<(), EngineError> {
-        if cancel.is_cancelled() {
-            return Err(EngineError::Cancelled);
+    /// Gives back a chunk whose voice needs no making, or that must be made here because too much waits there.
+    fn send_to_voice_thread(&self, waiting: Waiting) -> Option<Waiting> {
+        let Waiting { job, .. } = &waiting;
+        let is_recording = matches!(job.voice, VoiceSource::Reference { .. });
+        match &self.voice_thread {
+            Some(thread) if is_recording && !self.voices.holds(&job.voice, &job.voice_digest) => {
+                thread.make(waiting).err()
+            }
+            _ => Some(waiting),
         }
-        let steps = &self.out.shared.steps;
+    }
+
+    fn speak(&mut self, Waiting { job, waiter }: Waiting, voice: Result<(), EngineError>) {
+        let (chunk, cancel) = (job.chunk, waiter.cancel.clone());
+        match voice.map_err(blame_voice).and_then(|()| self.admit(*job, waiter)) {
+            Ok(()) => {
+                self.active.insert(chunk, cancel);
+            }
+            Err(error) => self.out.answer(chunk, Err(error)),
+        }
+    }
+
+    fn admit(&mut self, job: ChunkJob, waiter: Waiter) -> Result<(), EngineError> {
         // A voice that is read in one go has the whole of the server's patience to itself.
-        steps.advance();
-        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest), steps);
-        steps.advance();
-        let voice = voice.map_err(|error| match error {
-            EngineError::Rejected(why) => EngineError::VoiceRejected(why),
-            other => other,
-        })?;
+        waiter.checkpoint()?;
+        let voice = self.voices.slot(self.engine.as_mut(), (&job.voice, &job.voice_digest), &waiter);
+        let voice = voice.map_err(blame_voice)?;
+        waiter.checkpoint()?;
         let ChunkJob { chunk: id, text, language, speed, seed, params, .. } = job;
-        let progress = self.out.shared.steps.clone();
+        let Waiter { cancel, progress } = waiter;
         self.engine.admit(ChunkRequest { id, text, language, voice, speed, seed, params, cancel, progress })
     }
 
@@ -270,5 +300,12 @@ impl EngineLoop {
             }
             !flag.is_cancelled()
         });
+    }
+}
+
+fn blame_voice(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Rejected(why) => EngineError::VoiceRejected(why),
+        other => other,
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     client::mismatch,
     engine_loop::{self, Command, EngineEnd, Shared},
     frame,
+    voice_thread::Waiting,
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
@@ -75,6 +76,8 @@ where
     let mut writing = tokio::spawn(write(writer, frames, beat, Arc::clone(&shared)));
     let (commands, inbox) = mpsc::channel(MAX_COMMANDS);
     let ready = build_id.to_owned();
+    // Weak, so that the engine's thread ends with the reading side.
+    let inbox = (inbox, commands.downgrade());
     let engine_side = Arc::clone(&shared);
     let mut engine = tokio::task::spawn_blocking(move || {
         engine_loop::run(|| load(&hello.load), &ready, inbox, engine_loop::Out::new(out, engine_side))
@@ -139,8 +142,8 @@ async fn read<R: AsyncRead + Unpin>(
 
 /// The flag is known from here on, so that a cancel that follows finds it while the engine is busy.
 fn speak(job: ChunkJob, shared: &Shared) -> Command {
-    let cancel = shared.register(job.chunk);
-    Command::Speak { job: Box::new(job), cancel }
+    let waiter = shared.register(job.chunk);
+    Command::Speak(Waiting { job: Box::new(job), waiter })
 }
 
 /// Sends what the engine yields, and a beat at a steady pace whether or not the engine moves. Gives the socket back

@@ -8,6 +8,7 @@ mod engine_loop;
 pub mod frame;
 pub mod host;
 mod message;
+mod voice_thread;
 mod voices;
 
 pub use frame::{Frame, FrameError, FrameReader};

@@ -1,6 +1,6 @@
 //! Voices that the engine holds ready, so that a voice is read once and not once per chunk.
 
-use stentor_engine::{Engine, EngineError, StepCounter, VoiceSlot};
+use stentor_engine::{Engine, EngineError, VoiceSlot, Waiter};
 use stentor_types::VoiceSource;
 
 /// Voices kept at once.
@@ -20,13 +20,18 @@ struct Held {
 }
 
 impl VoiceCache {
+    /// Whether [`Self::slot`] needs no work.
+    pub(crate) fn holds(&self, source: &VoiceSource, digest: &str) -> bool {
+        self.0.iter().any(|held| held.source == *source && held.digest == digest)
+    }
+
     /// The slot of a voice of this content, loaded if need be. What was loaded from the same source with another
     /// content is dropped, and so are the least recently used voices where they are too many.
     pub(crate) fn slot(
         &mut self,
         engine: &mut dyn Engine,
         (source, digest): (&VoiceSource, &str),
-        progress: &StepCounter,
+        waiter: &Waiter,
     ) -> Result<VoiceSlot, EngineError> {
         let held = self.0.iter().position(|held| held.source == *source).map(|index| self.0.remove(index));
         let held = match held {
@@ -35,7 +40,7 @@ impl VoiceCache {
                 if let Some(Held { slot, .. }) = outdated {
                     engine.drop_voice(slot);
                 }
-                let slot = engine.load_voice(source, progress)?;
+                let slot = engine.load_voice(source, waiter)?;
                 let bytes = engine.voice_bytes(slot);
                 Held { source: source.clone(), digest: digest.to_owned(), slot, bytes }
             }
@@ -69,7 +74,7 @@ mod tests {
     fn a_voice_is_loaded_once_and_the_least_recently_used_one_goes() {
         let mut engine = FakeEngine::default();
         let mut cache = VoiceCache::default();
-        let mut slot = |index| cache.slot(&mut engine, (&named(index), ""), &StepCounter::default()).unwrap();
+        let mut slot = |index| cache.slot(&mut engine, (&named(index), ""), &Waiter::default()).unwrap();
         let first = slot(0);
         for index in 1..MAX_VOICES {
             slot(index);
@@ -85,8 +90,7 @@ mod tests {
     fn a_voice_whose_content_has_changed_is_read_again_and_the_old_one_dropped() {
         let mut engine = FakeEngine::default();
         let mut cache = VoiceCache::default();
-        let mut slot =
-            |digest| cache.slot(&mut engine, (&named(0), digest), &StepCounter::default()).unwrap();
+        let mut slot = |digest| cache.slot(&mut engine, (&named(0), digest), &Waiter::default()).unwrap();
         let old = slot("old");
         assert_eq!(slot("old"), old);
         let new = slot("new");
@@ -102,12 +106,8 @@ mod tests {
         fn descriptor(&self) -> &EngineDescriptor {
             self.0.descriptor()
         }
-        fn load_voice(
-            &mut self,
-            source: &VoiceSource,
-            progress: &StepCounter,
-        ) -> Result<VoiceSlot, EngineError> {
-            self.0.load_voice(source, progress)
+        fn load_voice(&mut self, source: &VoiceSource, waiter: &Waiter) -> Result<VoiceSlot, EngineError> {
+            self.0.load_voice(source, waiter)
         }
         fn drop_voice(&mut self, slot: VoiceSlot) {
             self.0.drop_voice(slot);
@@ -130,7 +130,7 @@ mod tests {
     fn large_voices_are_bounded_by_their_bytes() {
         let mut engine = Heavy(FakeEngine::default());
         let mut cache = VoiceCache::default();
-        let mut slot = |index| cache.slot(&mut engine, (&named(index), ""), &StepCounter::default()).unwrap();
+        let mut slot = |index| cache.slot(&mut engine, (&named(index), ""), &Waiter::default()).unwrap();
         let kept = [slot(0), slot(1), slot(2)][2];
         assert_eq!(slot(2), kept);
         assert_eq!(engine.0.voices_held(), 2, "three would be 300 MiB");

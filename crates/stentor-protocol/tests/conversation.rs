@@ -204,6 +204,44 @@ async fn a_chunk_cancelled_in_the_queue_is_never_spoken() {
     assert_eq!(server.hear(2).await, (Vec::new(), Err(EngineError::Cancelled)));
 }
 
+/// As [`job`], with the voice of a recording.
+fn job_with_recording(id: u64, text: &str) -> ToWorker {
+    let ToWorker::Speak(mut job) = job(id, text) else { panic!("no chunk") };
+    job.voice = VoiceSource::Reference { path: "anna.wav".into(), transcript: None };
+    ToWorker::Speak(job)
+}
+
+#[tokio::test]
+async fn others_speak_while_a_voice_is_made_and_who_leaves_stops_its_making() {
+    let options = FakeOptions { slots: 2, voice_ms: 60_000, ..FakeOptions::default() };
+    let mut server = ready(options).await;
+    server.send(&job_with_recording(1, "Like Anna.")).await;
+    for id in 2..5 {
+        server.send(&job(id, "Without a recording.")).await;
+        // Anything about chunk 1 would be a surprise.
+        assert!(server.hear(id).await.0 == expected(&options, "Without a recording."));
+    }
+    // A minute of work: a making that goes on would hold up whatever follows.
+    let start = Instant::now();
+    server.send(&ToWorker::Cancel { chunk: ChunkId(1) }).await;
+    assert_eq!(server.hear(1).await.1, Err(EngineError::Cancelled));
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+
+    let mut server = ready(FakeOptions { voice_ms: 100, slots: 1, ..options }).await;
+    let anna = VoiceSource::Reference { path: "anna.wav".into(), transcript: None };
+    let spoken = expected_samples(&options, "Like Anna.", &anna, 1.25, u64::MAX);
+    for id in 5..8 {
+        server.send(&job_with_recording(id, "Like Anna.")).await;
+    }
+    for id in 5..8 {
+        assert!(server.hear(id).await.0 == spoken, "chunk {id}");
+    }
+    let Server { reader, writer, host, .. } = server;
+    drop((reader, writer));
+    let end = tokio::time::timeout(Duration::from_secs(5), host).await.expect("the host ends");
+    assert!(matches!(end.unwrap(), Ok(HostEnd::Closed)), "the voice thread holds nothing open");
+}
+
 #[tokio::test]
 async fn beats_come_while_the_model_loads_and_while_a_step_takes_long() {
     let load = |_: &LoadSpec| -> Result<Box<dyn Engine>, LoadError> {

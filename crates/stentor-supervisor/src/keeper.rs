@@ -278,7 +278,8 @@ impl Keeper {
 
     fn note(&self, spec: &LoadSpec, loaded: &Loaded, took: Duration) {
         let Loaded { descriptor, memory } = loaded;
-        self.shared.plan.measured(spec, descriptor.device, *memory);
+        // Measured before a word was spoken.
+        self.shared.plan.measured(spec, descriptor.device, (*memory, descriptor.memory.speaking));
         self.shared.set_status(|status| status.load_seconds = Some(took.as_secs_f64()));
         let device = descriptor.device;
         tracing::info!(model = %spec.model, %device, memory, ?took, "model loaded");

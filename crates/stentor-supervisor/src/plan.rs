@@ -9,7 +9,7 @@ pub(crate) struct Plan(Mutex<Inner>);
 struct Inner {
     spec: LoadSpec,
     options: ModelOptions,
-    /// Bytes that a worker of this spec last held, and on which device.
+    /// Bytes that a worker of this spec last needed, and on which device.
     measured: Option<(DeviceSpec, u64)>,
 }
 
@@ -39,11 +39,11 @@ impl Plan {
         self.inner().options.clone()
     }
 
-    /// What a worker loaded from `spec` holds; zero says that nobody knows.
-    pub(crate) fn measured(&self, spec: &LoadSpec, device: DeviceSpec, memory: u64) {
+    /// What a worker loaded from `spec` holds, where zero says that nobody knows, and what speaking takes on top.
+    pub(crate) fn measured(&self, spec: &LoadSpec, device: DeviceSpec, (held, speaking): (u64, u64)) {
         let mut inner = self.inner();
-        if memory > 0 && inner.spec == *spec {
-            inner.measured = Some((device, memory));
+        if held > 0 && inner.spec == *spec {
+            inner.measured = Some((device, held.saturating_add(speaking)));
         }
     }
 

@@ -9,16 +9,16 @@ use crate::{
     strike::strike,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, ThreadId},
     time::Duration,
 };
 use stentor_engine::{
     ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, LoadError, MemoryUse,
-    PhonemeTrace, StepCounter, StepSink, VoiceSlot,
+    PhonemeTrace, PrepareVoice, StepSink, VoiceSlot, Waiter,
 };
 use stentor_types::{
     ChunkBudget, ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, SampleRate, SpokenText,
@@ -37,6 +37,8 @@ pub struct FakeOptions {
     pub samples_per_step: u64,
     /// Milliseconds that a step takes.
     pub step_ms: u64,
+    /// Milliseconds that the making of a voice from a recording takes, the first time.
+    pub voice_ms: u64,
     /// Characters that fit; a longer chunk is `ChunkTooLong`.
     pub limit: usize,
     pub load: LoadFault,
@@ -44,13 +46,21 @@ pub struct FakeOptions {
 
 impl Default for FakeOptions {
     fn default() -> Self {
-        Self { slots: 1, steps: 10, samples_per_step: 240, step_ms: 0, limit: 1000, load: LoadFault::None }
+        Self {
+            slots: 1,
+            steps: 10,
+            samples_per_step: 240,
+            step_ms: 0,
+            voice_ms: 0,
+            limit: 1000,
+            load: LoadFault::None,
+        }
     }
 }
 
 impl FakeOptions {
     /// Names and values, as [`LoadSpec::files`] and the file of options hold them.
-    fn pairs(&self) -> [(&'static str, String); 7] {
+    fn pairs(&self) -> [(&'static str, String); 8] {
         let (load, load_ms) = match self.load {
             LoadFault::None => ("none", 0),
             LoadFault::Slow(ms) => ("slow", ms),
@@ -63,6 +73,7 @@ impl FakeOptions {
             ("steps", self.steps.to_string()),
             ("samples_per_step", self.samples_per_step.to_string()),
             ("step_ms", self.step_ms.to_string()),
+            ("voice_ms", self.voice_ms.to_string()),
             ("limit", self.limit.to_string()),
             ("load_ms", load_ms.to_string()),
             ("load", load.to_owned()),
@@ -111,6 +122,7 @@ impl FakeOptions {
             steps: number("steps", default.steps),
             samples_per_step: number("samples_per_step", default.samples_per_step),
             step_ms: number("step_ms", default.step_ms),
+            voice_ms: number("voice_ms", default.voice_ms),
             limit: number("limit", default.limit as u64) as usize,
             load,
         }
@@ -125,9 +137,29 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
     let mut engine = FakeEngine::new(options);
     // No device is opened: it says what it was told, and holds what it was told to hold.
     engine.descriptor.device = if spec.device == DeviceSpec::Auto { DeviceSpec::Cpu } else { spec.device };
-    let memory = spec.files.get("memory").and_then(|bytes| bytes.to_str()?.parse().ok());
-    engine.descriptor.memory.weights = memory.unwrap_or_default();
+    let bytes = |key: &str| spec.files.get(key).and_then(|bytes| bytes.to_str()?.parse().ok());
+    engine.descriptor.memory.weights = bytes("memory").unwrap_or_default();
+    engine.descriptor.memory.speaking = bytes("speaking").unwrap_or_default();
     Ok(Box::new(engine))
+}
+
+/// Recordings that were listened to.
+type Studio = Arc<Mutex<BTreeSet<PathBuf>>>;
+
+/// Takes `voice_ms` for a recording that nobody has listened to yet.
+fn listen(studio: &Studio, voice_ms: u64, source: &VoiceSource, waiter: &Waiter) -> Result<(), EngineError> {
+    const UNIT_MS: u64 = 10;
+    let heard = || studio.lock().unwrap_or_else(PoisonError::into_inner);
+    let VoiceSource::Reference { path, .. } = source else { return Ok(()) };
+    if heard().contains(path) {
+        return Ok(());
+    }
+    for _ in 0..voice_ms / UNIT_MS {
+        waiter.checkpoint()?;
+        thread::sleep(Duration::from_millis(UNIT_MS));
+    }
+    heard().insert(path.clone());
+    Ok(())
 }
 
 /// Which threads have called into an engine, in order, one entry per call.
@@ -146,6 +178,7 @@ pub struct FakeEngine {
     options: FakeOptions,
     voices: BTreeMap<u64, String>,
     voices_made: u64,
+    studio: Studio,
     speaking: Vec<Speaking>,
     threads: ThreadLog,
 }
@@ -177,8 +210,8 @@ impl FakeEngine {
             watermark: None,
         };
         let threads = ThreadLog::default();
-        let (voices, speaking) = (BTreeMap::new(), Vec::new());
-        Self { descriptor, options, voices, voices_made: 0, speaking, threads }
+        let (voices, studio, speaking) = (BTreeMap::new(), Studio::default(), Vec::new());
+        Self { descriptor, options, voices, voices_made: 0, studio, speaking, threads }
     }
 
     /// Notes the calling thread with every load and step in `log`; the constructor's thread is the first.
@@ -246,16 +279,18 @@ impl Engine for FakeEngine {
         &self.descriptor
     }
 
-    fn load_voice(
-        &mut self,
-        source: &VoiceSource,
-        _progress: &StepCounter,
-    ) -> Result<VoiceSlot, EngineError> {
+    fn load_voice(&mut self, source: &VoiceSource, waiter: &Waiter) -> Result<VoiceSlot, EngineError> {
+        listen(&self.studio, self.options.voice_ms, source, waiter)?;
         let name = Self::voice_name(source)?;
         let slot = self.voices_made;
         self.voices_made += 1;
         self.voices.insert(slot, name);
         Ok(VoiceSlot(slot))
+    }
+
+    fn voice_preparer(&self) -> Option<PrepareVoice> {
+        let (studio, voice_ms) = (Arc::clone(&self.studio), self.options.voice_ms);
+        Some(Box::new(move |source, waiter| listen(&studio, voice_ms, source, waiter)))
     }
 
     fn drop_voice(&mut self, slot: VoiceSlot) {

@@ -11,7 +11,7 @@ use crate::{
 use std::{collections::BTreeMap, ops::Range, thread};
 use stentor_engine::{
     ChunkRequest, ChunkStats, DeviceLost, Engine, EngineDescriptor, EngineError, LoadError, PhonemeTrace,
-    StepCounter, StepSink, VoiceSlot,
+    PrepareVoice, StepSink, VoiceSlot, Waiter,
 };
 use stentor_types::{ChunkId, Language, LoadSpec, SpokenText, VoiceSource, WordTiming};
 
@@ -175,8 +175,12 @@ impl Engine for Faulty {
         self.inner.descriptor()
     }
 
-    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError> {
-        self.inner.load_voice(source, progress)
+    fn load_voice(&mut self, source: &VoiceSource, waiter: &Waiter) -> Result<VoiceSlot, EngineError> {
+        self.inner.load_voice(source, waiter)
+    }
+
+    fn voice_preparer(&self) -> Option<PrepareVoice> {
+        self.inner.voice_preparer()
     }
 
     fn drop_voice(&mut self, slot: VoiceSlot) {

@@ -248,7 +248,7 @@ fn before_link(text: &str, from: usize, cut: usize) -> usize {
         let end = crate::markup::link_at(text, i)
             .map(|l| l.end)
             .or_else(|| crate::markup::pause_at(text, i).map(|p| p.1))
-            .or_else(|| crate::cues::bracket_at(text, i));
+            .or_else(|| stentor_types::cue_end(text, i));
         if end.is_some_and(|end| end > cut) {
             return i;
         }

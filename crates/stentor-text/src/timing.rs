@@ -1,6 +1,6 @@
 //! Turns an engine's word timings into timings of the client's own words.
 
-use crate::{cues, markup};
+use crate::markup;
 use std::ops::Range;
 use stentor_types::{SampleRate, SourceTiming, SpanMap, SpokenText, WordTiming};
 
@@ -57,7 +57,7 @@ fn share(word: &WordTiming, span: &SpanMap) -> Range<u64> {
 fn visible(original: &str, source: &Range<usize>) -> Range<usize> {
     let range = match markup::link_at(original, source.start) {
         Some(link) if link.end <= source.end => link.visible,
-        _ if cues::bracket_at(original, source.start) == Some(source.end) => return source.clone(),
+        _ if stentor_types::cue_end(original, source.start) == Some(source.end) => return source.clone(),
         _ => source.clone(),
     };
     let Some(text) = original.get(range.clone()) else { return range };

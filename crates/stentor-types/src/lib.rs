@@ -4,6 +4,7 @@
 //! construction, so no later stage checks it again.
 
 mod chunk;
+mod cue;
 mod format;
 mod ids;
 mod language;
@@ -17,6 +18,7 @@ mod timing;
 mod voice;
 
 pub use chunk::{Chunk, ChunkBudget, SpanMap, SpokenText};
+pub use cue::{MAX_CUE_BYTES, cue_end};
 pub use format::AudioFormat;
 pub use ids::{ChunkId, ModelId, RequestId, VoiceId};
 pub use language::{Language, ParseLanguageError};

@@ -29,7 +29,7 @@ fn resident() -> u64 {
 mod tests {
     use super::*;
     use stentor_engine::{
-        ChunkRequest, DeviceLost, EngineDescriptor, EngineError, MemoryUse, StepCounter, StepSink, VoiceSlot,
+        ChunkRequest, DeviceLost, EngineDescriptor, EngineError, MemoryUse, StepSink, VoiceSlot, Waiter,
     };
     use stentor_types::{ChunkBudget, ChunkId, Precision, SampleRate, VoiceSource};
 
@@ -43,7 +43,7 @@ mod tests {
         fn descriptor(&self) -> &EngineDescriptor {
             &self.descriptor
         }
-        fn load_voice(&mut self, _: &VoiceSource, _: &StepCounter) -> Result<VoiceSlot, EngineError> {
+        fn load_voice(&mut self, _: &VoiceSource, _: &Waiter) -> Result<VoiceSlot, EngineError> {
             Ok(VoiceSlot(0))
         }
         fn drop_voice(&mut self, _: VoiceSlot) {}
@@ -68,7 +68,7 @@ mod tests {
             streams: false,
             native_speed: true,
             params: Vec::new(),
-            memory: MemoryUse { weights: 77, per_chunk: 0 },
+            memory: MemoryUse { weights: 77, speaking: 0 },
             device,
             precision: Precision::F32,
             degraded: None,

@@ -1,7 +1,10 @@
 //! What the engine says of itself, and how much text it takes.
 
 use super::params;
-use crate::model::{SAMPLE_RATE, t3::Family};
+use crate::{
+    guard::MAX_SPEECH_TOKENS,
+    model::{FRAMES_PER_TOKEN, SAMPLE_RATE, t3::Family},
+};
 use stentor_engine::{EngineDescriptor, EngineError, MemoryUse};
 use stentor_nn::Opened;
 use stentor_types::{ChunkBudget, DeviceSpec, Language, SampleRate, VoiceKind};
@@ -16,11 +19,15 @@ const MOST_TOKENS: usize = 750;
 const SLOTS_ON_CPU: usize = 4;
 /// Chunks at once on a card, if its memory allows.
 const SLOTS_ON_CARD: std::ops::RangeInclusive<usize> = 2..=16;
-/// Positions of a sequence beside its prefix: 560 tokens of text, which no chunk within the budget needs, and all of speech.
-const POSITIONS: usize = 1562;
-
-/// Frames of the longest chunk, and of the voice that the flow continues.
-const FRAMES: [usize; 2] = [2 * 1004, 500];
+/// Positions of a sequence beside its prefix: two tokens for each letter, which no chunk within the budget needs, one that
+/// begins the speech, and all of that.
+const POSITIONS: usize = 2 * BUDGET.max + 1 + MAX_SPEECH_TOKENS;
+/// Tokens of silence that may follow the speech.
+const CLOSING: usize = 3;
+/// Tokens of ten seconds of the voice, which the flow continues.
+const CONTINUED: usize = 250;
+/// Frames of the longest chunk, and of the voice.
+const FRAMES: [usize; 2] = [FRAMES_PER_TOKEN * (MAX_SPEECH_TOKENS + CLOSING), FRAMES_PER_TOKEN * CONTINUED];
 
 /// What is known of a model once it is loaded.
 #[derive(Debug, Clone, Default)]
@@ -84,8 +91,8 @@ pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> En
         params: params::specs(family, figures.meanflow),
         memory: MemoryUse {
             weights: figures.weights,
-            // One piece is rendered at a time, but whoever asks for one chunk's needs must hear of it.
-            per_chunk: per_chunk + rendering,
+            // One piece is rendered at a time.
+            speaking: sure_slots(opened) * per_chunk + rendering,
         },
         device: opened.spec,
         precision: opened.precision,
@@ -93,6 +100,12 @@ pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> En
         tags: figures.tags.clone(),
         watermark: None,
     }
+}
+
+/// Slots that there are whatever memory was free at the load.
+fn sure_slots(opened: &Opened) -> u64 {
+    let slots = if opened.spec == DeviceSpec::Cpu { SLOTS_ON_CPU } else { *SLOTS_ON_CARD.start() };
+    slots as u64
 }
 
 /// On a card half of what is free once the model is loaded may become keys and values, so that other models fit beside it.
@@ -124,6 +137,31 @@ pub(super) fn check_length(text: &str) -> Result<(), EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Published models on a CPU: bytes of their weights, layers and heads of T3, positions of the prefix, and the manifest.
+    #[test]
+    fn the_manifests_plan_for_weights_and_a_full_chunk_in_every_slot() {
+        let (llama, gpt) = ((3_186_000_000, 30, 16, 34), (2_567_000_000, 24, 16, 376));
+        for ((weights, layers, heads, prefix), family, manifest) in [
+            (llama, Family::English, include_str!("../../../../models/chatterbox.toml")),
+            (llama, Family::Multilingual, include_str!("../../../../models/chatterbox-multilingual.toml")),
+            (llama, Family::Multilingual, include_str!("../../../../models/chatterbox-multilingual-v2.toml")),
+            (gpt, Family::Turbo, include_str!("../../../../models/chatterbox-turbo.toml")),
+            (
+                (1_624_000_000, 12, 12, 376),
+                Family::Turbo,
+                include_str!("../../../../models/chatterbox-nano.toml"),
+            ),
+        ] {
+            let position = 2 * layers * heads * 64 * size_of::<f32>() as u64;
+            let figures = Figures { weights, position, prefix, ..Figures::default() };
+            let descriptor = describe(family, &figures, &Opened::cpu(None));
+            let needed = (weights + descriptor.memory.speaking) >> 20;
+            let line = manifest.lines().find_map(|line| line.strip_prefix("memory_mib = "));
+            let planned: u64 = line.expect("a plan").parse().expect("a number");
+            assert!((needed..needed + 300).contains(&planned), "{needed} MiB for {manifest}");
+        }
+    }
 
     #[test]
     fn what_the_server_cuts_fits_and_what_would_last_too_long_is_cut_again() {

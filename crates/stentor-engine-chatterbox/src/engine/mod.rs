@@ -25,7 +25,8 @@ use rayon::ThreadPool;
 use slot::Slot;
 use std::{collections::HashMap, sync::Arc};
 use stentor_engine::{
-    ChunkRequest, DeviceLost, Engine, EngineDescriptor, EngineError, StepCounter, StepSink, VoiceSlot,
+    ChunkRequest, DeviceLost, Engine, EngineDescriptor, EngineError, PrepareVoice, StepSink, VoiceSlot,
+    Waiter,
 };
 use stentor_nn::NnError;
 use stentor_types::{ChunkId, VoiceSource};
@@ -34,7 +35,7 @@ use watch::Waiting;
 
 /// Makes a voice of what a client's voice stands for.
 pub(crate) type OpenVoice =
-    Box<dyn FnMut(&VoiceSource, &StepCounter) -> Result<Arc<Conditionals>, EngineError> + Send>;
+    Arc<dyn Fn(&VoiceSource, &Waiter) -> Result<Arc<Conditionals>, EngineError> + Send + Sync>;
 
 /// A loaded model of the family and the chunks that it speaks.
 pub(crate) struct ChatterboxEngine<N: Networks> {
@@ -187,14 +188,18 @@ impl<N: Networks> Engine for ChatterboxEngine<N> {
         &self.descriptor
     }
 
-    fn load_voice(&mut self, source: &VoiceSource, progress: &StepCounter) -> Result<VoiceSlot, EngineError> {
-        // Whatever device speaks, recordings are heard on the CPU.
-        let Self { pool, open_voice, .. } = self;
-        let voice = pool.install(|| open_voice(source, progress))?;
+    fn load_voice(&mut self, source: &VoiceSource, waiter: &Waiter) -> Result<VoiceSlot, EngineError> {
+        let voice = (self.open_voice)(source, waiter)?;
         let slot = VoiceSlot(self.next_voice);
         self.next_voice += 1;
         self.voices.insert(slot, voice);
         Ok(slot)
+    }
+
+    /// What was opened once is remembered by its content, so that it is opened in no time after that.
+    fn voice_preparer(&self) -> Option<PrepareVoice> {
+        let open_voice = Arc::clone(&self.open_voice);
+        Some(Box::new(move |source, waiter| open_voice(source, waiter).map(drop)))
     }
 
     fn drop_voice(&mut self, slot: VoiceSlot) {

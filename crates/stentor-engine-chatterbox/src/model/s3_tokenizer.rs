@@ -35,8 +35,8 @@ pub struct S3Tokenizer {
 }
 
 impl S3Tokenizer {
-    /// `root` is the whole checkpoint.
-    pub fn load(root: &Scope<'_>) -> Result<Self> {
+    /// `root` is the whole checkpoint. Ticks several times in each block, whose weights may have to come from a slow disk.
+    pub fn load(root: &Scope<'_>, watch: &dyn Watch) -> Result<Self> {
         let scope = root.at("tokenizer.encoder");
         let [width, mels, kernel] = shape(&scope, "conv1.weight")?;
         let halving = |input| ConvShape { input, output: width, kernel, stride: 2, padding: 1, dilation: 1 };
@@ -47,7 +47,7 @@ impl S3Tokenizer {
         let blocks = scope.at("blocks");
         let is_there = |n: &usize| blocks.shape(&format!("{n}.attn_ln.weight")).is_some();
         let number = (0..MAX_BLOCKS).take_while(is_there).count();
-        let blocks = (0..number).map(|n| Block::load(&blocks.at(n), width)).collect::<Result<_>>()?;
+        let blocks = (0..number).map(|n| Block::load(&blocks.at(n), width, watch)).collect::<Result<_>>()?;
         let quantizer = Linear::load(&root.at("tokenizer.quantizer._codebook.project_down"), width, 8)?;
         Ok(Self { stem, blocks, quantizer, width })
     }
@@ -106,9 +106,10 @@ struct Block {
 }
 
 impl Block {
-    fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
+    fn load(scope: &Scope<'_>, width: usize, watch: &dyn Watch) -> Result<Self> {
         let attention = scope.at("attn");
-        let square = |name: &str| Linear::load(&attention.at(name), width, width);
+        let ticked = |layer| if watch.tick() { Ok(layer) } else { Err(NnError::Stopped) };
+        let square = |name: &str| Linear::load(&attention.at(name), width, width).and_then(ticked);
         let [inner] = shape(scope, "mlp.0.bias")?;
         Ok(Self {
             attention_norm: LayerNorm::load(&scope.at("attn_ln"), ["weight", "bias"], width, EPS)?,
@@ -119,8 +120,8 @@ impl Block {
             memory: Memory::load(&attention.at("fsmn_block"), width)?,
             mlp_norm: LayerNorm::load(&scope.at("mlp_ln"), ["weight", "bias"], width, EPS)?,
             mlp: [
-                Linear::load(&scope.at("mlp.0"), width, inner)?,
-                Linear::load(&scope.at("mlp.2"), inner, width)?,
+                Linear::load(&scope.at("mlp.0"), width, inner).and_then(ticked)?,
+                Linear::load(&scope.at("mlp.2"), inner, width).and_then(ticked)?,
             ],
             heads: width / HEAD,
         })

@@ -98,13 +98,16 @@ impl Tokenizer {
         Ok(if self.speakable(text, &tokens) { tokens } else { TextTokens::default() })
     }
 
-    /// Languages that can be spoken.
+    /// Languages that can be spoken. These models know one English, and the accent is the voice's; but a British text is
+    /// written otherwise, its dates for one, and so must be asked for by its own name.
     pub fn languages(&self) -> Vec<Language> {
-        if self.family != Family::Multilingual {
-            return vec![Language::en_us()];
+        let mut languages = vec![Language::en_us(), Language::en_gb()];
+        if self.family == Family::Multilingual {
+            let known = scripts::LANGUAGES.iter().filter(|code| **code != "zh" || self.cangjie.is_some());
+            let known = known.filter_map(|code| code.parse().ok());
+            languages.extend(known.filter(|language: &Language| !language.is_english()));
         }
-        let known = scripts::LANGUAGES.iter().filter(|code| **code != "zh" || self.cangjie.is_some());
-        known.filter_map(|code| code.parse().ok()).collect()
+        languages
     }
 
     /// Cues such as `[laugh]` that a text may hold.

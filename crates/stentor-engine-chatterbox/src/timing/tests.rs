@@ -170,6 +170,7 @@ fn several_words_of_one_token_and_several_tokens_of_one_letter() {
 fn links_and_cues_are_words() {
     let found = |text: &'static str| words(text).into_iter().map(|word| &text[word]).collect::<Vec<_>>();
     assert_eq!(found("a [said](/sˈɛd/) b's x-y"), ["a", "[said](/sˈɛd/)", "b's", "x-y"]);
+    assert_eq!(found("[ha-ha]so [ ] it"), ["[ha-ha]", "so", "it"]);
     assert_eq!(found("[clear throat] Hm—so… [3] (x)."), ["[clear throat]", "Hm", "so", "3", "x"]);
 }
 

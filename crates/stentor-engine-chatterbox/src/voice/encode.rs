@@ -4,8 +4,8 @@ use super::{Conditionals, S3GenPrompt, T3Prompt};
 use crate::{
     features::{normalize_loudness, resample_hq, resample_sinc_hann, s3gen_mel},
     model::{
-        FRAMES_PER_TOKEN, SAMPLE_RATE, campplus::CamPPlus, s3_tokenizer::S3Tokenizer, t3::Family,
-        voice_encoder::VoiceEncoder,
+        FRAMES_PER_TOKEN, SAMPLE_RATE, SAMPLES_PER_TOKEN, campplus::CamPPlus, s3_tokenizer::S3Tokenizer,
+        t3::Family, voice_encoder::VoiceEncoder,
     },
 };
 use stentor_nn::{Result, Watch, Weights};
@@ -15,12 +15,17 @@ const LISTENING_RATE: u32 = 16_000;
 /// Seconds of the recording that the flow continues.
 const S3GEN_SECONDS: usize = 10;
 
-/// Seconds and speech tokens of the recording's beginning that T3 continues.
-const fn t3_prompt(family: Family) -> (usize, usize) {
+/// Seconds of the recording's beginning that T3 continues.
+const fn t3_seconds(family: Family) -> usize {
     match family {
-        Family::English | Family::Multilingual => (6, 150),
-        Family::Turbo => (15, 375),
+        Family::English | Family::Multilingual => 6,
+        Family::Turbo => 15,
     }
+}
+
+/// Most speech tokens of what T3 continues.
+pub(crate) const fn prompt_tokens(family: Family) -> usize {
+    t3_seconds(family) * SAMPLE_RATE as usize / SAMPLES_PER_TOKEN
 }
 
 /// The networks that see a recording, on the CPU whatever device speaks.
@@ -32,12 +37,12 @@ pub struct Encoders {
 
 impl Encoders {
     /// Reads `ve.*` and the parts of `s3gen.*` under `tokenizer.` and `speaker_encoder.`, both opened on the CPU. A tensor
-    /// of these parts that nothing uses is an error.
-    pub fn load(voice_encoder: &Weights, s3gen: &Weights) -> Result<Self> {
+    /// of these parts that nothing uses is an error. Half a gigabyte is read, which `watch` may end.
+    pub fn load(voice_encoder: &Weights, s3gen: &Weights, watch: &dyn Watch) -> Result<Self> {
         let root = s3gen.root();
         let encoders = Self {
             voice_encoder: VoiceEncoder::load(voice_encoder)?,
-            tokenizer: S3Tokenizer::load(&root)?,
+            tokenizer: S3Tokenizer::load(&root, watch)?,
             campplus: CamPPlus::load(&root)?,
         };
         s3gen.expect_all_used(is_no_encoders)?;
@@ -52,7 +57,7 @@ impl Encoders {
             normalize_loudness(&mut samples, SAMPLE_RATE);
         }
         let heard = resample_hq(&samples, SAMPLE_RATE, LISTENING_RATE, watch)?;
-        let (seconds, max) = t3_prompt(family);
+        let (seconds, max) = (t3_seconds(family), prompt_tokens(family));
         let tokens = self.tokenizer.tokenize(first(&heard, seconds, LISTENING_RATE), max, watch)?;
         let speaker = self.voice_encoder.embed(&heard, watch)?;
         let s3gen = self.s3gen_prompt(first(&samples, S3GEN_SECONDS, SAMPLE_RATE), watch)?;

@@ -6,6 +6,7 @@ mod encode;
 pub mod store;
 
 pub use encode::Encoders;
+pub(crate) use encode::prompt_tokens;
 pub use store::{Listen, OpenListener, Report, VoiceFiles, Voices};
 
 /// Everything that a voice is, on the host, whatever device speaks with it.

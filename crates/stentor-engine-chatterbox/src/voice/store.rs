@@ -14,11 +14,11 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use stentor_audio::{Clip, ClipNeeds, Least};
-use stentor_engine::{EngineError, StepCounter};
-use stentor_nn::{NnError, Watch};
+use stentor_engine::{EngineError, Waiter};
+use stentor_nn::{NnError, Unwatched, Watch};
 use stentor_types::VoiceSource;
 
 /// The voice in `conds.pt`.
@@ -43,10 +43,11 @@ pub trait Listen {
 }
 
 /// Reads the listening networks; they go when the voice is made, for they take half a gigabyte.
-pub type OpenListener = Box<dyn Fn(&VoiceFiles) -> Result<Box<dyn Listen>, NnError> + Send>;
+pub type OpenListener =
+    Box<dyn Fn(&VoiceFiles, &dyn Watch) -> Result<Box<dyn Listen>, NnError> + Send + Sync>;
 
 /// Takes one line for the operator.
-pub type Report = Box<dyn FnMut(&str) + Send>;
+pub type Report = Box<dyn Fn(&str) + Send + Sync>;
 
 /// The files of a model that voices are made with.
 #[derive(Debug, Clone)]
@@ -59,23 +60,22 @@ pub struct VoiceFiles {
     pub conds: Option<PathBuf>,
 }
 
-/// Makes voices and keeps them.
+/// Makes voices and keeps them. One thread may look up what there is while another makes what there is not.
 pub struct Voices {
     family: Family,
     files: VoiceFiles,
-    memory: Memory,
+    memory: Mutex<Memory>,
     disk: Option<Disk>,
     open: OpenListener,
     report: Report,
 }
 
-/// Every unit of work is progress; nothing stops the making of a voice, which others may wait for.
-struct Progress<'a>(&'a StepCounter);
+/// Whoever waits for a voice sees its making move, and ends it by leaving; another who waits for the same one has it made anew.
+struct Watched<'a>(&'a Waiter);
 
-impl Watch for Progress<'_> {
+impl Watch for Watched<'_> {
     fn tick(&self) -> bool {
-        self.0.advance();
-        true
+        self.0.checkpoint().is_ok()
     }
 }
 
@@ -84,7 +84,7 @@ impl Voices {
     pub fn new(family: Family, files: VoiceFiles, cache_dir: Option<&Path>, open: OpenListener) -> Self {
         let disk = cache_dir.map(|folder| Disk::new(folder.join("voices"), DISK_BYTES));
         let report: Report = Box::new(report::to_stderr);
-        Self { family, files, memory: Memory::new(MEMORY_BYTES), disk, open, report }
+        Self { family, files, memory: Mutex::new(Memory::new(MEMORY_BYTES)), disk, open, report }
     }
 
     /// Where lines for the operator go; by default to stderr, which a worker's server turns into its log.
@@ -103,15 +103,11 @@ impl Voices {
         if let Some(conds) = &self.files.conds {
             Conditionals::open(conds)?;
         }
-        (self.open)(&self.files).map(drop)
+        (self.open)(&self.files, &Unwatched).map(drop)
     }
 
     /// The voice that `source` stands for. Makes it on the calling thread and the pool that this is in, if need be.
-    pub fn load(
-        &mut self,
-        source: &VoiceSource,
-        progress: &StepCounter,
-    ) -> Result<Arc<Conditionals>, EngineError> {
+    pub fn load(&self, source: &VoiceSource, waiter: &Waiter) -> Result<Arc<Conditionals>, EngineError> {
         match source {
             VoiceSource::Preset { name } => match &self.files.conds {
                 Some(conds) if name == DEFAULT_VOICE => {
@@ -123,26 +119,21 @@ impl Voices {
             VoiceSource::Embedding { path } => Conditionals::open(path).map(Arc::new).map_err(|error| {
                 EngineError::Rejected(format!("voice {}: {}", shown(path), without_folder(&error, path)))
             }),
-            VoiceSource::Reference { path, .. } => self.of_recording(path, progress),
+            VoiceSource::Reference { path, .. } => self.of_recording(path, waiter),
             VoiceSource::Blend { .. } => {
                 Err(EngineError::Rejected("this model cannot blend voices; ask for one of them".to_owned()))
             }
         }
     }
 
-    fn of_recording(
-        &mut self,
-        path: &Path,
-        progress: &StepCounter,
-    ) -> Result<Arc<Conditionals>, EngineError> {
-        let watch = Progress(progress);
+    fn of_recording(&self, path: &Path, waiter: &Waiter) -> Result<Arc<Conditionals>, EngineError> {
         let reject = |error| EngineError::Rejected(format!("voice {}: {error}", shown(path)));
-        watch.tick();
+        waiter.checkpoint()?;
         let clip = Clip::open(path, MAX_SECONDS).map_err(reject)?;
-        watch.tick();
+        waiter.checkpoint()?;
         let checked = clip.check(needs(self.family)).map_err(reject)?;
         let key = self.key(&clip);
-        if let Some(voice) = self.memory.get(&key) {
+        if let Some(voice) = self.memory().get(&key) {
             return Ok(voice);
         }
         for note in clip.notes.iter().chain(&checked) {
@@ -150,20 +141,25 @@ impl Voices {
         }
         let voice = match self.disk.as_ref().and_then(|disk| disk.get(&key)) {
             Some(voice) => voice,
-            None => self.listen(&clip, &key, &watch)?,
+            None => self.listen(&clip, &key, &Watched(waiter))?,
         };
         let voice = Arc::new(voice);
-        self.memory.put(key, voice.clone());
+        self.memory().put(key, voice.clone());
         Ok(voice)
     }
 
-    fn listen(&mut self, clip: &Clip, key: &str, watch: &Progress<'_>) -> Result<Conditionals, EngineError> {
-        let listener = (self.open)(&self.files);
-        let voice = listener.and_then(|listener| {
-            watch.tick();
-            listener.listen(&clip.samples, clip.rate, self.family, watch)
-        });
-        let voice = voice.map_err(|error| EngineError::Failed(error.to_string()))?;
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self, clip: &Clip, key: &str, watch: &dyn Watch) -> Result<Conditionals, EngineError> {
+        let listener = (self.open)(&self.files, watch);
+        let voice = listener
+            .and_then(|listener| listener.listen(&clip.samples, clip.rate, self.family, watch))
+            .map_err(|error| match error {
+                NnError::Stopped => EngineError::Cancelled,
+                other => EngineError::Failed(other.to_string()),
+            })?;
         if let Some(disk) = &self.disk
             && let Err(error) = disk.put(key, &voice)
         {

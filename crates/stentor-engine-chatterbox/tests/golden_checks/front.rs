@@ -1,14 +1,17 @@
 //! The front ends of a recording against the reference: features, resamplers, loudness, three networks and what a voice
 //! is made of. The recordings are made up; their Python twin is `reference/front_signal.py`.
 
-use candle_core::{Device, Tensor};
-use std::{collections::HashMap, f64::consts::TAU, path::Path, sync::Mutex};
+mod recorder;
+
+use candle_core::Device;
+use recorder::Recorder;
+use std::{f64::consts::TAU, path::Path};
 use stentor_engine_chatterbox::{
     features,
     model::{s3_tokenizer::quantize, t3::Family},
     voice::Encoders,
 };
-use stentor_nn::{Unwatched, Watch, Weights};
+use stentor_nn::{Unwatched, Weights};
 use stentor_testkit::chatterbox::{Depth, Golden, Part, noise, write};
 
 const TOLERANCE: f64 = 1e-4;
@@ -33,31 +36,13 @@ pub(crate) fn signal(name: &str, rate: u32, seconds: f64) -> Vec<f32> {
     noise(name, count).into_iter().enumerate().map(sample).collect()
 }
 
-/// Keeps every layer.
-#[derive(Default)]
-pub(crate) struct Recorder(Mutex<HashMap<String, Tensor>>);
-
-impl Watch for Recorder {
-    fn tick(&self) -> bool {
-        true
-    }
-
-    fn layer(&self, name: &str, output: &Tensor) {
-        self.0.lock().expect("no test panics here").insert(name.to_owned(), output.clone());
-    }
-}
-
-impl Recorder {
-    /// Holds every layer whose name begins with `prefix` to the golden; there are `count` of them.
-    fn check(&self, golden: &Golden, prefix: &str, count: usize) {
-        let layers = self.0.lock().expect("no test panics here");
-        let mut names: Vec<_> = layers.keys().filter(|name| name.starts_with(prefix)).collect();
-        names.sort();
-        assert_eq!(names.len(), count, "{names:?}");
-        for name in names {
-            let values: Vec<f32> = layers[name].flatten_all().and_then(|x| x.to_vec1()).expect("f32");
-            golden.check(name, layers[name].dims(), &values, TOLERANCE);
-        }
+/// Holds every layer whose name begins with `prefix` to the golden; there are `count` of them.
+fn check_all(recorder: Recorder, golden: &Golden, prefix: &str, count: usize) {
+    let mut layers = recorder.into_layers();
+    layers.retain(|name, _| name.starts_with(prefix));
+    assert_eq!(layers.len(), count, "{:?}", layers.keys());
+    for (name, layer) in &layers {
+        recorder::check(golden, name, layer, TOLERANCE);
     }
 }
 
@@ -69,8 +54,9 @@ pub(crate) fn encoders(depth: Depth) -> Encoders {
         write(&path, part, depth).expect("written");
         Weights::open(&path, &Device::Cpu).expect("opened")
     };
-    Encoders::load(&open("ve.safetensors", Part::VoiceEncoder), &open("s3gen.safetensors", Part::S3Gen))
-        .expect("loaded")
+    let parts = [("ve.safetensors", Part::VoiceEncoder), ("s3gen.safetensors", Part::S3Gen)];
+    let [voice_encoder, s3gen] = parts.map(|(name, part)| open(name, part));
+    Encoders::load(&voice_encoder, &s3gen, &Unwatched).expect("loaded")
 }
 
 /// The goldens beside the tests, or those of a folder.
@@ -130,7 +116,7 @@ pub(crate) fn voice_encoder(golden: &Golden, encoders: &Encoders) {
     assert_eq!(span[..], golden.integers("trim")[..]);
     let recorder = Recorder::default();
     same(golden, "ve.embedding", &encoders.voice_encoder.embed(&clip, &recorder).expect("embedded"));
-    recorder.check(golden, "ve.", 2);
+    check_all(recorder, golden, "ve.", 2);
     // Last windows that are covered by more and less than four fifths.
     for tenths in [22, 24, 27, 29, 32] {
         let clip = signal("voice", 16_000, f64::from(tenths) / 10.0);
@@ -143,7 +129,7 @@ pub(crate) fn tokenizer(golden: &Golden, encoders: &Encoders, depth: Depth) {
     let clip = signal("voice", 16_000, 3.0);
     let recorder = Recorder::default();
     let tokens = encoders.tokenizer.tokenize(&clip, usize::MAX, &recorder).expect("tokenized");
-    recorder.check(golden, "s3.", if depth == Depth::Full { 9 } else { 4 });
+    check_all(recorder, golden, "s3.", if depth == Depth::Full { 9 } else { 4 });
     assert_eq!(tokens, golden.integers("s3.tokens"));
     let first = encoders.tokenizer.tokenize(&clip, 20, &Unwatched).expect("tokenized");
     assert_eq!(first, golden.integers("s3.first_tokens"));
@@ -156,7 +142,7 @@ pub(crate) fn tokenizer(golden: &Golden, encoders: &Encoders, depth: Depth) {
 pub(crate) fn speaker(golden: &Golden, encoders: &Encoders) {
     let recorder = Recorder::default();
     let ours = encoders.campplus.embed(&signal("voice", 16_000, 3.0), &recorder).expect("embedded");
-    recorder.check(golden, "camp.", 10);
+    check_all(recorder, golden, "camp.", 10);
     same(golden, "camp.xvector", &ours);
 }
 

@@ -1,30 +1,19 @@
 //! The vocoder, layer by layer. What the golden holds and how the weights are edited is in `reference/dump_hift.py`.
 
+mod recorder;
+
 use candle_core::{Device, Tensor};
-use std::{collections::HashMap, sync::Mutex};
+use recorder::Recorder;
+use std::collections::BTreeMap;
 use stentor_engine_chatterbox::model::{
     MELS, SAMPLES_PER_FRAME,
     hift::{Excitation, Hift, Onset},
 };
-use stentor_nn::{Watch, Weights};
+use stentor_nn::Weights;
 use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
 use stentor_types::Precision;
 
 const HARMONICS: usize = 9;
-
-/// Keeps every layer's output.
-#[derive(Default)]
-struct Recorder(Mutex<HashMap<String, Tensor>>);
-
-impl Watch for Recorder {
-    fn tick(&self) -> bool {
-        true
-    }
-    fn layer(&self, name: &str, output: &Tensor) {
-        let output = output.to_device(&Device::Cpu).unwrap().contiguous().unwrap();
-        self.0.lock().unwrap().insert(name.to_owned(), output);
-    }
-}
 
 /// The vocoder with the dump's edits; `louder` is added to the bias of the logarithmic magnitudes.
 pub(crate) fn load(louder: f32, device: &Device) -> Hift {
@@ -54,7 +43,7 @@ fn load_in(louder: f32, (device, precision): (&Device, Precision)) -> Hift {
 struct Rendered {
     pitch: Vec<f32>,
     samples: Vec<f32>,
-    layers: HashMap<String, Tensor>,
+    layers: BTreeMap<String, Tensor>,
 }
 
 /// The first frames of the golden's mel, as many as there is pitch.
@@ -71,7 +60,7 @@ fn render(hift: &Hift, golden: &Golden, given: &[f32], device: &Device) -> Rende
     let pitch = hift.pitch(&mel, &recorder).unwrap();
     let excitation = Excitation::Recorded { phases: &phases, noise: &noise };
     let samples = hift.render((&mel, given), (excitation, Onset::default()), &recorder).unwrap();
-    Rendered { pitch, samples, layers: recorder.0.into_inner().unwrap() }
+    Rendered { pitch, samples, layers: recorder.into_layers() }
 }
 
 /// Pitch, source, every stage and the samples before and after they are limited.
@@ -99,8 +88,7 @@ pub(crate) fn check_layers_in(tolerance: f64, (device, precision): (&Device, Pre
     names.extend(["conv_post".to_owned(), "wav".to_owned()]);
     for name in &names {
         let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
-        let values = layer.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        golden.check(name, layer.dims(), &values, tolerance);
+        recorder::check(&golden, name, layer, tolerance);
     }
     let peak = samples.iter().fold(0.0, |peak: f32, x| peak.max(x.abs()));
     assert!(peak.to_bits() == 0.99f32.to_bits(), "the loudest sample is {peak}");

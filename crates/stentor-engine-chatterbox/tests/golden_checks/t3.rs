@@ -1,7 +1,10 @@
 //! T3 against what the reference says of the same weights, voice and text.
 
-use candle_core::{Device, Tensor};
-use std::{collections::HashMap, fmt, sync::Mutex};
+mod recorder;
+
+use candle_core::Device;
+pub(crate) use recorder::Recorder;
+use std::fmt;
 use stentor_engine_chatterbox::{
     model::t3::{Family, Prefix, Sequence, T3},
     sampler::{Rng, Sampling, is_sayable, sample},
@@ -14,29 +17,6 @@ use stentor_types::Precision;
 pub(crate) const EXAGGERATION: f32 = 0.7;
 /// Steps whose logits a golden holds.
 const COMPARED: usize = 6;
-
-/// Keeps the layers that a pass shows.
-#[derive(Default)]
-pub(crate) struct Recorder(Mutex<HashMap<String, Tensor>>);
-
-impl Watch for Recorder {
-    fn tick(&self) -> bool {
-        true
-    }
-
-    fn layer(&self, name: &str, output: &Tensor) {
-        self.0.lock().expect("no panic").insert(name.to_owned(), output.clone());
-    }
-}
-
-impl Recorder {
-    fn check(&self, golden: &Golden, name: &str, tolerance: f64) -> f64 {
-        let layers = self.0.lock().expect("no panic");
-        let layer = layers.get(name).unwrap_or_else(|| panic!("no layer {name}"));
-        let values: Vec<f32> = layer.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers");
-        golden.check(name, layer.dims(), &values, tolerance)
-    }
-}
 
 /// What a comparison found; the tokens were the same.
 #[derive(Debug, Default)]
@@ -138,7 +118,8 @@ pub(crate) fn check(part: Part, depth: Depth, golden: &Golden, tolerance: f64) -
 pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) -> Found {
     let recorder = Recorder::default();
     let (_prefix, mut sequence) = begin(t3, part, &recorder);
-    let mut found = Found { prefix: recorder.check(golden, "t3.prefix", tolerance), ..Found::default() };
+    let prefix = recorder::check(golden, "t3.prefix", &recorder.into_layers()["t3.prefix"], tolerance);
+    let mut found = Found { prefix, ..Found::default() };
     let mut sampling = Sampling::of(t3.family());
     sampling.greedy = true;
     let (tokens, mut rng) = (golden.integers("t3.tokens"), Rng::new(0));
@@ -155,7 +136,7 @@ pub(crate) fn check_model(t3: &T3, part: Part, golden: &Golden, tolerance: f64) 
         let drawn = sample(logits.0, logits.1, &said, &sampling, &mut rng).expect("a token");
         assert_eq!(drawn, *token, "token {step}");
         said.push(drawn);
-        t3.decode(&mut [(&mut sequence, drawn)], &recorder).expect("a step");
+        t3.decode(&mut [(&mut sequence, drawn)], &Unwatched).expect("a step");
     }
     found.masked = winners.iter().filter(|id| !is_sayable(**id)).count();
     found

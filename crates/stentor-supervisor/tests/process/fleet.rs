@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_card_is_yielded_to_others_and_taken_back", floor),
         trial("two_models_that_start_at_once_do_not_claim_the_same_memory", no_double_claim),
         trial("what_a_worker_measured_counts_more_than_what_was_expected", measured),
+        trial("what_speaking_takes_is_claimed_with_what_is_held", speaking),
         trial("memory_is_kept_per_device", devices),
         trial("a_failed_model_that_waits_for_memory_answers_at_once", failed_and_waiting),
         trial("nobody_makes_room_for_a_model_that_cannot_load", unsound),
@@ -247,6 +248,28 @@ async fn no_double_claim() -> Outcome {
     let told = |error: &Option<SpeechError>| matches!(error, Some(SpeechError::Unavailable { reason, .. }) if reason == said);
     ensure(refused.iter().filter(|error| error.is_none()).count() == 1, format!("{refused:?}"))?;
     ensure(refused.iter().filter(|error| told(error)).count() == 1, format!("{refused:?}"))
+}
+
+async fn speaking() -> Outcome {
+    let bench = Bench::new(0)?;
+    let mut spec = FakeOptions::default().load_spec("a");
+    spec.device = DeviceSpec::Cuda(0);
+    spec.files.insert("memory".to_owned(), (8 * GIB).to_string().into());
+    spec.files.insert("speaking".to_owned(), (7 * GIB).to_string().into());
+    bench.supervisor.add_model(spec, ModelOptions { idle_timeout: None, memory: GIB });
+    let status = bench.supervisor.watch(&"a".into()).ok_or("unknown")?;
+    bench.card.state().models.push((8 * GIB, status));
+    bench.add("b", 10, FakeOptions::default())?;
+    bench.ready("a").await?;
+    // Loaded it holds 8 GiB, as is shown.
+    ensure(bench.status("a")?.memory == Some(8 * GIB), format!("{:?}", bench.status("a")?))?;
+    bench.supervisor.unload(&"a".into()).await?;
+    bench.ready("b").await?;
+    let _busy = bench.supervisor.admit(&"b".into(), ticket())?;
+    let Err(SpeechError::Unavailable { reason, .. }) = bench.supervisor.ready(&"a".into()).await else {
+        return Err("it was started where it could be loaded and not speak".into());
+    };
+    ensure(reason.contains("needs 15.0 GiB, 14.0 GiB free"), reason)
 }
 
 async fn measured() -> Outcome {

@@ -48,7 +48,7 @@ pub(super) fn boundaries(text: &str, range: &Range<usize>) -> Vec<Boundary> {
             pos = link.end;
             continue;
         }
-        if let Some(end) = cues::bracket_at(&text[..range.end], pos) {
+        if let Some(end) = stentor_types::cue_end(&text[..range.end], pos) {
             chars += end - pos;
             pos = end;
             continue;

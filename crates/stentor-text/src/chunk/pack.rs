@@ -2,7 +2,7 @@
 
 use super::boundaries::{Boundary, Level, boundaries};
 use super::pause_after;
-use crate::{cues, markup};
+use crate::markup;
 use std::ops::Range;
 use stentor_types::{SpanMap, SpokenText};
 use unicode_segmentation::UnicodeSegmentation;
@@ -140,7 +140,7 @@ impl<'a> Packer<'a> {
                 break;
             }
             // A cue goes whole into the next piece, unless no piece could hold it.
-            let cue = if grapheme == "[" { cues::bracket_at(text, i).map(|end| end - i) } else { None };
+            let cue = if grapheme == "[" { stentor_types::cue_end(text, i).map(|end| end - i) } else { None };
             let needed = cue.filter(|cue| *cue <= limit).unwrap_or(chars);
             if length + needed > limit && end > 0 {
                 break;

@@ -94,7 +94,7 @@ impl Fake {
             Arc::clone(self),
             (descriptor, figures.prefix_bytes()),
             Arc::new(pool),
-            Box::new(open),
+            Arc::new(open),
         )
     }
 }

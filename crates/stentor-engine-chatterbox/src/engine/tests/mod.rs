@@ -6,7 +6,7 @@ use super::*;
 use crate::model::SAMPLES_PER_TOKEN;
 use fake::{Fake, PACE};
 use std::collections::BTreeMap;
-use stentor_engine::{CancelFlag, ChunkStats};
+use stentor_engine::{CancelFlag, ChunkStats, StepCounter};
 use stentor_types::{Language, ParamValue, Params, Speed, SpokenText, WordTiming};
 
 mod english {
@@ -61,7 +61,7 @@ struct Stage {
 impl Stage {
     fn new(fake: Arc<Fake>) -> Self {
         let mut engine = fake.engine();
-        let voice = engine.load_voice(&preset("one"), &StepCounter::default()).unwrap();
+        let voice = engine.load_voice(&preset("one"), &Waiter::default()).unwrap();
         Self { fake, engine, voice, heard: Heard::default() }
     }
 
@@ -219,7 +219,7 @@ fn a_voices_beginning_is_computed_once_for_each_emotion_and_goes_with_the_voice(
     assert_eq!(stage.fake.log().prefixes, 2);
     assert_ne!(stage.heard.samples(1), stage.heard.samples(2), "the emotion is heard");
     stage.engine.drop_voice(stage.voice);
-    stage.voice = stage.engine.load_voice(&preset("one"), &StepCounter::default()).unwrap();
+    stage.voice = stage.engine.load_voice(&preset("one"), &Waiter::default()).unwrap();
     stage.admit(5, "Hi.", &[]);
     stage.run(&[5]);
     assert_eq!(stage.fake.log().prefixes, 3);

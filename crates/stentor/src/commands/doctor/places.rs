@@ -16,6 +16,8 @@ const PLACES: [(&str, &str); 3] =
     [("cache", "tables that engines keep"), ("chunks", "finished speech"), ("huggingface", "pulled models")];
 
 pub(super) fn checks(data_dir: &Path) -> Vec<Check> {
+    // Where a relative one lies is part of the answer, and only absolute ones can be held against what exists.
+    let data_dir = &std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let mut checks = vec![directory("data directory", data_dir, "everything the program writes")];
     for (name, what) in PLACES {
         let path = data_dir.join(name);
@@ -44,8 +46,7 @@ fn directory(name: &str, path: &Path, what: &str) -> Check {
 }
 
 fn nearest_that_exists(path: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    absolute.ancestors().find(|path| path.symlink_metadata().is_ok()).map(Path::to_path_buf)
+    path.ancestors().find(|path| path.symlink_metadata().is_ok()).map(Path::to_path_buf)
 }
 
 fn try_to_write(directory: &Path) -> io::Result<()> {

@@ -9,7 +9,8 @@ use std::{
     path::Path,
 };
 use stentor_audio::{Clip, ClipNeeds, ClipNote, Least};
-use stentor_catalog::Catalog;
+use stentor_catalog::{Catalog, Model};
+use stentor_types::VoiceSource;
 
 /// Longer heads of safetensors files are not believed, in bytes.
 const MAX_HEAD: u64 = 64 << 20;
@@ -20,11 +21,20 @@ const MAX_RAW: u64 = 64 << 20;
 
 /// Recordings are decoded to here, in seconds; no model hears more of one.
 const MAX_SECONDS: f64 = 30.0;
-/// What every model that clones asks of a recording; some ask for more and say so to the client.
+/// What every model that clones asks of a recording; some ask for more, and their manifests say so.
 const NEEDS: ClipNeeds = ClipNeeds { least: Least::AtLeast(1.0), good: 5.0 };
 
 /// How far a file was looked into, or what is wrong with it.
 type Found = Result<&'static str, String>;
+
+/// What can be told of a file that is fit to be a voice.
+#[derive(Debug, Clone, PartialEq)]
+struct Looked {
+    how: &'static str,
+    notes: Vec<ClipNote>,
+    /// Of a recording, as far as it was decoded.
+    seconds: Option<f64>,
+}
 
 pub(super) fn checks(catalog: &Catalog) -> Vec<Check> {
     let mut sound: BTreeMap<&str, usize> = BTreeMap::new();
@@ -33,9 +43,17 @@ pub(super) fn checks(catalog: &Catalog) -> Vec<Check> {
         let name = format!("voice {}", path.file_name().unwrap_or_default().to_string_lossy());
         let detail = |what: String| format!("{}: {what}", path.display());
         match inspect(path) {
-            Ok((how, notes)) => {
-                *sound.entry(how).or_default() += 1;
-                checks.extend(noted(name, &notes, detail));
+            Ok(looked) => {
+                *sound.entry(looked.how).or_default() += 1;
+                let too_short = looked.seconds.and_then(|seconds| too_short(catalog, path, seconds));
+                let notes: Vec<String> = looked.notes.iter().map(ToString::to_string).collect();
+                let told = detail(too_short.clone().into_iter().chain(notes).collect::<Vec<_>>().join("; "));
+                checks.extend(match too_short {
+                    Some(_) => {
+                        Some(Check::warn(name, told).remedy("use a longer recording, or another model"))
+                    }
+                    None => noted(name, &looked.notes, told),
+                });
             }
             Err(fault) => {
                 checks.push(Check::warn(name, detail(fault)).remedy("replace or remove the file"));
@@ -49,10 +67,25 @@ pub(super) fn checks(catalog: &Catalog) -> Vec<Check> {
     checks
 }
 
+/// Which of the models that could use the recording ask for a longer one.
+fn too_short(catalog: &Catalog, path: &Path, seconds: f64) -> Option<String> {
+    let uses = |model: &Model| {
+        let mut voices = catalog.voices(model).into_iter();
+        voices.any(|voice| matches!(&voice.source, VoiceSource::Reference { path: its, .. } if its == path))
+    };
+    let refuse = |model: &&Model| {
+        let over = model.manifest().recording_over_secs;
+        over.is_some_and(|over| seconds <= over) && uses(model)
+    };
+    let need = |model: &Model| {
+        format!("{} (more than {} s)", model.id, model.manifest().recording_over_secs.unwrap_or_default())
+    };
+    let models: Vec<String> = catalog.models().iter().filter(refuse).map(need).collect();
+    (!models.is_empty()).then(|| format!("it lasts {seconds:.1} s, too short for {}", models.join(", ")))
+}
+
 /// One line about a recording that is fit to be a voice and yet not all it could be.
-fn noted(name: String, notes: &[ClipNote], detail: impl Fn(String) -> String) -> Option<Check> {
-    let text: Vec<String> = notes.iter().map(ToString::to_string).collect();
-    let detail = detail(text.join("; "));
+fn noted(name: String, notes: &[ClipNote], detail: String) -> Option<Check> {
     let harmless = |note: &ClipNote| matches!(note, ClipNote::Trimmed { .. });
     match notes {
         [] => None,
@@ -63,7 +96,7 @@ fn noted(name: String, notes: &[ClipNote], detail: impl Fn(String) -> String) ->
     }
 }
 
-fn inspect(path: &Path) -> Result<(&'static str, Vec<ClipNote>), String> {
+fn inspect(path: &Path) -> Result<Looked, String> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let found = match extension.as_str() {
         "safetensors" => safetensors(path),
@@ -71,13 +104,19 @@ fn inspect(path: &Path) -> Result<(&'static str, Vec<ClipNote>), String> {
         "bin" => raw(path),
         _ => return recording(path),
     };
-    found.unwrap_or_else(|error| Err(error.to_string())).map(|how| (how, Vec::new()))
+    let looked = |how| Looked { how, notes: Vec::new(), seconds: None };
+    found.unwrap_or_else(|error| Err(error.to_string())).map(looked)
 }
 
-fn recording(path: &Path) -> Result<(&'static str, Vec<ClipNote>), String> {
+fn recording(path: &Path) -> Result<Looked, String> {
     let clip = Clip::open(path, MAX_SECONDS).map_err(|error| error.to_string())?;
     let checked = clip.check(NEEDS).map_err(|error| error.to_string())?;
-    Ok(("recordings (decoded)", clip.notes.into_iter().chain(checked).collect()))
+    let seconds = Some(clip.seconds());
+    Ok(Looked {
+        how: "recordings (decoded)",
+        notes: clip.notes.into_iter().chain(checked).collect(),
+        seconds,
+    })
 }
 
 /// A head that names tensors, all of which lie within the file.
@@ -152,7 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(name);
         fs::write(&path, content).expect("a file");
-        inspect(&path).map(|(_, notes)| notes.iter().map(ToString::to_string).collect())
+        inspect(&path).map(|looked| looked.notes.iter().map(ToString::to_string).collect())
     }
 
     fn recorded(format: AudioFormat, seconds: usize, level: f32) -> Vec<u8> {
@@ -216,7 +255,7 @@ mod tests {
         let long = look("a.wav", &recorded(AudioFormat::Wav, 40, 0.5)).expect("usable");
         assert_eq!(long, ["only its first 30 s are used (it lasts 40 s)"]);
         let line = |notes: &[ClipNote]| {
-            let check = noted("voice a.wav".to_owned(), notes, |what| what)?;
+            let check = noted("voice a.wav".to_owned(), notes, String::new())?;
             Some(serde_json::to_value(check).expect("JSON")["status"].clone())
         };
         let trimmed = ClipNote::Trimmed { used: 30.0, whole: None };
