@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use stentor_engine::{CancelFlag, ChunkRequest, Engine, Waiter};
+use stentor_engine::{CancelFlag, ChunkRequest, Engine, StepCounter, Waiter};
 use stentor_engine_chatterbox::Model;
 use stentor_testkit::chatterbox::{Depth, Part, write};
 use stentor_types::{
@@ -107,7 +107,7 @@ fn check_languages(engine: &mut dyn Engine, manifest: &Manifest) {
             seed: 1,
             params: Params::new(),
             cancel: CancelFlag::default(),
-            progress: Waiter::default(),
+            progress: StepCounter::default(),
         };
         let taken = engine.admit(request);
         engine.cancel(ChunkId(1));
