@@ -74,7 +74,7 @@ impl Conv1d {
     /// Reads `weight` (or its weight-norm pair).
     pub fn load_without_bias(scope: &Scope<'_>, shape: ConvShape) -> Result<Self> {
         let weight = scope.folded_weight(&[shape.output, shape.input, shape.kernel])?;
-        Self::new(&weight.to_dtype(scope.products())?, None, shape)
+        Self::new(&weight.to_dtype(scope.dtype())?, None, shape)
     }
 
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.

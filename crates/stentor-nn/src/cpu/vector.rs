@@ -12,6 +12,8 @@ pub(crate) const LANES: usize = 16;
 pub(crate) trait Vector: Copy {
     /// Rows and vectors of the largest block of sums that the registers hold, beside what is multiplied.
     const BLOCK: (usize, usize);
+    /// Panels at once where there are one or two rows: their sums are so few that each would wait for the one before.
+    const PANELS: usize;
 
     /// # Safety
     /// The machine has the instructions.
@@ -44,6 +46,7 @@ pub(crate) struct Avx512(arch::__m512);
 // SAFETY (all methods): the caller's promise; the references are valid for the 64 or 32 bytes that are read or written.
 impl Vector for Avx512 {
     const BLOCK: (usize, usize) = (12, 2);
+    const PANELS: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -88,6 +91,7 @@ pub(crate) struct Avx2([arch::__m256; 2]);
 // SAFETY (all methods): the caller's promise; each half lies inside the reference.
 impl Vector for Avx2 {
     const BLOCK: (usize, usize) = (6, 1);
+    const PANELS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -151,6 +155,7 @@ pub(crate) struct Portable([f32; LANES]);
 #[expect(unsafe_code, clippy::inline_always, reason = "the trait's signature; nothing here is unsafe")]
 impl Vector for Portable {
     const BLOCK: (usize, usize) = (4, 1);
+    const PANELS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
