@@ -201,34 +201,35 @@ impl Tile<'_> {
         }
     }
 
-    /// Adds the products of `lhs`, whose rows are the tile's, and windows of `near`, whose rows of `width` numbers begin with what
-    /// the first of `cols` (counted in the tile) sees: window after window of `depth` rows, each `shift` numbers after the one before.
-    pub(crate) fn add_windows(&mut self, lhs: Mat<'_>, near: &Windows<'_>, cols: Range<usize>) {
-        let rows = self.rows.clone();
-        let right = Right {
-            data: near.data,
-            panels: 1,
-            next: 0,
-            segments: near.count,
-            shift: near.shift,
-            depth: near.depth,
-            stride: near.width,
-        };
+    /// The products of `lhs`, whose rows are the tile's, and [`Windows`] of what the columns `cols`, at most a panel, see. `write`
+    /// gets a row, its sums, and where they belong; both columns and row are counted in the whole matrix.
+    pub(crate) fn put_windows(
+        &mut self,
+        lhs: Mat<'_>,
+        windows: &Windows<'_>,
+        cols: Range<usize>,
+        write: impl Fn(usize, &[f32], &mut [f32]),
+    ) {
+        let (rows, first) = (self.rows.clone(), self.cols.start);
+        let Windows { data, count, shift, depth, width } = *windows;
+        let right = Right { data, panels: 1, next: 0, segments: count, shift, depth, stride: width };
         let mut sums = [[[0.0; LANES]; _]; _];
         let mut done = 0;
         while done < rows.len() {
             let below = Mat { data: &lhs.data[done * lhs.row_stride..], ..lhs };
-            let (count, _) = multiply_singles(below, rows.len() - done, &right, &mut sums);
-            for (row, sums) in (rows.start + done..).zip(&sums[..count]) {
-                let out = &mut self.row(row)[cols.clone()];
-                out.iter_mut().zip(sums.as_flattened()).for_each(|(out, sum)| *out += sum);
+            let (high, _) = multiply_singles(below, rows.len() - done, &right, &mut sums);
+            for (row, sums) in (rows.start + done..).zip(&sums[..high]) {
+                let out = &mut self.row(row)[cols.start - first..cols.end - first];
+                write(row, &sums.as_flattened()[..cols.len()], out);
             }
-            done += count;
+            done += high;
         }
     }
 }
 
-/// The right operand of [`Tile::add_windows`].
+/// The right operand of [`Tile::put_windows`]: `depth` rows of `width` numbers, of which a product meets the numbers from its column
+/// on, and once more `shift` numbers later, `count` times in all.
+#[derive(Clone, Copy)]
 pub(crate) struct Windows<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) count: usize,
