@@ -3,7 +3,7 @@
 use super::{Family, Positions, T3, cond::Conditioning, gpt2, llama, table::Table, table::dims};
 use crate::model::STOP_SPEECH;
 use candle_core::Device;
-use stentor_nn::{HEAD, Linear, NnError, Result, Scope, Weights};
+use stentor_nn::{HEAD, Linear, NnError, Result, Scope, Weights, cpu::has_kernels};
 use stentor_types::Precision;
 
 const MULTILINGUAL_TEXT_TOKENS: usize = 2454;
@@ -53,8 +53,8 @@ impl T3 {
         let exact = scope.with_products(Precision::F32);
         let conditioning = Conditioning::load(&exact.at("cond_enc"), width, is_llama)?;
         let tfmr = scope.at("tfmr");
-        // On the CPU halves are only stored, which does not matter to the logits; elsewhere they would be multiplied.
-        let head = if device.is_cpu() && scope.products() != Precision::F32 {
+        // Our kernels only store halves, which does not matter to the logits; elsewhere they would be multiplied.
+        let head = if has_kernels(device) && scope.products() != Precision::F32 {
             Precision::F16
         } else {
             Precision::F32
