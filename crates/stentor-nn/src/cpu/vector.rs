@@ -43,28 +43,31 @@ pub(crate) struct Avx512(arch::__m512);
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, clippy::inline_always, reason = "instructions that the caller has detected")]
-// SAFETY (all methods): the caller's promise; the references are valid for the 64 or 32 bytes that are read or written.
 impl Vector for Avx512 {
     const BLOCK: (usize, usize) = (12, 2);
     const PANELS: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_set1_ps(x)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_loadu_ps(from.as_ptr())) }
     }
 
     #[inline(always)]
     unsafe fn of_halves(from: &[f16; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_cvtph_ps(arch::_mm256_loadu_si256(from.as_ptr().cast()))) }
     }
 
     #[inline(always)]
     unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             let wide = arch::_mm512_cvtepi8_epi32(arch::_mm_loadu_si128(from.as_ptr().cast()));
             Self(arch::_mm512_cvtepi32_ps(wide))
@@ -73,11 +76,13 @@ impl Vector for Avx512 {
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_fmadd_ps(self.0, factor.0, sum.0)) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { arch::_mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
 }
@@ -88,25 +93,27 @@ pub(crate) struct Avx2([arch::__m256; 2]);
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, clippy::inline_always, reason = "instructions that the caller has detected")]
-// SAFETY (all methods): the caller's promise; each half lies inside the reference.
 impl Vector for Avx2 {
     const BLOCK: (usize, usize) = (6, 1);
     const PANELS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self([arch::_mm256_set1_ps(x); 2]) }
     }
 
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self([arch::_mm256_loadu_ps(at), arch::_mm256_loadu_ps(at.add(LANES / 2))]) }
     }
 
     #[inline(always)]
     unsafe fn of_halves(from: &[f16; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             Self([
                 arch::_mm256_cvtph_ps(arch::_mm_loadu_si128(at.cast())),
@@ -118,6 +125,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             let low = arch::_mm_loadl_epi64(at.cast());
             let high = arch::_mm_loadl_epi64(at.add(LANES / 2).cast());
@@ -130,6 +138,7 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             Self([
                 arch::_mm256_fmadd_ps(self.0[0], factor.0[0], sum.0[0]),
@@ -141,6 +150,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
         let at = to.as_mut_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             arch::_mm256_storeu_ps(at, self.0[0]);
             arch::_mm256_storeu_ps(at.add(LANES / 2), self.0[1]);
