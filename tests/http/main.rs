@@ -12,6 +12,8 @@ mod lifecycle;
 mod long_texts;
 mod metrics;
 mod reload;
+mod sse;
+mod timestamps;
 mod voices;
 
 use serde_json::{Value, json};

@@ -79,7 +79,8 @@ fn format(say: &Say) -> Result<AudioFormat> {
 async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
     let terms = Terms { deadline: Some(PATIENCE), ..Terms::default() };
     let synthesis = synthesis::begin(app, Request::new(request, terms)).await?;
-    let mut encoded = EncodedSynthesis::new(synthesis, request.format)?;
+    let rate = synthesis.rate;
+    let mut encoded = EncodedSynthesis::new(synthesis, request.format, rate)?;
     if say.output == Path::new("-") {
         write_all(&mut encoded, &mut io::stdout()).await?;
     } else if is_special(&say.output) {
