@@ -14,7 +14,8 @@ pub struct Event {
 pub fn events(body: &[u8]) -> Vec<Event> {
     let body = std::str::from_utf8(body).expect("events are UTF-8");
     let whole = body.strip_suffix("\n\n").expect("the last event is complete");
-    whole.split("\n\n").map(event).collect()
+    // A comment keeps the connection open and is no event.
+    whole.split("\n\n").filter(|block| !block.starts_with(':')).map(event).collect()
 }
 
 fn event(text: &str) -> Event {

@@ -18,6 +18,9 @@ const DELTA: usize = 24 * 1024;
 /// `output_tokens` counts stretches of this many seconds.
 const SECONDS_PER_TOKEN: f64 = 0.05;
 
+/// A comment, which readers of events skip.
+pub(super) const FILLER: Bytes = Bytes::from_static(b": speaking\n\n");
+
 #[derive(Serialize)]
 #[serde(tag = "type")]
 enum Event {

@@ -8,14 +8,18 @@ use crate::{ApiError, encoded::EncodedSynthesis, synthesis::Spoken};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::Instrument as _;
 
+/// Events that say nothing come after this long without one: proxies and clients close what is silent for long.
+const BEAT: Duration = Duration::from_secs(5);
+
 /// What the speaking task hands to the body. A body that ends without `End` was cut short.
+#[derive(Debug, PartialEq)]
 enum Part {
     Bytes(Bytes),
     End,
@@ -52,6 +56,11 @@ impl Source {
         }
     }
 
+    /// What may stand between any two stretches and means nothing, in a form that has such a thing.
+    fn filler(&self) -> Option<(Bytes, Duration)> {
+        matches!(self, Self::Events(_)).then_some((sse::FILLER, BEAT))
+    }
+
     /// How an error is told in the body itself, where its form has words for that.
     fn telling(&self, error: &ApiError) -> Option<Bytes> {
         matches!(self, Self::Events(_)).then(|| sse::failure(error))
@@ -83,10 +92,13 @@ async fn speak(mut source: Source, first: Bytes, parts: Sender<Part>, stalled: D
                 return tracing::warn!("the client has not read for {stalled:?}; its audio is given up");
             }
         }
-        let next = tokio::select! {
-            next = source.next(), if !failed => next,
-            () = parts.closed(), if !failed => return tracing::info!("the client left"),
-            else => None,
+        if failed {
+            part = Part::End;
+            continue;
+        }
+        let filler = source.filler();
+        let Some(next) = meanwhile(source.next(), &parts, filler).await else {
+            return tracing::info!("the client left");
         };
         part = match next {
             Some(Ok(bytes)) => Part::Bytes(bytes),
@@ -98,6 +110,27 @@ async fn speak(mut source: Source, first: Bytes, parts: Sender<Part>, stalled: D
             }
             None => Part::End,
         };
+    }
+}
+
+/// Waits for `work`, filling each silence of the length that comes with the filler; `None` when the client leaves before it
+/// is done.
+async fn meanwhile<T>(
+    work: impl Future<Output = T>,
+    parts: &Sender<Part>,
+    filler: Option<(Bytes, Duration)>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let (filler, beat) = filler.map_or((None, Duration::ZERO), |(filler, beat)| (Some(filler), beat));
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            () = parts.closed() => return None,
+            () = sleep(beat), if filler.is_some() => {
+                // Where the last part has not been read yet, there is no silence to fill.
+                let _ = parts.try_send(Part::Bytes(filler.clone().unwrap_or_default()));
+            }
+        }
     }
 }
 
@@ -121,5 +154,45 @@ async fn next_part(received: Option<Receiver<Part>>) -> Option<(io::Result<Bytes
         Some(Part::Bytes(bytes)) => Some((Ok(bytes), Some(received))),
         Some(Part::End) => None,
         None => Some((Err(io::Error::other("the audio ends early")), None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEAT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn silence_is_filled_where_there_is_something_to_fill_it_with() {
+        let (parts, mut received) = channel(1);
+        let long = || async {
+            sleep(BEAT * 10).await;
+            7
+        };
+        let reading = async {
+            let mut fillers = 0;
+            while let Some(part) = received.recv().await {
+                assert_eq!(part, Part::Bytes(sse::FILLER));
+                fillers += 1;
+            }
+            fillers
+        };
+        let speaking = async {
+            assert_eq!(meanwhile(long(), &parts, None).await, Some(7));
+            assert_eq!(meanwhile(long(), &parts, Some((sse::FILLER, BEAT))).await, Some(7));
+            drop(parts);
+        };
+        let fillers = tokio::join!(reading, speaking).0;
+        assert!((1..=10).contains(&fillers), "{fillers} fillers in ten beats");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_holds_nothing_up_and_one_that_leaves_ends_it() {
+        let (parts, received) = channel(1);
+        let filler = || Some((sse::FILLER, BEAT));
+        assert_eq!(meanwhile(sleep(BEAT * 5), &parts, filler()).await, Some(()));
+        drop(received);
+        assert_eq!(meanwhile(std::future::pending::<()>(), &parts, filler()).await, None);
     }
 }
