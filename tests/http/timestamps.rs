@@ -98,6 +98,19 @@ async fn json_lists_the_words_of_the_same_request_as_sound() {
     assert!((seconds(&captions, "duration") - length).abs() < 0.001, "{}", captions["duration"]);
 }
 
+/// Captions need no engine where the sound was made before, and the other way round.
+#[tokio::test]
+async fn captions_and_sound_of_one_text_are_spoken_once() {
+    let app = fake().await;
+    let ask = |format: &str| json!({"input": "Spoken only once.", "response_format": format});
+    let before = app.number("fake", "chunks_reused").await;
+    app.audio(&ask("srt")).await;
+    assert_eq!(app.number("fake", "chunks_reused").await, before);
+    app.audio(&ask("mp3")).await;
+    app.audio(&ask("json")).await;
+    assert_eq!(app.number("fake", "chunks_reused").await, before + 2);
+}
+
 /// Start and end in milliseconds, and the text, of each cue.
 fn cues(file: &str, mark: char) -> Vec<(u64, u64, String)> {
     let time = |text: &str| {
