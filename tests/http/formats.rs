@@ -37,6 +37,7 @@ async fn a_long_text_is_streamed_and_on_request_sent_whole_with_the_same_sound()
         let response = app.speech(&body).await;
         assert_eq!(response.headers().get("content-length"), None, "{format}");
         let streamed = response.bytes().await.unwrap();
+        assert!(streamed == app.audio(&body).await, "{format}: the same request gives other bytes");
         body["stream"] = json!(false);
         let response = app.speech(&body).await;
         assert!(response.headers().contains_key("content-length"), "{format}");

@@ -11,6 +11,7 @@ mod kokoro;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod quirks;
 mod reload;
 mod sse;
 mod timestamps;
