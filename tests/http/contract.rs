@@ -66,6 +66,45 @@ async fn null_is_absent_for_every_field() {
     assert_eq!((status, &error["code"], &error["param"]), (400, &json!("missing_field"), &json!("input")));
 }
 
+/// Whatever stands in a field, it is taken or refused by its name; nothing of it is a failure of the server.
+#[tokio::test]
+async fn every_field_takes_its_value_or_names_itself() {
+    let app = fake().await;
+    let fields = [
+        "model",
+        "voice",
+        "instructions",
+        "response_format",
+        "speed",
+        "stream_format",
+        "language",
+        "lang_code",
+        "seed",
+        "sample_rate",
+        "normalize",
+        "stream",
+        "timestamps",
+        "priority",
+        "cache",
+    ];
+    let values = json!([true, 7, -1, 0.5, 1e300, 18_446_744_073_709_551_615_u64, "", "x", "\u{0}", "🎉", [], {},
+        [null], ["word"], {"id": 1}, {"id": "x"}, [[[]]]]);
+    for field in fields {
+        let mut refused = 0;
+        for value in values.as_array().unwrap() {
+            let response = app.speech(&json!({"input": "Hi.", field: value})).await;
+            if response.status() != 200 {
+                let (status, error) = stentor_tests::app::error_of(response).await;
+                assert!(status == 400 || (status, field) == (404, "model"), "{field}: {value}: {status}");
+                assert_eq!(error["param"], field, "{value}: {error}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 0, "{field} takes anything");
+    }
+    app.audio(&say("Still here.")).await;
+}
+
 #[tokio::test]
 async fn each_model_name_of_openai_means_the_default_model() {
     let app = fake().await;

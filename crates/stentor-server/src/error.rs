@@ -292,6 +292,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_bug_is_not_met_three_times_by_one_request() {
+        let response = ApiError::internal("a bug").into_response();
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        let busy = AdmitError::Busy { retry_after_s: 3 };
+        let response = ApiError::from(busy).into_response();
+        assert_eq!(response.headers().get("x-should-retry"), None);
+        assert_eq!(response.headers()["retry-after"], "3");
+    }
+
+    #[test]
     fn every_code_is_explained_in_the_error_page() {
         let page = include_str!("../../../docs/ERRORS.md");
         for code in ErrorCode::ALL {
