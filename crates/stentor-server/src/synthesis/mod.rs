@@ -350,13 +350,15 @@ impl Synthesis {
                 // Without a sound before it, a pause would pass for audio.
                 let Some(chunk) = self.chunk.take().filter(|_| self.meter.has_heard()) else { return };
                 let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
-                let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
+                for word in &mut self.timings {
+                    word.samples = placed.sounds_at(word.samples.start)..placed.sounds_at(word.samples.end);
+                }
                 piece.words = stentor_text::source_timings(
                     &self.original,
                     &chunk.spoken,
                     &self.timings,
                     self.rate,
-                    offset,
+                    0.0,
                 );
                 // An engine may count silence that was cut away to a word; no word is heard outside its chunk.
                 let end = self.rate.seconds(self.given + piece.samples.len() as u64);
