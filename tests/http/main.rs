@@ -11,7 +11,10 @@ mod kokoro;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod quirks;
 mod reload;
+mod sse;
+mod timestamps;
 mod voices;
 
 use serde_json::{Value, json};

@@ -4,6 +4,8 @@
 //! process sends. [`synthesis`] is that path without HTTP, so that the command line speaks through the same code.
 
 mod api;
+mod base64;
+pub mod captions;
 pub mod encoded;
 pub mod error;
 pub mod metrics;

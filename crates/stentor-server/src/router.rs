@@ -14,6 +14,8 @@ use axum::{
 pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/audio/speech", post(speech::create))
+        // Some clients leave `/v1` out of their base URL.
+        .route("/audio/speech", post(speech::create))
         .route("/v1/audio/voices", get(voices::list))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show).post(models::act))
