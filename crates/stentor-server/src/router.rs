@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, AppState, ErrorCode, middleware,
-    routes::{health, metrics, models, speech, voices},
+    routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
     Router,
@@ -14,6 +14,7 @@ use axum::{
 pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/audio/speech", post(speech::create))
+        .route("/v1/audio/phonemize", post(phonemize::create))
         .route("/v1/audio/voices", get(voices::list))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show).post(models::act))

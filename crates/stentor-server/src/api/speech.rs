@@ -5,6 +5,7 @@
 use crate::{ApiError, ErrorCode, Limits, synthesis::check_input, terms};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use stentor_text::lexicon::Lexicon;
 use stentor_types::{
     AudioFormat, Lane, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
 };
@@ -32,7 +33,8 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError
     check_stream_format(&mut fields)?;
     let lane = priority(&mut fields)?;
     let cache = take_bool(&mut fields, "cache")?.unwrap_or(true);
-    Ok(Unresolved { request, lane, cache, rest: fields })
+    let lexicon = super::lexicon::read(fields.remove("lexicon"))?;
+    Ok(Unresolved { request, lane, cache, lexicon, rest: fields })
 }
 
 /// A request whose remaining keys wait for the model to be known.
@@ -42,6 +44,8 @@ pub(crate) struct Unresolved {
     pub lane: Option<Lane>,
     /// Finished chunks may be kept, and taken from the store.
     pub cache: bool,
+    /// Entries for this text.
+    pub lexicon: Option<Arc<Lexicon>>,
     rest: Map<String, Value>,
 }
 

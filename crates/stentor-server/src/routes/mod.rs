@@ -4,6 +4,7 @@ mod body;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod phonemize;
 pub(crate) mod speech;
 mod stream;
 pub(crate) mod voices;
