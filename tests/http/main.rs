@@ -8,10 +8,12 @@ mod errors;
 mod fallback;
 mod formats;
 mod kokoro;
+mod lexicon;
 mod lifecycle;
 mod long_texts;
 mod metrics;
 mod reload;
+mod ssml;
 mod voices;
 
 use serde_json::{Value, json};
