@@ -225,12 +225,11 @@ impl Marker<'_> {
                 continue;
             }
             let end = pos + c.len_utf8();
-            match fixed {
-                Some((_, source, rule)) => out.put(&self.shown(&text[pos..end]), source, rule),
-                None => {
-                    let from = self.raw.source(&(pos..end)).map_or(pos, |(source, _)| source.start);
-                    out.copy(&text[pos..end], from);
-                }
+            if let Some((_, source, rule)) = fixed {
+                out.put(&self.shown(&text[pos..end]), source, rule);
+            } else {
+                let from = self.raw.source(&(pos..end)).map_or(pos, |(source, _)| source.start);
+                out.copy(&text[pos..end], from);
             }
             pos = end;
         }

@@ -21,7 +21,8 @@ pub(crate) struct PhonemizeAnswer<'a> {
 #[derive(Debug, Serialize)]
 struct Word<'a> {
     /// As the client wrote it.
-    word: &'a str,
+    #[serde(rename = "word")]
+    written: &'a str,
     /// Where it stands in `input`, in characters.
     start_char: usize,
     end_char: usize,
@@ -76,7 +77,7 @@ impl<'a> Word<'a> {
     fn new(word: &'a TracedWord, input: &'a str, chars: &mut Characters<'_>) -> Self {
         let parts = word.parts.iter();
         Self {
-            word: input.get(word.source.clone()).unwrap_or_default(),
+            written: input.get(word.source.clone()).unwrap_or_default(),
             start_char: chars.before(word.source.start),
             end_char: chars.before(word.source.end),
             spoken: &word.spoken,

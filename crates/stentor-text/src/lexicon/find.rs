@@ -182,7 +182,7 @@ mod tests {
         let (mut out, mut pos) = (String::new(), 0);
         while let Some(c) = text[pos..].chars().next() {
             if let Some(found) = finder.at(text, pos) {
-                out.push_str(&format!("<{}>", found.reading));
+                out.extend(["<", found.reading.as_str(), ">"]);
                 pos = found.end;
             } else {
                 out.push(c);

@@ -77,7 +77,7 @@ pub(crate) fn read(how: SayAs, text: &str, language: &Language) -> String {
     read.unwrap_or_else(|| text.to_owned())
 }
 
-/// One after the other, by name. Letters are capitals, so that "a" is not read as the article.
+/// One after the other, by name; letters as capitals.
 fn characters(text: &str, english: bool) -> Option<String> {
     let names: Vec<String> = text.chars().filter(|c| !c.is_whitespace()).map(|c| name(c, english)).collect();
     (!names.is_empty()).then(|| names.join(" "))
@@ -85,6 +85,8 @@ fn characters(text: &str, english: bool) -> Option<String> {
 
 fn name(c: char, english: bool) -> String {
     match c {
+        // On its own it would be read as the article.
+        'a' | 'A' if english => "[A](/ˈeɪ/)".to_owned(),
         '0'..='9' if english => numbers::digits(c.encode_utf8(&mut [0; 4])),
         _ if english => symbol(c).map_or_else(|| c.to_uppercase().collect(), str::to_owned),
         _ => c.to_uppercase().collect(),
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn characters_are_named_one_by_one() {
-        assert_eq!(us(SayAs::Characters, "a1-B"), "A one dash B");
+        assert_eq!(us(SayAs::Characters, "a1-B"), "[A](/ˈeɪ/) one dash B");
         assert_eq!(read(SayAs::Characters, "é1-b", &"fr".parse().expect("a tag")), "É 1 - B");
     }
 

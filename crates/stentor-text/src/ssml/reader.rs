@@ -244,10 +244,10 @@ impl Walk<'_> {
             "break" => self.pause(take("time"), take("strength"), range.start),
             "sub" => self.sub(take("alias"), range),
             "phoneme" => self.phoneme(take("alphabet"), take("ph"), range),
-            "say-as" => self.say_as(take("interpret-as"), take("format"), range),
+            "say-as" => self.say_as(take("interpret-as"), take("format").as_deref(), range),
             "prosody" => self.prosody(take("rate"), range.start),
             "voice" => self.voice(take("name"), range.start),
-            _ => self.emphasis(take("level"), range.start),
+            _ => self.emphasis(take("level").as_deref(), range.start),
         }
     }
 
@@ -304,7 +304,7 @@ impl Walk<'_> {
     fn say_as(
         &mut self,
         what: Option<String>,
-        format: Option<String>,
+        format: Option<&str>,
         range: Range<usize>,
     ) -> Result<End, SsmlError> {
         let what = what.ok_or_else(|| self.error(range.start, "`say-as` needs `interpret-as`"))?;
@@ -313,7 +313,7 @@ impl Walk<'_> {
             "cardinal" | "number" => SayAs::Cardinal,
             "ordinal" => SayAs::Ordinal,
             "date" => {
-                let order = format.as_deref().map(|format| (format, DateOrder::parse(format)));
+                let order = format.map(|format| (format, DateOrder::parse(format)));
                 if let Some((format, None)) = order {
                     self.ignore(&format!("say-as@format={format}"));
                 }
@@ -339,8 +339,8 @@ impl Walk<'_> {
         self.faster(factor, at)
     }
 
-    fn emphasis(&mut self, level: Option<String>, at: usize) -> Result<End, SsmlError> {
-        let level = level.as_deref().unwrap_or("moderate");
+    fn emphasis(&mut self, level: Option<&str>, at: usize) -> Result<End, SsmlError> {
+        let level = level.unwrap_or("moderate");
         let factor = values::emphasis(level).ok_or_else(|| {
             self.error(at, format!("`level` is `{level}`, not one of strong, moderate, none, reduced"))
         })?;
