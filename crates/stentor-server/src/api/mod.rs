@@ -2,6 +2,5 @@
 
 mod lexicon;
 pub(crate) mod models;
-pub(crate) mod phonemize;
 pub(crate) mod speech;
 pub(crate) mod voices;

@@ -1,9 +1,9 @@
 //! `POST /v1/audio/phonemize`: how a text would be read.
 
-use super::{body, speech::ignored_header};
+use super::{body, reading::PhonemizeAnswer, speech::ignored_header};
 use crate::{
     ApiError, App, AppState, Terms,
-    api::{phonemize::PhonemizeAnswer, speech::parse},
+    api::speech::parse,
     synthesis::{Request, trace::trace},
 };
 use axum::{

@@ -1,4 +1,4 @@
-//! The answer of `POST /v1/audio/phonemize`. Its request has the fields of speech.
+//! The answer of `POST /v1/audio/phonemize`: no wire type of OpenAI's, so it stands beside its handler.
 
 use crate::synthesis::trace::{Reading, TracedWord};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use stentor_text::lexicon::Entry;
 
 /// How a text is read.
 #[derive(Debug, Serialize)]
-pub(crate) struct PhonemizeAnswer<'a> {
+pub(super) struct PhonemizeAnswer<'a> {
     object: &'static str,
     model: &'a str,
     voice: &'a str,
@@ -59,7 +59,7 @@ struct Part<'a> {
 
 impl<'a> PhonemizeAnswer<'a> {
     /// `input` is the client's text.
-    pub(crate) fn new(reading: &'a Reading, input: &'a str) -> Self {
+    pub(super) fn new(reading: &'a Reading, input: &'a str) -> Self {
         let mut chars = Characters { text: input, bytes: 0, chars: 0 };
         Self {
             object: "phonemes",
