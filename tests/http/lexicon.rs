@@ -189,3 +189,18 @@ async fn a_hangup_reads_the_lexicon_again_and_a_mistake_in_it_changes_nothing() 
     app.wait_for_log(&["the configuration stays as it was", "lexicon.toml:1"], 1).await;
     assert_eq!(spoken().await, "tables");
 }
+
+#[tokio::test]
+async fn a_long_text_with_entries_begins_as_a_short_one_does() {
+    let app = start(LEXICON).await;
+    let long = format!("I like SQL.\n\n{}", "And there is more of it to say. ".repeat(5000));
+    let body = json!({"input": long, "response_format": "pcm", "seed": 1});
+    let mut response = app.speech(&body).await;
+    assert_eq!(response.status(), 200);
+    let mut first = Vec::new();
+    while first.len() < 24_000 {
+        first.extend_from_slice(&response.chunk().await.expect("sound").expect("a piece"));
+    }
+    let short = heard(&app, "I like sequel.", json!({})).await;
+    assert!(first[..24_000] == short[..24_000], "the first half second is that of the short text");
+}

@@ -65,6 +65,12 @@ impl Marked {
         self.pieces.get(self.pieces.partition_point(|piece| piece.at <= pos).checked_sub(1)?)
     }
 
+    /// Where the stretch that holds byte `pos` ends.
+    pub(crate) fn stretch_end(&self, pos: usize) -> usize {
+        let next = self.pieces.partition_point(|piece| piece.at <= pos);
+        self.pieces.get(next).map_or(self.text.len(), |piece| piece.at)
+    }
+
     /// The stretch that holds byte `pos`, if it is no plain copy: its range, its source and its rule.
     pub(crate) fn fixed(&self, pos: usize) -> Option<(Range<usize>, Range<usize>, Rule)> {
         let index = self.pieces.partition_point(|piece| piece.at <= pos).checked_sub(1)?;

@@ -30,13 +30,13 @@ pub struct Style {
     pub voice: Option<String>,
     /// Times the request's speed; above zero.
     pub rate: f32,
-    /// Where the document asks for the voice.
-    pub place: Place,
+    /// The byte of the document at which it asks for the voice; see [`Script::place`].
+    pub at: usize,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { voice: None, rate: 1.0, place: Place::START }
+        Self { voice: None, rate: 1.0, at: 0 }
     }
 }
 
@@ -45,7 +45,7 @@ impl Default for Style {
 pub(crate) enum Part {
     /// Bytes of the client's text.
     Text(Range<usize>),
-    /// A character that is written otherwise, as entities and line breaks are.
+    /// A character that is written as an entity.
     Char(char, Range<usize>),
     /// Text, or a link, in place of an element.
     Put {
@@ -105,6 +105,11 @@ impl Script {
         &self.styles
     }
 
+    /// Where a style's voice is asked for.
+    pub fn place(&self, style: &Style) -> Place {
+        Place::of(&self.input, style.at)
+    }
+
     /// The language that the document says it is in.
     pub fn language(&self) -> Option<&Language> {
         self.language.as_ref()
@@ -162,6 +167,11 @@ impl Script {
         for part in &run.parts {
             let at = out.text.len();
             match part {
+                Part::Text(range) if self.is_ssml => {
+                    // Line breaks mean no more than spaces in XML.
+                    let flat = self.input[range.clone()].replace(['\n', '\r', '\t'], " ");
+                    out.copy(&flat, range.start);
+                }
                 Part::Text(range) => out.copy(&self.input[range.clone()], range.start),
                 Part::Char(c, source) => out.put(c.encode_utf8(&mut [0; 4]), source.clone(), Rule::Copied),
                 Part::Put { text, source, element } => out.put(text, source.clone(), Rule::Ssml(element)),
@@ -224,12 +234,19 @@ impl Marker<'_> {
                 pos = found.end;
                 continue;
             }
-            let end = pos + c.len_utf8();
-            if let Some((_, source, rule)) = fixed {
+            let end = if fixed.is_none() && c.is_ascii_alphanumeric() {
+                // No entry starts inside of a word.
+                let rest = &text.as_bytes()[pos..self.raw.stretch_end(pos)];
+                pos + rest.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(rest.len())
+            } else {
+                pos + c.len_utf8()
+            };
+            let (source, rule) = self.raw.source(&(pos..end)).unwrap_or((pos..pos, Rule::Copied));
+            // Text of a document is never HTML, however it is written.
+            if fixed.is_some() || self.is_ssml && matches!(c, '<' | '&') {
                 out.put(&self.shown(&text[pos..end]), source, rule);
             } else {
-                let from = self.raw.source(&(pos..end)).map_or(pos, |(source, _)| source.start);
-                out.copy(&text[pos..end], from);
+                out.copy(&text[pos..end], source.start);
             }
             pos = end;
         }
@@ -266,7 +283,8 @@ fn address_end(text: &str, pos: usize) -> Option<usize> {
     {
         return None;
     }
-    let closes = |b: &u8| b.is_ascii_whitespace() || matches!(b, b')' | b']' | b'>' | b'"');
+    // Whatever may open an address closes another one, so that no text is looked at again and again.
+    let closes = |b: &u8| b.is_ascii_whitespace() || !b.is_ascii() || b"()[]<>\"'".contains(b);
     let token = &text.as_bytes()[pos..text.len().min(pos + TOKEN_LIMIT)];
     let token = &token[..token.iter().position(closes).unwrap_or(token.len())];
     let has = |wanted: &[u8]| token.windows(wanted.len()).any(|window| window == wanted);
@@ -274,8 +292,7 @@ fn address_end(text: &str, pos: usize) -> Option<usize> {
     if !(has(b"://") || token.starts_with(b"www.") || mail) {
         return None;
     }
-    let end = pos + token.len();
-    (pos..=end).rev().find(|end| text.is_char_boundary(*end))
+    Some(pos + token.len())
 }
 
 /// The chunks of a script, in order. Lazy, one run at a time.
@@ -305,7 +322,8 @@ impl Iterator for ScriptChunks {
             Some(ahead) => ahead,
             None => self.pull()?,
         };
-        self.ahead = self.pull();
+        // Behind the last run nothing is to be known beforehand.
+        self.ahead = if self.run < self.script.runs.len() { self.pull() } else { None };
         if self.ahead.as_ref().is_some_and(|ahead| ahead.1 != run) {
             chunk.pause_ms = chunk.pause_ms.max(self.gap(run));
         }

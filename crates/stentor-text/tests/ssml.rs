@@ -131,7 +131,7 @@ fn voice_and_emphasis_make_styles_of_their_own() {
     let want = [("Hello.", emma, 1.0), ("I", None, 1.0), ("did", None, 0.8), ("it.", None, 1.0)];
     assert_eq!(got, want.map(|(text, voice, rate)| (text.to_owned(), voice, rate)));
     let script = script("<speak>\n  <voice name=\"emma\">a</voice></speak>");
-    assert_eq!(script.styles()[1].place.to_string(), "line 2, column 3");
+    assert_eq!(script.place(&script.styles()[1]).to_string(), "line 2, column 3");
 }
 
 #[test]

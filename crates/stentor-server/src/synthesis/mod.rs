@@ -163,7 +163,7 @@ async fn speak(
     }
     let metrics = request.counted.then(|| Arc::clone(&app.metrics));
     let meter = Meter::new(metrics, &model.id, request.since);
-    let mut synthesis = open(app, speech, all, (manuscript, meter))?;
+    let mut synthesis = open(app, speech, all, (manuscript, meter)).await?;
     synthesis.first = synthesis.next().await.transpose()?;
     Ok(synthesis)
 }
@@ -252,7 +252,7 @@ fn language_of(
 }
 
 /// Cuts the text and opens the session.
-fn open(
+async fn open(
     app: &App,
     speech: &SpeechRequest,
     all: Admitted,
@@ -261,12 +261,11 @@ fn open(
     let Admitted { model, voice, language, descriptor, params, seed, digest, styles, keep, permit } = all;
     let others = styles.iter().map(|style| style.language.clone());
     let languages = [language.clone()].into_iter().chain(others).collect();
-    let mut chunks = manuscript.chunks(languages, speech.normalize, &descriptor);
-    let Some(first) = chunks.next() else {
+    let (first, second, chunks) = manuscript.begin(languages, speech, &descriptor).await?;
+    let Some(first) = first else {
         meter.end();
         return Err(not_speakable());
     };
-    let second = chunks.next();
     let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
     let mut keep = keep.into_iter().flatten();

@@ -8,7 +8,11 @@ use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::SessionStyle;
 use stentor_text::{Script, ScriptChunks, TextOptions, lexicon::Lexicon, ssml::Place};
-use stentor_types::{Language, SpeechRequest, Speed};
+use stentor_types::{Chunk, Language, SpeechRequest, Speed};
+use tokio::task::spawn_blocking;
+
+/// A text from here on is marked beside the threads that answer.
+const LONG_BYTES: usize = 64 * 1024;
 
 /// A request's text, read.
 pub(super) struct Manuscript {
@@ -45,7 +49,8 @@ impl Manuscript {
 
     /// The voices that the document asks for, and where.
     pub(super) fn voices(&self) -> impl Iterator<Item = (&str, Place)> {
-        self.script.styles().iter().filter_map(|style| Some((style.voice.as_deref()?, style.place)))
+        let styles = self.script.styles().iter();
+        styles.filter_map(|style| Some((style.voice.as_deref()?, self.script.place(style))))
     }
 
     /// The language that is asked for, if one is.
@@ -63,6 +68,22 @@ impl Manuscript {
         self.script.clone().chunks(options, self.lexicons.clone(), engine.chunk_budget)
     }
 
+    /// The first two chunks, and what gives the others.
+    pub(super) async fn begin(
+        &self,
+        languages: Vec<Language>,
+        speech: &SpeechRequest,
+        engine: &EngineDescriptor,
+    ) -> Result<(Option<Chunk>, Option<Chunk>, ScriptChunks), ApiError> {
+        let mut chunks = self.chunks(languages, speech.normalize, engine);
+        let pull = move || (chunks.next(), chunks.next(), chunks);
+        // Lexicons go through all of a text before its first chunk.
+        if speech.input.len() < LONG_BYTES {
+            return Ok(pull());
+        }
+        spawn_blocking(pull).await.map_err(|e| ApiError::internal(format!("reading the text: {e}")))
+    }
+
     /// Every style but the request's own. A stand-in speaks with `own` where it does not have a voice that was asked for.
     pub(super) async fn styles(
         &self,
@@ -77,7 +98,7 @@ impl Manuscript {
             let voice = match named.map(|name| catalog.resolve_voice(model, Some(name))) {
                 None => own.clone(),
                 Some(Err(_)) if stand_in => own.clone(),
-                Some(voice) => voice.map_err(|error| at(error.into(), style.place))?,
+                Some(voice) => voice.map_err(|error| at(error.into(), self.script.place(style)))?,
             };
             let language = language_of(self.language(speech), &voice, model, descriptor)?;
             let digest = digest_of(catalog, &voice.source).await?;

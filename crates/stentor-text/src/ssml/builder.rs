@@ -100,29 +100,12 @@ impl<'a> Builder<'a> {
 
     /// Character data that stands at `from` as it is.
     pub(super) fn text(&mut self, text: &str, from: usize) {
-        let mut at = from;
-        for run in text.split_inclusive(is_rewritten) {
-            let last = run.chars().next_back().filter(|c| is_rewritten(*c));
-            let end = at + run.len();
-            let plain = end - last.map_or(0, char::len_utf8);
-            if plain > at {
-                self.copy(at..plain);
-            }
-            if let Some(c) = last {
-                self.character(c, plain..end);
-            }
-            at = end;
+        if self.capture.is_none() {
+            return self.word(Part::Text(from..from + text.len()));
         }
-    }
-
-    fn copy(&mut self, range: Range<usize>) {
-        if self.capture.is_some() {
-            for (i, c) in self.input[range.clone()].char_indices() {
-                let at = range.start + i;
-                self.character(c, at..at + c.len_utf8());
-            }
-        } else {
-            self.word(Part::Text(range));
+        for (i, c) in text.char_indices() {
+            let at = from + i;
+            self.character(c, at..at + c.len_utf8());
         }
     }
 
@@ -169,9 +152,4 @@ impl<'a> Builder<'a> {
             last.parts.push(mark);
         }
     }
-}
-
-/// Line breaks mean no more than spaces in XML, and what later stages would take for markup must be told apart.
-fn is_rewritten(c: char) -> bool {
-    matches!(c, '\n' | '\r' | '\t' | '<' | '&')
 }

@@ -357,7 +357,7 @@ impl Walk<'_> {
     fn voice(&mut self, name: Option<String>, at: usize) -> Result<End, SsmlError> {
         let Some(name) = name else { return Ok(End::Nothing) };
         let mut style = self.out.style();
-        (style.voice, style.place) = (Some(name), Place::of(self.input, at));
+        (style.voice, style.at) = (Some(name), at);
         self.restyle(style, at)
     }
 
