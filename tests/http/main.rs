@@ -8,12 +8,14 @@ mod errors;
 mod fallback;
 mod formats;
 mod kokoro;
+mod lexicon;
 mod lifecycle;
 mod long_texts;
 mod metrics;
 mod quirks;
 mod reload;
 mod sse;
+mod ssml;
 mod timestamps;
 mod voices;
 

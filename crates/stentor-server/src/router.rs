@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, AppState, ErrorCode, middleware,
-    routes::{health, metrics, models, speech, voices},
+    routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
     Router,
@@ -16,6 +16,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/audio/speech", post(speech::create))
         // Some clients leave `/v1` out of their base URL.
         .route("/audio/speech", post(speech::create))
+        .route("/v1/audio/phonemize", post(phonemize::create))
         .route("/v1/audio/voices", get(voices::list))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show).post(models::act))

@@ -1,6 +1,7 @@
 //! What the operator decides, as far as requests are concerned. Replaced as a whole when the configuration is read again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use stentor_text::lexicon::Lexicon;
 use stentor_types::{DeviceSpec, ModelId, Precision};
 
 /// Bounds on what a client may ask for.
@@ -64,6 +65,8 @@ pub struct Settings {
     pub models: BTreeMap<ModelId, ModelSettings>,
     /// A request that names its model may be spoken by a fallback too.
     pub fallback_for_named: bool,
+    /// Entries for every request; those of a request win over them.
+    pub lexicon: Arc<Lexicon>,
 }
 
 impl Settings {
