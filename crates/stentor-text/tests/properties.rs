@@ -68,12 +68,12 @@ const XML: &str = "<speak>|</speak>|<p>|</p>|<s>|</s>|<break/>|<break time=\"1s\
     |&amp;|&lt;|&#233;|&#0;|&#xD800;|&nbsp;|<![CDATA[a<b]]>|<!-- c -->|<?pi?>|<!DOCTYPE a>|<|>|&|]]>|word|SQL|New York|é|漢|1/2/2024\
     |[a](/b/)|[pause:1s]| |\n|\n\n|.|Hi! |\u{301}|\u{feff}|'s|-|[|](/";
 
-/// Elements that are closed where they should be, so that most documents are good.
+/// Good documents: elements are closed where they should be, and references mean something.
 fn document() -> impl Strategy<Value = String> {
-    let leaves =
-        prop::sample::select(XML.split('|').filter(|piece| !piece.starts_with('<')).collect::<Vec<_>>());
-    let leaf = prop::collection::vec(leaves, 0..6)
-        .prop_map(|pieces| pieces.concat().replace("]]>", "").replace('<', ""));
+    const BAD: [&str; 5] = ["&#xD800;", "&nbsp;", "&", "]]>", "&#0;"];
+    let good = |piece: &&str| !BAD.contains(piece) && (!piece.starts_with('<') || piece.contains("CDATA"));
+    let leaves = prop::sample::select(XML.split('|').filter(good).collect::<Vec<_>>());
+    let leaf = prop::collection::vec(leaves, 0..6).prop_map(|pieces| pieces.concat());
     let open = prop::sample::select(vec![
         "p",
         "s",
@@ -89,10 +89,12 @@ fn document() -> impl Strategy<Value = String> {
     leaf.prop_recursive(4, 40, 5, move |inner| {
         (open.clone(), prop::collection::vec(inner, 0..4)).prop_map(|(tag, inside)| {
             let name = tag.split(' ').next().unwrap_or_default();
-            format!("<{tag}>{}</{name}>", inside.concat())
+            // It must hold a word that isn't long.
+            let inside = if name == "phoneme" { "a word".to_owned() } else { inside.concat() };
+            format!("<{tag}>{inside}</{name}>")
         })
     })
-    .prop_map(|inner| format!("<speak>{inner}</speak>").replace("& ", "and "))
+    .prop_map(|inner| format!("<speak>{inner}</speak>"))
 }
 
 /// Parses, marks and cuts; whatever is good must keep its offsets.
@@ -149,8 +151,7 @@ proptest! {
 
     #[test]
     fn documents_keep_their_offsets(text in document(), max in 1usize..90) {
-        check_script(&text, true, max);
-        check_script(&text, false, max);
+        prop_assert!(check_script(&text, true, max) && check_script(&text, false, max), "it is good");
     }
 
     #[test]
