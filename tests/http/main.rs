@@ -1,5 +1,6 @@
 //! The server as its clients see it.
 
+mod auth;
 mod chatterbox;
 mod connections;
 mod contract;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod long_texts;
 mod metrics;
 mod reload;
+mod uploads;
 mod voices;
 
 use serde_json::{Value, json};

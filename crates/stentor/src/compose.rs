@@ -14,7 +14,11 @@ use stentor_types::ModelId;
 
 /// Opens the catalog, settles which model is the default and checks every model that the configuration names.
 pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
-    let mut catalog = Catalog::open(config.catalog.clone())?;
+    settled(config, Catalog::open(config.catalog.clone())?)
+}
+
+/// The catalog with the configuration's default model.
+pub(crate) fn settled(config: &Config, mut catalog: Catalog) -> Result<Catalog> {
     if let Some(name) = &config.model {
         if let Some(error) = catalog.broken_manifest(name) {
             return Err(error.into());

@@ -2,4 +2,5 @@
 
 pub(crate) mod models;
 pub(crate) mod speech;
+pub(crate) mod upload;
 pub(crate) mod voices;

@@ -1,6 +1,6 @@
 //! Handlers, one noun per file.
 
-mod body;
+pub(crate) mod body;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;

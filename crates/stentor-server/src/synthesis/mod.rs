@@ -8,7 +8,7 @@ use meter::Meter;
 pub use meter::Spoken;
 use std::{sync::Arc, time::Duration};
 use stentor_audio::{JoinOptions, Joiner};
-use stentor_catalog::{Catalog, Model, ResolvedVoice};
+use stentor_catalog::{Catalog, Hold, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
@@ -65,6 +65,8 @@ pub struct Synthesis {
     pub one_piece: bool,
     /// The engine's parameters that are in force.
     pub params: Params,
+    /// Keeps the files of uploaded voices until it is over.
+    _holds: Vec<Hold>,
     original: Arc<str>,
     session: Session,
     joiner: Joiner,
@@ -258,6 +260,7 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         model,
         fallback_from: None,
         voice: voice.id,
+        _holds: voice.holds,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
         one_piece,

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod doctor;
 mod healthcheck;
+mod key;
 mod listings;
 mod pull;
 mod say;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
             Command::Doctor(options) => doctor::run(config, &options).await,
             Command::Healthcheck => healthcheck::run(config).await,
             Command::Pull(pull) => pull::run(config, &pull).await,
+            Command::Key(new) => key::run(&new),
             Command::Worker => bail!("a worker is started before the configuration is read"),
         }
     });
