@@ -1,6 +1,6 @@
 //! Voices that clients bring: complete or not there, usable at once, and gone when they are deleted.
 
-use super::{PROGRAM, fake, say};
+use super::{FORM, PROGRAM, fake, form, say, send_form as send};
 use reqwest::Response;
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, time::Duration};
@@ -10,8 +10,6 @@ use stentor_tests::{
     process::kill,
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-
-const TYPE: &str = "multipart/form-data; boundary=a-boundary";
 
 /// A tone, neither silent nor overdriven.
 fn recording(seconds: f32) -> Vec<u8> {
@@ -30,28 +28,6 @@ fn recording(seconds: f32) -> Vec<u8> {
     }
     writer.finalize().expect("a writer in memory");
     bytes.into_inner()
-}
-
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, content) in parts {
-        let head = format!("--a-boundary\r\nContent-Disposition: form-data; name=\"{name}\"");
-        body.extend(head.as_bytes());
-        if *name == "audio_sample" {
-            // What a client calls its file must not matter.
-            body.extend(b"; filename=\"../../../../etc/passwd\"\r\nContent-Type: image/png");
-        }
-        body.extend(b"\r\n\r\n");
-        body.extend(*content);
-        body.extend(b"\r\n");
-    }
-    body.extend(b"--a-boundary--\r\n");
-    body
-}
-
-async fn send(app: &TestApp, body: Vec<u8>) -> Response {
-    let url = format!("{}/v1/audio/voices", app.base);
-    app.client.post(url).header("content-type", TYPE).body(body).send().await.expect("an answer")
 }
 
 async fn upload(app: &TestApp, name: &str, sample: &[u8]) -> Response {
@@ -234,7 +210,7 @@ async fn a_body_that_is_cut_leaves_nothing() {
     let app = Setup::new(PROGRAM).with_fake_model().arg("--body-timeout", "1").keep_log().start().await;
     let body = form(&[("name", b"Emily"), ("audio_sample", &recording(6.0))]);
     let head = format!(
-        "POST /v1/audio/voices HTTP/1.1\r\nhost: x\r\ncontent-type: {TYPE}\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/audio/voices HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     let send_half = async || {
@@ -330,4 +306,11 @@ async fn a_model_without_cloning_neither_lists_nor_takes_it() {
     assert!(!listed(&app).await.contains(&id_of(&voice)));
     let (status, error) = app.error(&json!({"input": "Hi.", "voice": "Emily"})).await;
     assert_eq!((status, error["code"].as_str()), (400, Some("voice_not_supported")), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_can_take_no_voices_at_all() {
+    let app = Setup::new(PROGRAM).with_fake_model().arg("--max-voices", "0").start().await;
+    let (status, error) = error_of(upload(&app, "Emily", &recording(2.0)).await).await;
+    assert_eq!((status, error["code"].as_str()), (403, Some("forbidden")), "{error}");
 }

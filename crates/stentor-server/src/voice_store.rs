@@ -4,7 +4,7 @@
 use crate::{ApiError, App, ErrorCode, Limits, api::upload::Upload};
 use std::{fs, io, path::Path};
 use stentor_audio::{Clip, ClipError, ClipNeeds, Least, encoder};
-use stentor_catalog::{CatalogError, NewVoice, RECORDING};
+use stentor_catalog::{Catalog, CatalogError, NewVoice, RECORDING};
 use stentor_types::{AudioFormat, SampleRate};
 
 /// What every model that clones asks of a recording; some ask for more, and say so when the voice is used.
@@ -21,7 +21,7 @@ pub(crate) fn keep(app: &App, id: &str, upload: &Upload) -> Result<Vec<String>, 
     let uploads = app.catalog().uploads().clone();
     // Before the work; asked again when nobody else can take the name any more.
     admissible(&app.catalog(), &upload.voice, &limits)?;
-    let draft = uploads.draft(id).map_err(not_stored)?;
+    let draft = uploads.draft(id).map_err(|error| not_stored(&error))?;
     let sample = draft.file(SAMPLE);
     fs::write(&sample, &upload.recording).map_err(|error| not_stored_at(&sample, error))?;
     let (clip, notes) = listen(&sample, &limits)?;
@@ -30,18 +30,23 @@ pub(crate) fn keep(app: &App, id: &str, upload: &Upload) -> Result<Vec<String>, 
     drop(clip);
     fs::write(&recording, bytes).map_err(|error| not_stored_at(&recording, error))?;
     fs::remove_file(&sample).map_err(|error| not_stored_at(&sample, error))?;
-    app.renew_catalog(|catalog| {
+    let known = app.renew_catalog(|catalog| {
         admissible(catalog, &upload.voice, &limits)?;
-        draft.commit(&upload.voice).map_err(not_stored)?;
+        draft.commit(&upload.voice).map_err(|error| not_stored(&error))?;
         let mut fresh = catalog.clone();
-        fresh.reload().inspect_err(|_| uploads.withdraw(id))?;
+        fresh.reload()?;
         Ok::<_, ApiError>(fresh)
-    })?;
+    });
+    // In its place, and yet not known: nobody would ever find it.
+    known.inspect_err(|_| uploads.withdraw(id))?;
     Ok(notes)
 }
 
 /// Whether there is room for another voice, and nobody has its name.
-fn admissible(catalog: &stentor_catalog::Catalog, voice: &NewVoice, limits: &Limits) -> Result<(), ApiError> {
+fn admissible(catalog: &Catalog, voice: &NewVoice, limits: &Limits) -> Result<(), ApiError> {
+    if limits.max_voices == 0 {
+        return Err(ApiError::new(ErrorCode::Forbidden, "this server takes no voices from its clients"));
+    }
     if catalog.uploaded() >= limits.max_voices {
         let message = format!("there are {} uploaded voices, as many as are allowed", limits.max_voices);
         return Err(ApiError { lasting: true, ..ApiError::new(ErrorCode::TooManyVoices, message) });
@@ -81,11 +86,11 @@ fn as_wav(clip: &Clip) -> Result<Vec<u8>, stentor_audio::AudioError> {
     Ok(bytes)
 }
 
-fn not_stored(error: CatalogError) -> ApiError {
+fn not_stored(error: &CatalogError) -> ApiError {
     let detail = Some(error.to_string());
     ApiError { detail, ..ApiError::new(ErrorCode::StorageFailed, "the voice could not be stored") }
 }
 
 fn not_stored_at(path: &Path, source: io::Error) -> ApiError {
-    not_stored(CatalogError::Io { path: path.to_owned(), source })
+    not_stored(&CatalogError::Io { path: path.to_owned(), source })
 }

@@ -40,6 +40,10 @@ impl Drop for Pass {
 impl Meters {
     /// Counts a request of `key`, or says when it may come again.
     pub(super) fn enter(&self, access: &Access, key: &ApiKey) -> Result<Pass, ApiError> {
+        self.enter_at(access, key, Instant::now())
+    }
+
+    fn enter_at(&self, access: &Access, key: &ApiKey, now: Instant) -> Result<Pass, ApiError> {
         let hash = *key.hash();
         let rate = key.requests_per_minute.or(access.requests_per_minute);
         let most = key.concurrent.or(access.concurrent);
@@ -48,7 +52,6 @@ impl Meters {
             // Those of keys that are no more, unless something of theirs is under way.
             accounts.retain(|hash, own| own.running > 0 || access.keys.iter().any(|key| key.hash() == hash));
         }
-        let now = Instant::now();
         let full = f64::from(rate.unwrap_or(0));
         let account = accounts.entry(hash).or_insert(Account { running: 0, credit: full, at: now });
         if most.is_some_and(|most| account.running >= most) {
@@ -93,33 +96,33 @@ fn too_much(seconds: u32, message: &str) -> ApiError {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tokio::time::advance;
 
     fn key(name: &str) -> ApiKey {
         ApiKey::from_secret(name, &format!("a key of sixteen and more: {name}")).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_minutes_requests_may_come_at_once_and_then_evenly() {
+    #[test]
+    fn a_minutes_requests_may_come_at_once_and_then_evenly() {
         let (a, b) = (key("a"), key("b"));
-        let access =
-            Access { keys: vec![a.clone(), b.clone()], requests_per_minute: Some(3), ..Access::default() };
+        let keys = vec![a.clone(), b.clone()];
+        let access = Access { keys, requests_per_minute: Some(3), ..Access::default() };
         let meters = Meters::default();
+        let start = Instant::now();
+        let enter = |key: &ApiKey, seconds: u64| {
+            let result = meters.enter_at(&access, key, start + Duration::from_secs(seconds));
+            result.map(drop).map_err(|error| error.retry_after_s)
+        };
         for _ in 0..3 {
-            meters.enter(&access, &a).unwrap();
+            assert_eq!(enter(&a, 0), Ok(()));
         }
-        assert_eq!(meters.enter(&access, &a).unwrap_err().retry_after_s, Some(20));
-        meters.enter(&access, &b).unwrap();
-        advance(Duration::from_secs(21)).await;
-        meters.enter(&access, &a).unwrap();
-        assert_eq!(meters.enter(&access, &a).unwrap_err().retry_after_s, Some(19));
-        advance(Duration::from_secs(3600)).await;
-        let many = (0..10).filter(|_| meters.enter(&access, &a).is_ok()).count();
-        assert_eq!(many, 3, "an idle hour saves up a minute's, not an hour's");
+        assert_eq!((enter(&a, 0), enter(&b, 0)), (Err(Some(20)), Ok(())));
+        assert_eq!((enter(&a, 21), enter(&a, 21)), (Ok(()), Err(Some(19))));
+        let later = (0..10).filter(|_| enter(&a, 3600).is_ok()).count();
+        assert_eq!(later, 3, "an idle hour saves up a minute's, not an hour's");
     }
 
-    #[tokio::test]
-    async fn what_ends_makes_room_and_a_refusal_costs_nothing() {
+    #[test]
+    fn what_ends_makes_room_and_a_refusal_costs_nothing() {
         let mut own = key("a");
         own.concurrent = Some(1);
         own.requests_per_minute = Some(2);
@@ -133,8 +136,8 @@ mod tests {
         meters.enter(&access, &own).unwrap();
     }
 
-    #[tokio::test]
-    async fn accounts_of_keys_that_are_no_more_are_forgotten() {
+    #[test]
+    fn accounts_of_keys_that_are_no_more_are_forgotten() {
         let keys: Vec<ApiKey> = (0..20).map(|n| key(&n.to_string())).collect();
         let meters = Meters::default();
         for pair in keys.chunks(2) {

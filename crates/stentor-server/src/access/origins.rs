@@ -8,6 +8,7 @@ use crate::{ApiError, ErrorCode};
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{CONTENT_LENGTH, HOST, ORIGIN, RETRY_AFTER},
+    uri::Authority,
 };
 use std::time::Duration;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -75,7 +76,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let own = origin.as_ref().and_then(|origin| origin.authority()).map(|authority| authority.as_str());
+    let own = origin.as_ref().and_then(Uri::authority).map(Authority::as_str);
     own.is_none() || own != host
 }
 

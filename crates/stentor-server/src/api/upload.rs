@@ -38,12 +38,12 @@ struct Parts {
 
 /// Reads a complete body of the media type `content_type`.
 pub(crate) async fn parse(content_type: &str, body: Vec<u8>, max_bytes: usize) -> Result<Upload, ApiError> {
-    let boundary = multer::parse_boundary(content_type).map_err(|error| match error {
-        multer::Error::NoBoundary => malformed("its Content-Type names no boundary"),
-        _ => {
-            let message = "a voice is uploaded as multipart/form-data with `name` and `audio_sample`";
-            ApiError::new(ErrorCode::UnsupportedMediaType, message)
+    let boundary = multer::parse_boundary(content_type).map_err(|error| {
+        if matches!(error, multer::Error::NoBoundary) {
+            return malformed("its Content-Type names no boundary");
         }
+        let message = "a voice is uploaded as multipart/form-data with `name` and `audio_sample`";
+        ApiError::new(ErrorCode::UnsupportedMediaType, message)
     })?;
     let body = stream::iter([Ok::<_, Infallible>(Bytes::from(body))]);
     let mut form = multer::Multipart::new(body, boundary);
