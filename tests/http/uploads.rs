@@ -11,6 +11,8 @@ use stentor_tests::{
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
+const NOTHING: [PathBuf; 0] = [];
+
 /// A tone, neither silent nor overdriven.
 fn recording(seconds: f32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -132,7 +134,7 @@ async fn bad_recordings_are_refused_with_the_reason_and_leave_nothing() {
         let message = error["message"].as_str().expect("a message");
         assert!(message.contains(why), "{message}");
         assert!(!message.contains("uploads"), "folders are not the client's business: {message}");
-        assert_eq!(stored(&app), [PathBuf::new(); 0], "{why}");
+        assert_eq!(stored(&app), NOTHING, "{why}");
     }
     assert_eq!(listed(&app).await, ["one", "two"]);
     uploaded(&app, "Emily").await;
@@ -223,7 +225,7 @@ async fn a_body_that_is_cut_leaves_nothing() {
     let waiting = send_half().await;
     app.wait_for_log(&["408"], 1).await;
     drop(waiting);
-    assert_eq!(stored(&app), [PathBuf::new(); 0]);
+    assert_eq!(stored(&app), NOTHING);
     assert_eq!(listed(&app).await, ["one", "two"]);
     uploaded(&app, "Emily").await;
 }
@@ -274,7 +276,7 @@ async fn a_voice_that_is_deleted_in_the_middle_of_a_request_speaks_to_its_end() 
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(stored(&app), [PathBuf::new(); 0], "it goes with the last who used it");
+    assert_eq!(stored(&app), NOTHING, "it goes with the last who used it");
     uploaded(&app, "Emily").await;
 }
 

@@ -162,7 +162,16 @@ impl Registry {
         let Some(described) = self.inside(root, &described).filter(|file| file.is_file()) else {
             return Ok(None);
         };
-        let Some(known) = settings::read::<VoiceSettings>(&described)? else { return Ok(None) };
+        let known = match settings::read::<VoiceSettings>(&described) {
+            Ok(Some(known)) => known,
+            Ok(None) => return Ok(None),
+            // One broken voice costs that voice and nothing else.
+            Err(error) => {
+                let message = error.to_string();
+                self.ignored(path, &message.split_whitespace().collect::<Vec<_>>().join(" "));
+                return Ok(None);
+            }
+        };
         let mut files = Vec::new();
         for item in fs::read_dir(path).map_err(CatalogError::io(path))? {
             let item = item.map_err(CatalogError::io(path))?;

@@ -27,7 +27,7 @@ use stentor_types::{Language, VoiceSource};
 /// The recording of an uploaded voice, in its folder.
 pub const RECORDING: &str = "recording.wav";
 const DESCRIPTION: &str = "voice.toml";
-/// Of folders that are being filled; hidden, so that no catalog reads them.
+/// Of folders that are being filled or emptied; hidden, so that no catalog reads them.
 const UNFINISHED: &str = ".new-";
 /// Characters of a voice's name at most.
 pub const VOICE_NAME_LIMIT: usize = 100;
@@ -59,11 +59,20 @@ struct Held {
     deleted: AtomicBool,
 }
 
+impl Held {
+    fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         if *self.deleted.get_mut() {
-            // What can't be removed now is removed at the next start.
-            let _ = fs::remove_dir_all(&self.folder);
+            // Out of sight first, so that nobody reads a folder that is half gone. What can't be removed now is removed at
+            // the next start.
+            let hidden = self.folder.with_file_name(format!("{UNFINISHED}{}", self.name()));
+            let folder = fs::rename(&self.folder, &hidden).map_or(&self.folder, |()| &hidden);
+            let _ = fs::remove_dir_all(folder);
         }
     }
 }
@@ -289,6 +298,19 @@ mod tests {
         catalog.uploads().sweep();
         let left: Vec<_> = fs::read_dir(&uploads).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["voice_2"]);
+    }
+
+    #[test]
+    fn one_broken_voice_costs_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = catalog(dir.path());
+        upload(&mut catalog, "voice_1", "Emily");
+        upload(&mut catalog, "voice_2", "Bruno");
+        fs::write(dir.path().join("uploads/voice_1/voice.toml"), "name = ").unwrap();
+        catalog.reload().unwrap();
+        assert!(catalog.voice("voice_1").is_none() && catalog.voice("voice_2").is_some());
+        let [warning] = catalog.warnings() else { panic!("{:?}", catalog.warnings()) };
+        assert!(warning.contains("voice_1") && warning.ends_with("; ignored"), "{warning}");
     }
 
     #[test]
