@@ -104,3 +104,10 @@ fn worker_command() -> Result<WorkerCommand> {
 fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
+
+/// What nobody can guess, or an error: never a constant.
+pub(crate) fn secret() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system's randomness")?;
+    Ok(bytes)
+}
