@@ -77,11 +77,12 @@ def peak_kib(pids: list[int]) -> int:
 class Ours:
     """Our server with the checkpoint as its only model."""
 
-    def __init__(self, program: Path, data: Path, threads: int, text: str):
+    def __init__(self, program: Path, data: Path, threads: int, text: str, precision: str):
         self.text = text
         args = ["serve", "--model", "bench", "--listen", "127.0.0.1:0", "--threads", str(threads), "--drain-delay", "0"]
         args += ["--device", "cpu", "--request-timeout", "0", "--data-dir", str(data), "--models", str(data / "manifests")]
-        log = open(data / "server.log", "w")
+        args += ["--precision", precision]
+        log = open(data / f"server-{precision}.log", "w")
         self.child = subprocess.Popen([program, *args], stdout=subprocess.PIPE, stderr=log, text=True)
         self.address = self.child.stdout.readline().split()[-1].removeprefix("http://")
 
@@ -144,21 +145,23 @@ def median(runs: list[dict], key: str) -> float:
 
 
 def compare(options, variant: str, folder: Path, threads: int) -> None:
-    ours = Ours(options.target / "release/stentor", folder.parents[1], threads, options.text)
-    reference = None
+    program, ours, reference = options.target / "release/stentor", {}, None
     try:
-        tokens = tokens_of(ours.speak(0)["samples"], options.text)
+        for precision in options.precision:
+            ours[precision] = Ours(program, folder.parents[1], threads, options.text, precision)
+            tokens = tokens_of(ours[precision].speak(0)["samples"], options.text)
         reference = Reference(options.python, [variant, str(folder), str(threads), options.text], threads)
         reference.speak(2)
-        runs = {"ours, windows": [], "reference": [], "ours, whole": []}
+        runs = {"reference": []}
         for _ in range(options.rounds):
-            runs["ours, windows"].append(ours.speak(None))
-            runs["reference"].append(reference.speak(tokens))
-            runs["ours, whole"].append(ours.speak(0))
-            runs["reference"].append(reference.speak(tokens))
+            for precision, server in ours.items():
+                for name, window in [("whole", 0), ("windows", None)]:
+                    runs.setdefault(f"ours, {precision}, {name}", []).append(server.speak(window))
+                runs["reference"].append(reference.speak(tokens))
         prefill = reference.speak(-1)["stages"]["t3 voice and text"]
     finally:
-        ours.stop()
+        for server in ours.values():
+            server.stop()
         if reference:
             reference.stop()
     title = f"{variant}, {threads} threads, {tokens} speech tokens, {reference.about['text_tokens']} text tokens"
@@ -208,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="interpreter that has the reference")
     parser.add_argument("--variant", nargs="+", default=["nano", "turbo"], choices=["nano", "turbo"])
+    parser.add_argument("--precision", nargs="+", default=["f32", "f16", "int8"], choices=["f32", "f16", "int8"], help="of T3")
     parser.add_argument("--threads", nargs="+", type=int, default=[2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--text", default="Good day.", help="each byte brings four tokens to the hundred there are anyway")

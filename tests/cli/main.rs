@@ -35,6 +35,20 @@ async fn say_writes_a_greeting_with_true_sizes() {
 }
 
 #[tokio::test]
+async fn say_writes_captions_where_the_file_is_named_so() {
+    let setup = Setup::new(PROGRAM);
+    let words = "Good morning, everyone. The sea is calm today!";
+    for (name, head) in [("words.srt", "1\n00:00:00,"), ("words.VTT", "WEBVTT\n\n00:00:00.")] {
+        let (output, _) = say(&setup, &[words, "--timings", name]).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let captions = std::fs::read_to_string(setup.path().join(name)).unwrap();
+        assert!(captions.starts_with(head), "{captions}");
+        let shown: Vec<_> = captions.lines().filter(|line| line.contains(char::is_alphabetic)).collect();
+        assert!(shown.join(" ").ends_with(words), "{captions}");
+    }
+}
+
+#[tokio::test]
 async fn say_reads_numbers_aloud_and_tells_when_each_word_is_spoken() {
     let setup = Setup::new(PROGRAM);
     let words = "In 1984, Dr. Lee paid $2.5 million for 3/4 of the company.";

@@ -13,7 +13,7 @@ async fn bad_requests_name_the_field_at_fault() {
         (json!({"input": ""}), 400, "missing_field", "input"),
         (json!({"input": "Hi.", "speed": 9}), 400, "invalid_value", "speed"),
         (json!({"input": "Hi.", "response_format": "ogg"}), 400, "invalid_value", "response_format"),
-        (json!({"input": "Hi.", "stream_format": "sse"}), 400, "invalid_value", "stream_format"),
+        (json!({"input": "Hi.", "stream_format": "ndjson"}), 400, "invalid_value", "stream_format"),
         (json!({"input": "Hi.", "voice": "nobody"}), 400, "voice_not_found", "voice"),
         (json!({"input": "Hi.", "voice": "../../etc/passwd"}), 400, "voice_not_found", "voice"),
         (json!({"input": "Hi.", "model": "kokorro"}), 404, "model_not_found", "model"),

@@ -12,7 +12,10 @@ mod kokoro;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod quirks;
 mod reload;
+mod sse;
+mod timestamps;
 mod uploads;
 mod voices;
 

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod clients;
 pub mod drill;
+pub mod events;
 pub mod figures;
 pub mod load;
 pub mod measure;

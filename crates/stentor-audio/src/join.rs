@@ -3,7 +3,7 @@
 //! Works sample by sample, so the output does not depend on how a chunk is cut into pushes. What it holds back is
 //! bounded by [`JoinOptions::longest_gap_ms`].
 
-use std::{collections::VecDeque, f32::consts::PI};
+use std::{collections::VecDeque, f32::consts::PI, ops::Range};
 use stentor_types::SampleRate;
 
 /// Up to this magnitude samples pass unchanged; above it they are bent towards 1.
@@ -33,14 +33,24 @@ impl Default for JoinOptions {
     }
 }
 
-/// Where a chunk came to lie in the output, for shifting its word timings: chunk sample `trimmed + n` sounds at
-/// output sample `start + n`. (Not after a gap that was shortened.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a chunk came to lie in the output, for shifting its word timings; see [`Placement::sounds_at`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Placement {
     /// Output sample, counted from the joiner's first, at which the chunk's sample `trimmed` sounds.
     pub start: u64,
     /// Samples cut from the chunk's head; all of them where the chunk was silent.
     pub trimmed: u64,
+    /// Chunk samples taken out of silences that were too long, ascending; at most one range per silence.
+    pub shortened: Vec<Range<u64>>,
+}
+
+impl Placement {
+    /// The output sample at which the chunk's sample `sample` sounds, or would, had it not been cut away.
+    pub fn sounds_at(&self, sample: u64) -> u64 {
+        let before = |cut: &Range<u64>| sample.clamp(cut.start, cut.end) - cut.start;
+        let cut: u64 = self.shortened.iter().map(before).sum();
+        self.start + sample.saturating_sub(self.trimmed).saturating_sub(cut)
+    }
 }
 
 /// Joins chunks into one stream. For each chunk call [`begin`](Self::begin), [`push`](Self::push) any number of times
@@ -68,6 +78,8 @@ struct ChunkState {
     /// Output sample of the chunk's first written sample; none while all was silence.
     start: Option<u64>,
     trimmed: u64,
+    /// As in [`Placement::shortened`].
+    shortened: Vec<Range<u64>>,
     /// Samples accepted since `start`, for the fade-in.
     accepted: usize,
     /// Last input and output of the offset filter; none before the first sample, which counts as the offset.
@@ -128,8 +140,11 @@ impl Joiner {
         let chunk = std::mem::take(&mut self.chunk);
         let pause = self.rate.samples_in_ms(pause_ms);
         let Some(start) = chunk.start else {
-            let placement =
-                Placement { start: self.written, trimmed: chunk.trimmed + chunk.held.len() as u64 };
+            let placement = Placement {
+                start: self.written,
+                trimmed: chunk.trimmed + chunk.held.len() as u64,
+                shortened: Vec::new(),
+            };
             self.append_silence(pause, out);
             return placement;
         };
@@ -139,7 +154,7 @@ impl Joiner {
         out.extend(chunk.held.iter().take(last).enumerate().map(|(i, sample)| sample * fade_out(i)));
         self.written += last as u64;
         self.append_silence(pause - tail, out);
-        Placement { start, trimmed: chunk.trimmed }
+        Placement { start, trimmed: chunk.trimmed, shortened: chunk.shortened }
     }
 
     fn append_silence(&mut self, samples: usize, out: &mut Vec<f32>) {
@@ -172,9 +187,15 @@ impl Joiner {
 
     /// Takes from a silence what makes it too long, but not what may lead into the next sound.
     fn shorten_gap(&mut self) {
-        let held = &mut self.chunk.held;
-        if held.len() - self.chunk.sounding > self.longest_gap {
-            held.remove(held.len() - 1 - self.keep_head.min(self.longest_gap));
+        let chunk = &mut self.chunk;
+        if chunk.held.len() - chunk.sounding > self.longest_gap {
+            let kept = self.keep_head.min(self.longest_gap);
+            chunk.held.remove(chunk.held.len() - 1 - kept);
+            let taken = chunk.trimmed + (chunk.accepted - 1 - kept) as u64;
+            match chunk.shortened.last_mut() {
+                Some(cut) if cut.end == taken => cut.end += 1,
+                _ => chunk.shortened.push(taken..taken + 1),
+            }
         }
     }
 }

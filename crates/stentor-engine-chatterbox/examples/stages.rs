@@ -1,5 +1,5 @@
-//! What each stage of Turbo or Nano costs, apart: `stages FOLDER TOKENS TEXT_TOKENS THREADS [RUNS]`. FOLDER is what
-//! `hash_checkpoint` wrote. Prints one JSON object of `stage: [wall seconds, CPU seconds]`, medians of the runs.
+//! What each stage of Turbo or Nano costs, apart: `stages FOLDER TOKENS TEXT_TOKENS THREADS [RUNS [PRECISION]]`. FOLDER is what
+//! `hash_checkpoint` wrote; PRECISION (f32, f16, int8) is how T3's weights are stored. Prints one JSON object of `stage: [wall seconds, CPU seconds]`, medians of the runs.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use candle_core::Device;
@@ -109,7 +109,13 @@ fn main() {
         |index: usize, default: usize| numbers.get(index).map_or(default, |text| text.parse().unwrap());
     let (tokens, text, threads, runs) = (number(0, 140), number(1, 12), number(2, 2), number(3, 3));
     let open = |name: &str| Weights::open(&Path::new(folder).join(name), &Device::Cpu).unwrap();
-    let t3 = T3::load(&open("t3.safetensors"), &Device::Cpu, Precision::F32).unwrap();
+    let precision = match numbers.get(4).map_or("f32", String::as_str) {
+        "f32" => Precision::F32,
+        "f16" => Precision::F16,
+        "int8" => Precision::Int8,
+        other => panic!("{other} is no precision"),
+    };
+    let t3 = T3::load(&open("t3.safetensors"), &Device::Cpu, precision).unwrap();
     let s3gen = open("s3gen.safetensors");
     let network = Flow::load(&s3gen.root(), &Device::Cpu, Precision::F32).unwrap();
     let hift = Hift::load(&s3gen.root(), &Device::Cpu, Precision::F32).unwrap();

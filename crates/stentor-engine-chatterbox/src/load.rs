@@ -19,7 +19,7 @@ use std::{
 };
 use stentor_engine::{Engine, EngineError, LoadError};
 use stentor_nn::{NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
-use stentor_types::{Language, LoadSpec};
+use stentor_types::{Language, LoadSpec, Precision};
 
 /// The networks that speak.
 struct Speaker {
@@ -58,7 +58,7 @@ impl Model {
             (Err(error), Some(card)) => {
                 // Whatever it took of the card has gone back by now.
                 let why = format!("asked for {}: the model does not load on {card}: {error}", spec.device);
-                Self::load_on(spec, Opened::cpu(Some(why))).map_err(fail)
+                Self::load_on(spec, Opened::cpu(spec.precision, Some(why))).map_err(fail)
             }
             (loaded, _) => loaded.map_err(fail),
         }
@@ -148,7 +148,9 @@ impl Speaker {
         }
         drop(weights);
         let weights = Weights::open(file(spec, "s3gen")?, device).map_err(text)?;
-        let s3gen = S3Gen::load(&weights, device, *precision).map_err(text)?;
+        // What it computes it computes on many rows at once: there is nothing to gain by reading less.
+        let precision = if device.is_cpu() { Precision::F32 } else { *precision };
+        let s3gen = S3Gen::load(&weights, device, precision).map_err(text)?;
         let bytes = t3.weight_bytes() + weights.bytes_read();
         Ok((Self { t3, s3gen, tokenizer, on_cpu: device.is_cpu() }, bytes))
     }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use stentor_engine::{Engine, LoadError, Stepped};
 use stentor_g2p::{G2p, G2pOptions};
 use stentor_nn::{NnError, Opened, Weights, keep_big_blocks, open_device};
-use stentor_types::{Language, LoadSpec};
+use stentor_types::{Language, LoadSpec, Precision};
 
 /// As `sha256sum` prints them.
 const BUILTIN_SUMS: &str = include_str!("../../../models/builtin/SHA256SUMS");
@@ -31,7 +31,11 @@ pub fn load(spec: &LoadSpec) -> Result<Box<dyn Engine>, LoadError> {
 /// Like [`load`], before it is lifted to the engine contract. A model that does not load on a card is loaded on the CPU, and
 /// says so in its descriptor.
 pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
-    let opened = open_device(spec.device, spec.precision);
+    let mut opened = open_device(spec.device, spec.precision);
+    if opened.device.is_cpu() {
+        // All of it is computed on many rows at once: there is nothing to gain by reading less.
+        opened.precision = Precision::F32;
+    }
     let fail = |error: String| LoadError(format!("model `{}`: {error}", spec.model));
     match load_on(spec, &opened) {
         Err(error) if !opened.device.is_cpu() => {
@@ -39,7 +43,7 @@ pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
                 format!("asked for {}: the model does not load on {}: {error}", spec.device, opened.spec);
             // Whatever it took of the card goes back before the CPU's turn.
             drop(opened);
-            load_on(spec, &Opened::cpu(Some(why))).map_err(fail)
+            load_on(spec, &Opened::cpu(Precision::F32, Some(why))).map_err(fail)
         }
         loaded => loaded.map_err(fail),
     }

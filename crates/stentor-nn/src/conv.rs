@@ -5,7 +5,9 @@
 
 use crate::{
     Result, Scope, Watch,
-    cpu::{Mat, PANEL, Tile, TileSize, View, Windows, for_rows, for_tiles, is_cpu, matrix, view},
+    cpu::{
+        Mat, PANEL, Tile, TileSize, View, Windows, for_rows, for_tiles, is_cpu, matrix, view, with_scratch,
+    },
     watch::tick,
 };
 use candle_core::{DType, Tensor};
@@ -16,7 +18,7 @@ const INPUT_PER_TILE: usize = 1 << 16;
 /// f32 in a cache line.
 const LINE: usize = 16;
 /// Steps of a block's sums, at most, where a tap has no more.
-const STEPS_AT_ONCE: usize = 512;
+const STEPS_AT_ONCE: usize = 1024;
 
 /// The geometry of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,7 @@ impl Conv1d {
     /// Reads `weight` (or its weight-norm pair).
     pub fn load_without_bias(scope: &Scope<'_>, shape: ConvShape) -> Result<Self> {
         let weight = scope.folded_weight(&[shape.output, shape.input, shape.kernel])?;
-        Self::new(&weight.to_dtype(scope.products())?, None, shape)
+        Self::new(&weight.to_dtype(scope.dtype())?, None, shape)
     }
 
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.
@@ -149,55 +151,66 @@ struct Operands<'a> {
 impl Operands<'_> {
     /// Computes a tile of an output that is `total` columns wide.
     fn fill(&self, tile: &mut Tile<'_>, total: usize) {
-        let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-        for row in rows.clone() {
-            let out = tile.row(row);
-            if let Some(residual) = &self.residual {
-                out.copy_from_slice(&residual[row * total..][cols.clone()]);
-            }
-            if let Some(bias) = &self.bias {
-                for out in out {
-                    *out += bias[row];
-                }
-            }
-        }
         if self.shape.stride == 1 {
-            self.add_windows(tile);
+            self.fill_by_windows(tile, total);
         } else {
-            self.add_taps(tile);
+            self.fill_by_taps(tile, total);
         }
     }
 
-    /// Panel after panel of columns, a few taps at a time, so that what the panels need of the weights stays in cache.
-    fn add_windows(&self, tile: &mut Tile<'_>) {
+    /// Panel after panel of columns, some taps at a time, so that what the panels need of the weights stays in cache.
+    fn fill_by_windows(&self, tile: &mut Tile<'_>, total: usize) {
         let ConvShape { input, kernel, dilation, .. } = self.shape;
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-        let panels: Vec<_> = cols
-            .clone()
-            .step_by(PANEL)
-            .map(|start| (start..cols.end.min(start + PANEL), self.near(&(start..start + PANEL))))
-            .collect();
+        let width = self.width(PANEL);
         let at_once = (STEPS_AT_ONCE / input).clamp(1, kernel);
-        for tap in (0..kernel).step_by(at_once) {
-            let data = &self.weight[(rows.start * kernel + tap) * input..];
-            let lhs = Mat { data, row_stride: kernel * input, col_stride: 1 };
-            for (range, (near, width)) in &panels {
-                let windows = Windows {
-                    data: &near[tap * dilation..],
-                    count: at_once.min(kernel - tap),
-                    shift: dilation,
-                    depth: input,
-                    width: *width,
-                };
-                tile.add_windows(lhs, &windows, range.start - cols.start..range.end - cols.start);
+        with_scratch(cols.len().div_ceil(PANEL) * input * width, |near| {
+            for (start, near) in cols.clone().step_by(PANEL).zip(near.chunks_exact_mut(input * width)) {
+                self.copy_near(&(start..start + PANEL), near, width);
             }
+            for tap in (0..kernel).step_by(at_once) {
+                let data = &self.weight[(rows.start * kernel + tap) * input..];
+                let lhs = Mat { data, row_stride: kernel * input, col_stride: 1 };
+                for (start, near) in cols.clone().step_by(PANEL).zip(near.chunks_exact(input * width)) {
+                    let windows = Windows {
+                        data: &near[tap * dilation..],
+                        count: at_once.min(kernel - tap),
+                        shift: dilation,
+                        depth: input,
+                        width,
+                    };
+                    let range = start..cols.end.min(start + PANEL);
+                    tile.put_windows(lhs, &windows, range.clone(), |row, sums, out| {
+                        if tap == 0 {
+                            self.begin(row * total + range.start, row, out);
+                        }
+                        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+                    });
+                }
+            }
+        });
+    }
+
+    /// Writes what products are added to: the residual from `at` on and the bias of a row.
+    fn begin(&self, at: usize, row: usize, out: &mut [f32]) {
+        let bias = self.bias.as_ref().map_or(0.0, |bias| bias[row]);
+        match &self.residual {
+            Some(residual) => {
+                out.iter_mut().zip(&residual[at..]).for_each(|(out, other)| *out = other + bias)
+            }
+            None => out.fill(bias),
         }
     }
 
-    fn add_taps(&self, tile: &mut Tile<'_>) {
+    fn fill_by_taps(&self, tile: &mut Tile<'_>, total: usize) {
         let ConvShape { input, kernel, stride, dilation, .. } = self.shape;
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-        let (near, width) = self.near(&cols);
+        for row in rows.clone() {
+            self.begin(row * total + cols.start, row, tile.row(row));
+        }
+        let width = self.width(cols.len());
+        let mut near = vec![0.0; input * width];
+        self.copy_near(&cols, &mut near, width);
         for tap in 0..kernel {
             let weight = &self.weight[(rows.start * kernel + tap) * input..];
             let lhs = Mat { data: weight, row_stride: kernel * input, col_stride: 1 };
@@ -206,24 +219,30 @@ impl Operands<'_> {
         }
     }
 
-    /// The part of the input that the columns `cols` see, with zeros beyond its ends, and the length of its rows.
+    /// Length of a row of what so many columns see: an odd number of cache lines, so that rows spread over all of a cache's sets.
+    fn width(&self, cols: usize) -> usize {
+        (self.span(cols).div_ceil(LINE) | 1) * LINE
+    }
+
+    fn span(&self, cols: usize) -> usize {
+        (cols - 1) * self.shape.stride + (self.shape.kernel - 1) * self.shape.dilation + 1
+    }
+
+    /// Copies the part of the input that the columns `cols` see, with zeros beyond its ends, to rows of `width` numbers.
     ///
     /// Rows of the input itself are so far apart that every step of a product would be in another page.
-    fn near(&self, cols: &Range<usize>) -> (Vec<f32>, usize) {
-        let ConvShape { input, kernel, stride, padding, dilation, .. } = self.shape;
-        let span = (cols.len() - 1) * stride + (kernel - 1) * dilation + 1;
-        let start = cols.start * stride;
+    fn copy_near(&self, cols: &Range<usize>, near: &mut [f32], width: usize) {
+        let ConvShape { stride, padding, .. } = self.shape;
+        let (start, span) = (cols.start * stride, self.span(cols.len()));
         let (from, to) = (start.max(padding), (start + span).min(self.len + padding).max(padding));
-        // An odd number of cache lines, so that rows spread over all of the cache's sets.
-        let width = (span.div_ceil(LINE) | 1) * LINE;
-        let mut near = Vec::with_capacity(input * width);
-        for row in self.x.chunks_exact(self.len).take(input) {
-            let end = near.len() + width;
-            near.resize(near.len() + from.saturating_sub(start), 0.0);
-            near.extend_from_slice(row.get(from - padding..to - padding).unwrap_or_default());
-            near.resize(end, 0.0);
+        let (before, within) = (from - start, to.saturating_sub(from));
+        for (row, near) in self.x.chunks_exact(self.len).zip(near.chunks_exact_mut(width)) {
+            near[..before.min(span)].fill(0.0);
+            if within > 0 {
+                near[before..before + within].copy_from_slice(&row[from - padding..to - padding]);
+            }
+            near[(before + within).min(span)..span].fill(0.0);
         }
-        (near, width)
     }
 }
 

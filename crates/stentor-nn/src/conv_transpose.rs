@@ -27,7 +27,7 @@ impl ConvTranspose1d {
     /// Reads `weight` (or its weight-norm pair) and `bias`; `widths` are those of input, output and kernel.
     pub fn load(scope: &Scope<'_>, widths: [usize; 3], stride: usize, padding: usize) -> Result<Self> {
         let (weight, bias) = (scope.folded_weight(&widths)?, scope.tensor("bias", &[widths[1]])?);
-        Ok(Self::new(weight.to_dtype(scope.products())?, bias, stride, padding))
+        Ok(Self::new(weight.to_dtype(scope.dtype())?, bias, stride, padding))
     }
 
     /// `weight` is `(input, output, kernel)`, `bias` is `(output)`.

@@ -16,7 +16,7 @@ pub struct Opened {
     pub device: Device,
     /// Where that is; never [`DeviceSpec::Auto`].
     pub spec: DeviceSpec,
-    /// What was asked for on a card, [`Precision::F32`] on the CPU.
+    /// What was asked for, if the device knows it.
     pub precision: Precision,
     /// One line that says why it is the CPU though a card was asked for, or is there.
     pub degraded: Option<String>,
@@ -24,9 +24,9 @@ pub struct Opened {
 
 impl Opened {
     /// The CPU, `why` being the reason if something else was wanted.
-    pub fn cpu(why: Option<String>) -> Self {
+    pub fn cpu(precision: Precision, why: Option<String>) -> Self {
         let degraded = why.map(|why| format!("{why}; runs on the CPU"));
-        Self { device: Device::Cpu, spec: DeviceSpec::Cpu, precision: Precision::F32, degraded }
+        Self { device: Device::Cpu, spec: DeviceSpec::Cpu, precision, degraded }
     }
 
     /// Free memory of a card, in bytes; `None` on the CPU or where it can't be read.
@@ -47,12 +47,17 @@ impl Opened {
 ///
 /// To be called on the thread that will load and run the model.
 pub fn open_device(spec: DeviceSpec, precision: Precision) -> Opened {
-    let on_card = |device, index| Opened { device, spec: DeviceSpec::Cuda(index), precision, degraded: None };
+    // A card has no use for bytes: it computes as fast as it reads halves.
+    let on_card = |device, index| {
+        let precision = if precision == Precision::Int8 { Precision::F16 } else { precision };
+        Opened { device, spec: DeviceSpec::Cuda(index), precision, degraded: None }
+    };
+    let cpu = |why| Opened::cpu(precision, why);
     match spec {
-        DeviceSpec::Cpu => Opened::cpu(None),
+        DeviceSpec::Cpu => cpu(None),
         DeviceSpec::Cuda(index) => match cuda::open(index) {
             Ok(device) => on_card(device, index),
-            Err(why) => Opened::cpu(Some(format!("asked for {spec}: {why}"))),
+            Err(why) => cpu(Some(format!("asked for {spec}: {why}"))),
         },
         DeviceSpec::Auto => {
             // Without a driver or a card there is nothing to explain.
@@ -64,7 +69,7 @@ pub fn open_device(spec: DeviceSpec, precision: Precision) -> Opened {
                     Err(why) => reasons.push(format!("{}: {why}", DeviceSpec::Cuda(index))),
                 }
             }
-            Opened::cpu((!reasons.is_empty()).then(|| reasons.join("; ")))
+            cpu((!reasons.is_empty()).then(|| reasons.join("; ")))
         }
     }
 }
@@ -94,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_is_what_it_is_and_computes_in_f32() {
+    fn the_cpu_is_what_it_is() {
         let opened = open_device(DeviceSpec::Cpu, Precision::F16);
         assert!(opened.device.is_cpu());
-        assert_eq!((opened.spec, opened.precision, opened.degraded), (DeviceSpec::Cpu, Precision::F32, None));
+        assert_eq!((opened.spec, opened.precision, opened.degraded), (DeviceSpec::Cpu, Precision::F16, None));
     }
 
     #[test]

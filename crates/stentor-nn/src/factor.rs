@@ -3,9 +3,11 @@
 use crate::{
     Result, Watch,
     cpu::{Mat, PANEL, Panels, Storage, Tile, TileSize, for_tiles, is_cpu, matrix, view},
+    weights::dtype,
 };
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use std::{ops::Range, sync::Arc};
+use stentor_types::Precision;
 
 /// Rows of a tile: what is shared by as many stays in the second-level cache.
 const TILE_ROWS: usize = 192;
@@ -25,29 +27,33 @@ pub(crate) enum Factor {
 }
 
 impl Factor {
-    /// Out of `(cols, depth)`, as linear layers are stored. In `F16` the numbers are rounded; the CPU still multiplies in single
-    /// precision.
-    pub(crate) fn of_outputs(weight: &Tensor, products: DType) -> Result<Self> {
+    /// Out of `(cols, depth)`, as linear layers are stored. On the CPU `products` is how the numbers are stored; they are multiplied
+    /// in single precision.
+    pub(crate) fn of_outputs(weight: &Tensor, products: Precision) -> Result<Self> {
         let (cols, depth) = weight.dims2()?;
         if !is_cpu(weight) {
-            return Ok(Self::Tensor(weight.t()?.contiguous()?.to_dtype(products)?));
+            return Ok(Self::Tensor(weight.t()?.contiguous()?.to_dtype(dtype(products))?));
         }
         let values = view(weight)?;
         Ok(Self::panels(Mat { data: &values, row_stride: 1, col_stride: depth }, (depth, cols), products))
     }
 
     /// Out of `(depth, cols)`.
-    pub(crate) fn of_inputs(weight: &Tensor, products: DType) -> Result<Self> {
+    pub(crate) fn of_inputs(weight: &Tensor, products: Precision) -> Result<Self> {
         let (depth, cols) = weight.dims2()?;
         if !is_cpu(weight) {
-            return Ok(Self::Tensor(weight.contiguous()?.to_dtype(products)?));
+            return Ok(Self::Tensor(weight.contiguous()?.to_dtype(dtype(products))?));
         }
         let values = view(weight)?;
         Ok(Self::panels(Mat { data: &values, row_stride: cols, col_stride: 1 }, (depth, cols), products))
     }
 
-    fn panels(values: Mat<'_>, dims: (usize, usize), products: DType) -> Self {
-        let storage = if products == DType::F16 { Storage::Half } else { Storage::Single };
+    fn panels(values: Mat<'_>, dims: (usize, usize), products: Precision) -> Self {
+        let storage = match products {
+            Precision::F32 => Storage::Single,
+            Precision::F16 => Storage::Half,
+            Precision::Int8 => Storage::Bytes,
+        };
         Self::Panels(Arc::new(Panels::new(values, dims, storage)))
     }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use candle_core::{DType, Device, Tensor};
 use std::ops::Range;
+use stentor_types::Precision;
 
 /// y = x Wᵀ + b over rows: `(time, input)` to `(time, output)`. On the CPU what becomes of a row does not depend on the others,
 /// bit for bit.
@@ -48,7 +49,7 @@ impl Linear {
 
     /// `weight` is `(output, input)`, `bias` is `(output)`.
     pub fn new(weight: &Tensor, bias: Tensor) -> Result<Self> {
-        Ok(Self { factor: Factor::of_outputs(weight, weight.dtype())?, bias })
+        Ok(Self { factor: Factor::of_outputs(weight, Precision::F32)?, bias })
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
@@ -142,7 +143,7 @@ mod tests {
         let (weight, bias, x) = (random(&[70, 300]), random(&[70]), random(&[15, 300]));
         let rounded = weight.to_dtype(DType::F16).unwrap();
         let exact = Linear::new(&rounded.to_dtype(DType::F32).unwrap(), bias.clone()).unwrap();
-        let halved = Linear { factor: Factor::of_outputs(&weight, DType::F16).unwrap(), bias };
+        let halved = Linear { factor: Factor::of_outputs(&weight, Precision::F16).unwrap(), bias };
         assert!(halved.bytes() < exact.bytes() * 2 / 3);
         let bits = |layer: &Linear| layer.forward(&x, &Unwatched).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(bits(&halved), bits(&exact));

@@ -8,7 +8,8 @@ use crate::{
     cpu::{for_rows, is_cpu, matrix, simd, view},
     watch::tick,
 };
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
+use stentor_types::Precision;
 
 const STYLE_EPS: f32 = 1e-5;
 
@@ -143,7 +144,7 @@ struct StyleAffine {
 impl StyleAffine {
     fn load(scope: &Scope<'_>, style: usize, channels: usize) -> Result<Self> {
         // One small vector for a whole layer: rounding it would save nothing.
-        let scope = scope.at("fc").with_products(DType::F32);
+        let scope = scope.at("fc").with_products(Precision::F32);
         Ok(Self { fc: Linear::load(&scope, style, 2 * channels)?, channels })
     }
 

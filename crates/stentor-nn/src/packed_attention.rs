@@ -5,7 +5,10 @@
 
 use crate::{
     Result, Watch,
-    cpu::{Mat, PANEL, Panels, Storage, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view},
+    cpu::{
+        Mat, PANEL, Panels, Storage, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view,
+        with_scratch,
+    },
     watch::tick,
 };
 use candle_core::{D, Tensor};
@@ -163,27 +166,32 @@ struct Operands<'a> {
 impl Operands<'_> {
     /// The results of a tile, whose columns are one head's.
     fn fill(&self, tile: &mut Tile<'_>) {
+        let (rows, len) = (tile.rows.len(), self.len);
+        let head = &self.heads[tile.cols.start / self.width];
+        with_scratch(rows * len, |scores| self.fill_with(tile, head, scores));
+    }
+
+    /// [`Operands::fill`] with room for the scores.
+    fn fill_with(&self, tile: &mut Tile<'_>, head: &Head, scores: &mut [f32]) {
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let (len, packed) = (self.len, 3 * self.hidden);
-        let head = &self.heads[cols.start / self.width];
-        let mut scores = vec![0.0; rows.len() * len];
         match &self.positions {
             None => {
                 let queries = &self.qkv[rows.start * packed + cols.start..];
                 let queries = Mat { data: queries, row_stride: packed, col_stride: 1 };
-                Tile::whole(&mut scores, len).put_products(queries, (&head.keys, 0), put);
+                Tile::whole(scores, len).put_products(queries, (&head.keys, 0), put);
             }
             Some(positions) => {
                 let queries = self.biased(tile, &positions.key_bias);
                 let queries = Mat { data: &queries, row_stride: self.width, col_stride: 1 };
-                Tile::whole(&mut scores, len).put_products(queries, (&head.keys, 0), put);
+                Tile::whole(scores, len).put_products(queries, (&head.keys, 0), put);
                 let queries = self.biased(tile, &positions.distance_bias);
-                self.meet_distances(&mut scores, &queries, head, rows.clone());
+                self.meet_distances(scores, &queries, head, rows.clone());
             }
         }
         let sums: Vec<f32> = scores.chunks_exact_mut(len).map(|row| exponentials(row, self.scale)).collect();
         let inverses: Vec<f32> = sums.iter().map(|sum| 1.0 / sum).collect();
-        let scores = Mat { data: &scores, row_stride: len, col_stride: 1 };
+        let scores = Mat { data: scores, row_stride: len, col_stride: 1 };
         tile.put_products(scores, (&head.values, 0), |row, _, sums, out| {
             out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * inverses[row - rows.start]);
         });

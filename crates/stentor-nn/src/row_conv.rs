@@ -207,7 +207,7 @@ mod tests {
         let RowShape { input, output, kernel, .. } = shape;
         let scale = 1.0 / ((kernel * input) as f64).sqrt();
         let weight = (random(&[kernel * input, output]) * scale).unwrap();
-        let factor = Factor::of_inputs(&weight, DType::F32).unwrap();
+        let factor = Factor::of_inputs(&weight, stentor_types::Precision::F32).unwrap();
         (RowConv { factor, bias: Some(random(&[output])), shape }, weight)
     }
 

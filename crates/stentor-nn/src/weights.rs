@@ -15,6 +15,7 @@ use std::{
     fs::File,
     path::Path,
 };
+use stentor_types::Precision;
 
 /// A checkpoint: safetensors, in a file or embedded, or a file written by `torch.save`.
 pub struct Weights {
@@ -84,7 +85,7 @@ impl Weights {
 
     /// The whole checkpoint, without a prefix.
     pub fn root(&self) -> Scope<'_> {
-        Scope { weights: self, prefix: String::new(), products: DType::F32 }
+        Scope { weights: self, prefix: String::new(), products: Precision::F32 }
     }
 
     /// Names of all tensors, as the model knows them.
@@ -203,7 +204,7 @@ fn canonical(stored: &str) -> String {
 pub struct Scope<'a> {
     weights: &'a Weights,
     prefix: String,
-    products: DType,
+    products: Precision,
 }
 
 impl Scope<'_> {
@@ -215,16 +216,21 @@ impl Scope<'_> {
         Self { weights: self.weights, prefix, products: self.products }
     }
 
-    /// The same tensors; convolutions and linear layers loaded from here multiply in `products`, f32 or f16. What goes into
+    /// The same tensors; convolutions and linear layers loaded from here multiply in `products`. What goes into
     /// such a layer and what comes out of it is f32 all the same.
     #[must_use]
-    pub fn with_products(&self, products: DType) -> Self {
+    pub fn with_products(&self, products: Precision) -> Self {
         Self { products, ..self.clone() }
     }
 
     /// Number format of the products of layers loaded from here.
-    pub(crate) fn products(&self) -> DType {
+    pub fn products(&self) -> Precision {
         self.products
+    }
+
+    /// What layers loaded from here hold and multiply on other devices than the CPU.
+    pub fn dtype(&self) -> DType {
+        dtype(self.products)
     }
 
     fn full(&self, name: &str) -> String {
@@ -301,5 +307,13 @@ impl Scope<'_> {
 
     pub(crate) fn upload(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_vec(values, shape, &self.weights.device)?)
+    }
+}
+
+/// What other devices than the CPU hold and multiply.
+pub(crate) fn dtype(products: Precision) -> DType {
+    match products {
+        Precision::F32 => DType::F32,
+        Precision::F16 | Precision::Int8 => DType::F16,
     }
 }

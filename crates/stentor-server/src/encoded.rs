@@ -8,48 +8,109 @@ use crate::{
     synthesis::{Spoken, Synthesis},
 };
 use bytes::Bytes;
-use stentor_audio::{AudioError, Encoder, encoder};
+use std::sync::Arc;
+use stentor_audio::{AudioError, Encoder, Resampler, encoder};
 use stentor_types::{AudioFormat, SampleRate, SourceTiming};
 
 /// The encoded form of a request's audio.
 pub struct EncodedSynthesis {
     synthesis: Synthesis,
     /// `None` once the container has been completed.
-    encoder: Option<Box<dyn Encoder>>,
+    sink: Option<Sink>,
+    rate: SampleRate,
     words: Vec<SourceTiming>,
 }
 
-impl EncodedSynthesis {
-    /// Streams: sizes in headers stay open.
-    pub fn new(synthesis: Synthesis, format: AudioFormat) -> Result<Self, ApiError> {
-        let encoder = encoder(format, synthesis.rate, None).map_err(|e| encoding_failed(&e))?;
-        Ok(Self { synthesis, encoder: Some(encoder), words: Vec::new() })
+/// A stretch of the file and the words that were completed with it. One of both may be empty.
+#[derive(Debug, Default)]
+pub struct Stretch {
+    pub bytes: Bytes,
+    pub words: Vec<SourceTiming>,
+}
+
+/// The way of samples into a file: to its rate, then into its container.
+struct Sink {
+    /// `None` where both rates are the same.
+    resampler: Option<Resampler>,
+    encoder: Box<dyn Encoder>,
+}
+
+impl Sink {
+    /// `samples`: how many will come, at the rate `from`, where that is known.
+    fn new(
+        format: AudioFormat,
+        from: SampleRate,
+        to: SampleRate,
+        samples: Option<u64>,
+    ) -> Result<Self, AudioError> {
+        let resampler = if from == to { None } else { Some(Resampler::new(from, to)?) };
+        let total = samples.map(|n| (n * u64::from(to.0)).div_ceil(u64::from(from.0)));
+        Ok(Self { resampler, encoder: encoder(format, to, total)? })
     }
 
-    /// The next non-empty stretch of the file; `None` at its end.
+    fn push(&mut self, samples: &[f32], out: &mut Vec<u8>) -> Result<(), AudioError> {
+        let Some(resampler) = &mut self.resampler else { return self.encoder.encode(samples, out) };
+        let mut resampled = Vec::new();
+        resampler.push(samples, &mut resampled);
+        self.encoder.encode(&resampled, out)
+    }
+
+    fn finish(mut self, out: &mut Vec<u8>) -> Result<(), AudioError> {
+        let mut rest = Vec::new();
+        if let Some(resampler) = self.resampler {
+            resampler.finish(&mut rest);
+            self.encoder.encode(&rest, out)?;
+        }
+        self.encoder.finish(out)
+    }
+}
+
+impl EncodedSynthesis {
+    /// Streams at `rate`: sizes in headers stay open.
+    pub fn new(synthesis: Synthesis, format: AudioFormat, rate: SampleRate) -> Result<Self, ApiError> {
+        let sink = Sink::new(format, synthesis.rate, rate, None).map_err(|e| encoding_failed(&e))?;
+        Ok(Self { synthesis, sink: Some(sink), rate, words: Vec::new() })
+    }
+
+    /// The next non-empty stretch of the file; `None` at its end. Words gather for [`take_words`](Self::take_words).
     pub async fn next(&mut self) -> Option<Result<Bytes, ApiError>> {
-        while self.encoder.is_some() {
-            let samples = match self.synthesis.next().await {
-                Some(Ok(piece)) => {
-                    self.words.extend(piece.words);
-                    Some(piece.samples)
+        loop {
+            match self.next_stretch().await? {
+                Ok(stretch) => {
+                    self.words.extend(stretch.words);
+                    if !stretch.bytes.is_empty() {
+                        return Some(Ok(stretch.bytes));
+                    }
                 }
-                Some(Err(error)) => {
-                    self.encoder = None;
-                    return Some(Err(error));
-                }
-                None => None,
-            };
-            match self.encode(samples).await {
-                Ok(bytes) if bytes.is_empty() => {}
-                result => return Some(result.map(Bytes::from)),
+                Err(error) => return Some(Err(error)),
             }
         }
-        None
     }
 
+    /// What comes next, bytes or words; `None` at the end of the file. These words are not kept for
+    /// [`take_words`](Self::take_words).
+    pub async fn next_stretch(&mut self) -> Option<Result<Stretch, ApiError>> {
+        self.sink.as_ref()?;
+        let (samples, words) = match self.synthesis.next().await {
+            Some(Ok(piece)) => (Some(piece.samples), piece.words),
+            Some(Err(error)) => {
+                self.sink = None;
+                return Some(Err(error));
+            }
+            None => (None, Vec::new()),
+        };
+        let encoded = self.encode(samples).await;
+        Some(encoded.map(|bytes| Stretch { bytes: Bytes::from(bytes), words }))
+    }
+
+    /// The client's text, to which the places of words refer.
+    pub fn original(&self) -> &Arc<str> {
+        self.synthesis.original()
+    }
+
+    /// Of the file.
     pub fn rate(&self) -> SampleRate {
-        self.synthesis.rate
+        self.rate
     }
 
     /// What has become of it so far.
@@ -64,51 +125,55 @@ impl EncodedSynthesis {
 
     /// Encodes `samples`, or completes the container when there are none left.
     async fn encode(&mut self, samples: Option<Vec<f32>>) -> Result<Vec<u8>, ApiError> {
-        let Some(mut encoder) = self.encoder.take() else { return Ok(Vec::new()) };
-        let (encoder, result) = blocking(move || {
+        let Some(mut sink) = self.sink.take() else { return Ok(Vec::new()) };
+        let (sink, result) = blocking(move || {
             let mut out = Vec::new();
             match samples {
                 Some(samples) => {
-                    let result = encoder.encode(&samples, &mut out);
-                    (Some(encoder), result.map(|()| out))
+                    let result = sink.push(&samples, &mut out);
+                    (Some(sink), result.map(|()| out))
                 }
-                None => (None, encoder.finish(&mut out).map(|()| out)),
+                None => (None, sink.finish(&mut out).map(|()| out)),
             }
         })
         .await?;
         if result.is_ok() {
-            self.encoder = encoder;
+            self.sink = sink;
         }
         result.map_err(|e| encoding_failed(&e))
     }
 }
 
-/// Speaks to the end and encodes once, with true sizes in the headers. The samples are held in memory, so audio of more
+/// Speaks to the end and encodes once at `rate`, with true sizes in the headers. The samples are held in memory, so audio of more
 /// than `max_seconds` is refused.
 pub async fn whole(
     mut synthesis: Synthesis,
-    format: AudioFormat,
+    (format, rate): (AudioFormat, SampleRate),
     max_seconds: u32,
 ) -> Result<Bytes, ApiError> {
-    let rate = synthesis.rate;
+    let spoken_rate = synthesis.rate;
     let mut samples = Vec::new();
     while let Some(piece) = synthesis.next().await {
         samples.append(&mut piece?.samples);
-        if rate.seconds(samples.len() as u64) > f64::from(max_seconds) {
+        if spoken_rate.seconds(samples.len() as u64) > f64::from(max_seconds) {
             let message =
                 format!("the audio is longer than the {max_seconds} s that are sent whole; let it stream");
             return Err(ApiError::field(ErrorCode::InputTooLarge, "stream", message));
         }
     }
-    let encoded = blocking(move || encode_all(&samples, rate, format)).await?;
+    let encoded = blocking(move || encode_all(&samples, format, (spoken_rate, rate))).await?;
     encoded.map(Bytes::from).map_err(|e| encoding_failed(&e))
 }
 
-fn encode_all(samples: &[f32], rate: SampleRate, format: AudioFormat) -> Result<Vec<u8>, AudioError> {
+fn encode_all(
+    samples: &[f32],
+    format: AudioFormat,
+    (from, to): (SampleRate, SampleRate),
+) -> Result<Vec<u8>, AudioError> {
     let mut out = Vec::new();
-    let mut encoder = encoder(format, rate, Some(samples.len() as u64))?;
-    encoder.encode(samples, &mut out)?;
-    encoder.finish(&mut out)?;
+    let mut sink = Sink::new(format, from, to, Some(samples.len() as u64))?;
+    sink.push(samples, &mut out)?;
+    sink.finish(&mut out)?;
     Ok(out)
 }
 

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use stentor_catalog::CatalogError;
 use stentor_supervisor::{AdmitError, SpeechError, UnloadError};
@@ -206,9 +206,20 @@ impl ApiError {
         }
     }
 
+    /// OpenAI's error object.
+    pub(crate) fn wire(&self) -> Value {
+        json!({
+            "message": self.message,
+            "type": self.code.kind(),
+            "param": self.param,
+            "code": self.code.name(),
+        })
+    }
+
+    /// A bug; the same request would most likely meet it again.
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "the server failed; its log has the details under this request id";
-        Self { detail: Some(detail.into()), ..Self::new(ErrorCode::Internal, message) }
+        Self { detail: Some(detail.into()), lasting: true, ..Self::new(ErrorCode::Internal, message) }
     }
 }
 
@@ -216,13 +227,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.code.status();
         self.log();
-        let error = json!({
-            "message": self.message,
-            "type": self.code.kind(),
-            "param": self.param,
-            "code": self.code.name(),
-        });
-        let mut response = (status, Json(json!({ "error": error }))).into_response();
+        let mut response = (status, Json(json!({ "error": self.wire() }))).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             let seconds = seconds.clamp(1, 60);
@@ -318,6 +323,16 @@ impl From<SpeechError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bug_is_not_met_three_times_by_one_request() {
+        let response = ApiError::internal("a bug").into_response();
+        assert_eq!(response.headers()["x-should-retry"], "false");
+        let busy = AdmitError::Busy { retry_after_s: 3 };
+        let response = ApiError::from(busy).into_response();
+        assert_eq!(response.headers().get("x-should-retry"), None);
+        assert_eq!(response.headers()["retry-after"], "3");
+    }
 
     #[test]
     fn every_code_is_explained_in_the_error_page() {

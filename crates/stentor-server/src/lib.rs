@@ -5,6 +5,8 @@
 
 pub mod access;
 mod api;
+mod base64;
+pub mod captions;
 pub mod encoded;
 pub mod error;
 pub mod metrics;

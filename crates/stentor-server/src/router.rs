@@ -19,6 +19,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/audio/voices/{id}", get(voices::show).delete(voices::delete))
         .route("/v1/audio/models", get(models::list_audio))
         // For clients whose base URL lacks the `/v1`, and for those that look for voices here.
+        .route("/audio/speech", post(speech::create))
         .route("/audio/voices", get(voices::list))
         .route("/audio/models", get(models::list_audio))
         .route("/v1/voices", get(voices::list))

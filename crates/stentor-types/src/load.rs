@@ -15,13 +15,16 @@ pub enum DeviceSpec {
     Cuda(usize),
 }
 
-/// The number format of a model's weights and activations on a CUDA device; the CPU always computes in `F32`.
+/// The number format of a model's weights, and on a CUDA device of its activations. The CPU always computes in single precision;
+/// there it is how an engine whose speed is the reading of its weights stores them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     #[default]
     F32,
     F16,
+    /// On a CUDA device the same as `F16`.
+    Int8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

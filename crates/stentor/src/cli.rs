@@ -74,7 +74,7 @@ pub(crate) struct Say {
     /// Speak numbers and symbols as they are written.
     #[arg(long)]
     pub(crate) no_normalize: bool,
-    /// Write when each word of the text is spoken, as JSON.
+    /// Write when each word of the text is spoken: captions to `.srt` and `.vtt`, else JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) timings: Option<PathBuf>,
 }

@@ -50,7 +50,7 @@ pub struct RawConfig {
     /// `kokoro=cuda:0,cpu` [default: auto].
     #[arg(long, global = true, env = "STENTOR_DEVICE", value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Number format on a CUDA device, `f32` or `f16` [default: f32].
+    /// Number format of weights: `f32`, `f16` or `int8` [default: f32]. On the CPU it is that of Chatterbox's language model alone.
     #[arg(long, global = true, env = "STENTOR_PRECISION", value_name = "FORMAT")]
     pub precision: Option<String>,
     /// Compute threads of a model [default: one per core].

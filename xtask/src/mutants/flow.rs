@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("flow-eps", (FLOW, "encoder.rs"), "const BLOCK_EPS: f32 = 1e-12;", "const BLOCK_EPS: f32 = 1e-5;"),
     mutant("flow-embedding-scale", (FLOW, "encoder.rs"), "scale: (width as f64).sqrt(),", "scale: 1.0,"),
     mutant("flow-distances-reversed", (FLOW, "encoder.rs"), "[(len - 1 - distance, sin), (len - 1 + distance, -sin)]", "[(len - 1 - distance, -sin), (len - 1 + distance, sin)]"),
-    mutant("flow-shift-by-one", (NN, "packed_attention.rs"), "products[rows.len() - 1 - row..][..self.len]", "products[(rows.len() - row) % rows.len()..][..self.len]"),
+    mutant("flow-shift-by-one", (NN, "packed_attention.rs"), "products[last - first + rows.len() - 1 - row..][..self.len]", "products[last - first + (rows.len() - row) % rows.len()..][..self.len]"),
     mutant("flow-one-bias-for-both", (FLOW, "encoder.rs"), "key_bias: &self.key_bias,", "key_bias: &self.distance_bias,"),
     mutant("flow-lookahead-slope", (FLOW, "encoder.rs"), "const LOOKAHEAD_SLOPE: f32 = 0.01;", "const LOOKAHEAD_SLOPE: f32 = 0.1;"),
     mutant("flow-upsampling-looks-ahead", (FLOW, "encoder.rs"), "fill_in: conv(\"up_layer.conv\", RowShape::causal)?", "fill_in: conv(\"up_layer.conv\", RowShape::looking_ahead)?"),

@@ -26,7 +26,7 @@ fn join(chunks: &[(&[f32], u32)], piece: usize) -> (Vec<f32>, Vec<Placement>) {
 
 fn join_one(chunk: &[f32], pause_ms: u32) -> (Vec<f32>, Placement) {
     let (out, placements) = join(&[(chunk, pause_ms)], usize::MAX);
-    (out, placements[0])
+    (out, placements[0].clone())
 }
 
 fn sine(hz: f64, amplitude: f64, samples: usize) -> Vec<f32> {
@@ -75,7 +75,7 @@ fn pauses_are_exact_whatever_silence_the_engine_left() {
             let chunk = [&tone[..], &silence(left)].concat();
             let (out, placements) = join(&[(&chunk, pause_ms), (&tone, 0)], usize::MAX);
             let pause = 24 * pause_ms as usize;
-            assert_eq!(placements[0], Placement { start: 0, trimmed: 0 });
+            assert_eq!((placements[0].start, placements[0].trimmed), (0, 0));
             assert_eq!(placements[1].start as usize, tone.len() + pause, "{pause_ms} ms, {left} left");
             assert!(out[tone.len()..tone.len() + pause].iter().all(|&x| x == 0.0));
             assert_eq!(out.len(), 2 * tone.len() + pause);
@@ -88,7 +88,11 @@ fn a_soft_tail_is_kept_within_the_pause_and_fades_out() {
     let hiss = |n| sampled(|t| 0.003 * (TAU * 5000.0 * t).sin(), RATE.0, n);
     let chunk = [&hiss(6000)[..], &sine(300.0, 0.5, 10_000), &hiss(24_000)].concat();
     let (out, placement) = join_one(&chunk, 400);
-    assert_eq!(placement, Placement { start: 0, trimmed: 6000 - 1200 }, "50 ms of head stay");
+    assert_eq!(
+        placement,
+        Placement { start: 0, trimmed: 6000 - 1200, ..Placement::default() },
+        "50 ms of head stay"
+    );
     assert_eq!(out.len(), 1200 + 10_000 + 9600, "400 ms after the last sound");
     let tail = &out[11_200..];
     assert!(tail[..2280].iter().any(|&x| x.abs() > 0.0029), "100 ms of it are the engine's own");
@@ -115,12 +119,12 @@ fn silent_and_empty_chunks_leave_only_their_pause() {
     let mut out = Vec::new();
     joiner.begin();
     joiner.push(&silence(30_000), &mut out);
-    assert_eq!(joiner.end(100, &mut out), Placement { start: 0, trimmed: 30_000 });
+    assert_eq!(joiner.end(100, &mut out), Placement { start: 0, trimmed: 30_000, ..Placement::default() });
     joiner.begin();
-    assert_eq!(joiner.end(50, &mut out), Placement { start: 2400, trimmed: 0 });
+    assert_eq!(joiner.end(50, &mut out), Placement { start: 2400, trimmed: 0, ..Placement::default() });
     joiner.begin();
     joiner.push(&[0.5, -0.5], &mut out);
-    assert_eq!(joiner.end(0, &mut out), Placement { start: 3600, trimmed: 0 });
+    assert_eq!(joiner.end(0, &mut out), Placement { start: 3600, trimmed: 0, ..Placement::default() });
     assert_eq!(out.len(), 3602);
     assert!(out.iter().all(|x| x.abs() < 0.01), "a chunk shorter than its fades is all but silent");
 }
@@ -182,6 +186,34 @@ fn a_silence_inside_a_chunk_stays_up_to_two_seconds() {
         let (out, _) = join_one(&chunk, 0);
         assert_eq!(out.len(), 5000 + kept + 5000, "a gap of {gap}");
     }
+}
+
+/// Words after a silence that was shortened are told to be heard where they are heard.
+#[test]
+fn what_follows_a_shortened_silence_is_still_found() {
+    let word = sampled(speech_like, RATE.0, 12_000);
+    let chunk = [
+        &silence(5000)[..],
+        &word,
+        &silence(100_000),
+        &word,
+        &silence(30_000),
+        &word,
+        &silence(60_000),
+        &word,
+    ]
+    .concat();
+    let (out, placement) = join_one(&chunk, 100);
+    for start in [5000, 117_000, 159_000, 231_000_u64] {
+        let at = placement.sounds_at(start) as usize;
+        let alike = correlation(&word[200..11_800], &out[at + 200..at + 11_800]);
+        assert!(alike > 0.999, "sample {start} is not heard at {at}: correlation {alike}");
+    }
+    assert_eq!(placement.sounds_at(0), 0, "what was cut away at the start");
+    let at: Vec<u64> =
+        (0..chunk.len() as u64).step_by(500).map(|sample| placement.sounds_at(sample)).collect();
+    assert!(at.is_sorted(), "time runs backwards");
+    assert_eq!(placement.shortened.len(), 2);
 }
 
 /// Every sample pushed is either in the output already or among the few held back.

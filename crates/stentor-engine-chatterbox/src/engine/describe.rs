@@ -137,6 +137,7 @@ pub(super) fn check_length(text: &str) -> Result<(), EngineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stentor_types::Precision;
 
     /// Published models on a CPU: bytes of their weights, layers and heads of T3, positions of the prefix, and the manifest.
     #[test]
@@ -155,7 +156,7 @@ mod tests {
         ] {
             let position = 2 * layers * heads * 64 * size_of::<f32>() as u64;
             let figures = Figures { weights, position, prefix, ..Figures::default() };
-            let descriptor = describe(family, &figures, &Opened::cpu(None));
+            let descriptor = describe(family, &figures, &Opened::cpu(Precision::F32, None));
             let needed = (weights + descriptor.memory.speaking) >> 20;
             let line = manifest.lines().find_map(|line| line.strip_prefix("memory_mib = "));
             let planned: u64 = line.expect("a plan").parse().expect("a number");

@@ -96,10 +96,15 @@ fn unmasked(sequence: &Sequence, said: &[u32], sampling: &Sampling) -> u32 {
     scores.max_by(|a, b| a.1.total_cmp(&b.1)).expect("logits").0
 }
 
-/// The first logits in half precision, and those after each token that the reference drew: what it draws of roundings is
+/// The first logits in a coarser precision, and those after each token that the reference drew: what it draws of roundings is
 /// another matter.
-pub(crate) fn check_half(part: Part, golden: &Golden, tolerance: f64, device: &Device) {
-    let t3 = load_on(part, Depth::Reduced, device, Precision::F16);
+pub(crate) fn check_coarse(
+    part: Part,
+    golden: &Golden,
+    tolerance: f64,
+    (device, precision): (&Device, Precision),
+) {
+    let t3 = load_on(part, Depth::Reduced, device, precision);
     let (_prefix, mut sequence) = begin(&t3, part, &Unwatched);
     for (step, token) in golden.integers("t3.tokens").into_iter().take(COMPARED).enumerate() {
         let logits = sequence.logits();

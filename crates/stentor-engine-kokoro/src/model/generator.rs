@@ -5,11 +5,12 @@ use super::{
     source::{Excitation, Source},
 };
 use crate::config::Config;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use stentor_nn::{
     Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
     reflect_left,
 };
+use stentor_types::Precision;
 
 /// Dilations of the blocks that shape the excitation.
 const NOISE_DILATIONS: [usize; 3] = [1, 3, 5];
@@ -51,7 +52,7 @@ impl Generator {
                 .map(|index| Stage::load(scope, config, spectrum, index))
                 .collect::<Result<_>>()?,
             post: Conv1d::load(
-                &scope.at("conv_post").with_products(DType::F32),
+                &scope.at("conv_post").with_products(Precision::F32),
                 ConvShape::same(channels, spectrum, 7, 1),
             )?,
             stft,
@@ -113,7 +114,7 @@ impl Stage {
             index,
             last,
             noise_conv: Conv1d::load(
-                &scope.at(format!("noise_convs.{index}")).with_products(DType::F32),
+                &scope.at(format!("noise_convs.{index}")).with_products(Precision::F32),
                 noise_shape(&istftnet.upsample_rates[index + 1..], spectrum, channels),
             )?,
             noise_block: SnakeBlock::load(&noise_block, channels, noise_kernel, &NOISE_DILATIONS, style)?,

@@ -14,7 +14,7 @@ pub use source::Excitation;
 
 use crate::config::Config;
 use albert::Albert;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use decoder::Decoder;
 use generator::Generator;
 use predictor::Predictor;
@@ -77,10 +77,7 @@ impl Kokoro {
     /// output is a logarithm and an angle.
     pub fn load(weights: &Weights, config: &Config, device: &Device, precision: Precision) -> Result<Self> {
         let root = weights.root();
-        let decoder = root.at("decoder").with_products(match precision {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-        });
+        let decoder = root.at("decoder").with_products(precision);
         let model = Self {
             bert: Albert::load(&root.at("bert"), config)?,
             bert_encoder: Linear::load(

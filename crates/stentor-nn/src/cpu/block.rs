@@ -15,13 +15,18 @@ pub(super) const COLS: usize = 2 * LANES;
 /// Rows of the largest block of any instruction set.
 const MOST_ROWS: usize = 12;
 
-/// Where a block's sums go.
-pub(super) type Sums = [[[f32; LANES]; 2]; MOST_ROWS];
+/// Panels that one or two rows meet at once, at most.
+pub(super) const MOST_PANELS: usize = 4;
 
-/// The right operand of a block: `segments` times `depth` rows of [`COLS`] numbers. Rows begin `stride` numbers after the one
-/// before, segments `shift` numbers.
+/// Where a block's sums go: rows of panels.
+pub(super) type Sums = [[[f32; LANES]; 2 * MOST_PANELS]; MOST_ROWS];
+
+/// The right operand of blocks: `panels` one after the other, each `segments` times `depth` rows of [`COLS`] numbers. Rows begin
+/// `stride` numbers after the one before, segments `shift` numbers, panels `next`.
 pub(super) struct Right<'a, T> {
     pub(super) data: &'a [T],
+    pub(super) panels: usize,
+    pub(super) next: usize,
     pub(super) segments: usize,
     pub(super) shift: usize,
     pub(super) depth: usize,
@@ -36,7 +41,10 @@ impl<T> Right<'_, T> {
 
     /// How far the data is read.
     fn reach(&self) -> usize {
-        (self.segments - 1) * self.shift + (self.depth - 1) * self.stride + COLS
+        (self.panels - 1) * self.next
+            + (self.segments - 1) * self.shift
+            + (self.depth - 1) * self.stride
+            + COLS
     }
 }
 
@@ -95,7 +103,9 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
             let mut x = lhs.data.as_ptr().add(segment * right.depth);
             let mut line = right.data.as_ptr().add(segment * right.shift + first * LANES);
             for _ in 0..right.depth {
-                let parts: [V; C] = std::array::from_fn(|part| T::load(&*line.add(part * LANES).cast()));
+                let parts: [V; C] = std::array::from_fn(|part| {
+                    T::load(&*line.add(part / 2 * right.next + part % 2 * LANES).cast())
+                });
                 for (row, held) in held.iter_mut().enumerate() {
                     let x = V::splat(*x.add(row * lhs.row_stride));
                     for (held, part) in held.iter_mut().zip(&parts) {
@@ -114,10 +124,10 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
     }
 }
 
-/// The sums of the first rows of `lhs`, as many as a block has; returns how many.
+/// The sums of the first rows of `lhs` and the first panels of `right`, as many as a block has; returns how many of both.
 ///
 /// # Safety
-/// As of [`block`], for `rows` rows.
+/// As of [`block`], for `rows` rows and all panels.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
 unsafe fn blocks<V: Vector, T: Number>(
@@ -125,35 +135,47 @@ unsafe fn blocks<V: Vector, T: Number>(
     rows: usize,
     right: &Right<'_, T>,
     sums: &mut Sums,
-) -> usize {
-    // SAFETY: the caller's promises; no block has more than `rows` rows.
+) -> (usize, usize) {
+    // SAFETY: the caller's promises; no block has more than `rows` rows or more panels than there are.
     unsafe {
-        match (V::BLOCK, rows) {
-            ((12, 2), 12..) => {
+        match (V::BLOCK, rows, V::PANELS.min(right.panels)) {
+            ((12, 2), 12.., _) => {
                 block::<V, T, 12, 2>(lhs, right, 0, sums);
-                12
+                (12, 1)
             }
-            ((6, 1), 6..) => {
+            ((6, 1), 6.., _) => {
                 block::<V, T, 6, 1>(lhs, right, 0, sums);
                 block::<V, T, 6, 1>(lhs, right, 1, sums);
-                6
+                (6, 1)
             }
-            ((_, 2), 4..) => {
+            ((_, 2), 4.., _) => {
                 block::<V, T, 4, 2>(lhs, right, 0, sums);
-                4
+                (4, 1)
             }
-            ((_, 1), 4..) => {
+            ((_, 1), 4.., _) => {
                 block::<V, T, 4, 1>(lhs, right, 0, sums);
                 block::<V, T, 4, 1>(lhs, right, 1, sums);
-                4
+                (4, 1)
             }
-            (_, 2..) => {
+            (_, 2.., 4..) => {
+                block::<V, T, 2, 8>(lhs, right, 0, sums);
+                (2, 4)
+            }
+            (_, 2.., _) => {
                 block::<V, T, 2, 2>(lhs, right, 0, sums);
-                2
+                (2, 1)
+            }
+            (_, _, 4..) => {
+                block::<V, T, 1, 8>(lhs, right, 0, sums);
+                (1, 4)
+            }
+            (_, _, 2..) => {
+                block::<V, T, 1, 4>(lhs, right, 0, sums);
+                (1, 2)
             }
             _ => {
                 block::<V, T, 1, 2>(lhs, right, 0, sums);
-                1
+                (1, 1)
             }
         }
     }
@@ -162,8 +184,13 @@ unsafe fn blocks<V: Vector, T: Number>(
 /// Defines [`blocks`] for one kind of number and the widest instructions that the machine has. Panics if an operand is too short.
 macro_rules! multiply {
     ($name:ident, $number:ty) => {
-        pub(super) fn $name(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
-            assert!(rows > 0 && right.segments > 0 && right.depth > 0, "nothing to multiply");
+        pub(super) fn $name(
+            lhs: Mat<'_>,
+            rows: usize,
+            right: &Right<'_, $number>,
+            sums: &mut Sums,
+        ) -> (usize, usize) {
+            assert!(rows > 0 && right.panels > 0 && right.steps() > 0, "nothing to multiply");
             assert!(right.reach() <= right.data.len(), "right operand too short");
             let last = (rows.min(MOST_ROWS) - 1) * lhs.row_stride;
             assert!(last + right.steps() <= lhs.data.len(), "left operand too short");
@@ -171,13 +198,23 @@ macro_rules! multiply {
             {
                 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
                 #[expect(unsafe_code, reason = "called with the features that it enables")]
-                fn avx512(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
+                fn avx512(
+                    lhs: Mat<'_>,
+                    rows: usize,
+                    right: &Right<'_, $number>,
+                    sums: &mut Sums,
+                ) -> (usize, usize) {
                     // SAFETY: the features are there; the operands' lengths were checked above.
                     unsafe { blocks::<Avx512, _>(lhs, rows, right, sums) }
                 }
                 #[target_feature(enable = "avx2,fma,f16c")]
                 #[expect(unsafe_code, reason = "called with the features that it enables")]
-                fn avx2(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut Sums) -> usize {
+                fn avx2(
+                    lhs: Mat<'_>,
+                    rows: usize,
+                    right: &Right<'_, $number>,
+                    sums: &mut Sums,
+                ) -> (usize, usize) {
                     // SAFETY: the features are there; the operands' lengths were checked above.
                     unsafe { blocks::<Avx2, _>(lhs, rows, right, sums) }
                 }

@@ -3,13 +3,15 @@
 mod block;
 pub(crate) mod math;
 mod panels;
+mod scratch;
 mod simd;
 mod tiles;
 mod vector;
 mod view;
 
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
+pub(crate) use scratch::with_scratch;
 pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
-pub use view::compute_without_kernels;
 pub(crate) use view::{View, is_cpu, matrix, view};
+pub use view::{compute_without_kernels, has_kernels};

@@ -4,7 +4,7 @@
 //! back, and so does a single row, for which reading is all the cost.
 
 use super::{
-    block::{COLS, Right, Sums, multiply_bytes, multiply_halves, multiply_singles},
+    block::{COLS, MOST_PANELS, Right, Sums, multiply_bytes, multiply_halves, multiply_singles},
     tiles::{Mat, Tile},
     vector::LANES,
 };
@@ -97,27 +97,34 @@ impl Panels {
         }
     }
 
-    /// The sums of the first rows of `lhs`, at most `rows`, and the columns of a panel; returns how many rows there are.
-    fn multiply(&self, lhs: Mat<'_>, rows: usize, panel: usize, sums: &mut Sums) -> usize {
-        let span = panel * self.depth * PANEL..(panel + 1) * self.depth * PANEL;
+    /// The sums of the first rows of `lhs`, at most `rows`, and the columns of the first of `panels`; returns how many of both.
+    fn multiply(&self, lhs: Mat<'_>, rows: usize, panels: Range<usize>, sums: &mut Sums) -> (usize, usize) {
+        let count = panels.len().min(MOST_PANELS);
+        let first = panels.start * self.depth * PANEL;
         match &self.numbers {
-            Numbers::Single(numbers) => {
-                multiply_singles(lhs, rows, &self.right(&numbers.numbers()[span]), sums)
-            }
-            Numbers::Half(numbers) => multiply_halves(lhs, rows, &self.right(&numbers.numbers()[span]), sums),
+            Numbers::Single(numbers) => multiply_singles(lhs, rows, &self.right(numbers, first, count), sums),
+            Numbers::Half(numbers) => multiply_halves(lhs, rows, &self.right(numbers, first, count), sums),
             Numbers::Bytes(numbers, units) => {
-                let count = multiply_bytes(lhs, rows, &self.right(&numbers.numbers()[span]), sums);
-                for sums in &mut sums[..count] {
-                    let units = &units[panel * PANEL..];
-                    sums.as_flattened_mut().iter_mut().zip(units).for_each(|(sum, unit)| *sum *= unit);
+                let done = multiply_bytes(lhs, rows, &self.right(numbers, first, count), sums);
+                let units = &units[panels.start * PANEL..];
+                for sums in &mut sums[..done.0] {
+                    let sums = &mut sums.as_flattened_mut()[..done.1 * PANEL];
+                    sums.iter_mut().zip(units).for_each(|(sum, unit)| *sum *= unit);
                 }
-                count
+                done
             }
         }
     }
 
-    fn right<'a, T>(&self, data: &'a [T]) -> Right<'a, T> {
-        Right { data, segments: 1, shift: 0, depth: self.depth, stride: PANEL }
+    fn right<'a, T: Copy + Default>(
+        &self,
+        numbers: &'a Aligned<T>,
+        first: usize,
+        panels: usize,
+    ) -> Right<'a, T> {
+        let next = self.depth * PANEL;
+        let data = &numbers.numbers()[first..first + panels * next];
+        Right { data, panels, next, segments: 1, shift: 0, depth: self.depth, stride: PANEL }
     }
 }
 
@@ -133,14 +140,24 @@ fn lay_out<T: Copy + Default>(
     (depth, cols): (usize, usize),
     stored: impl Fn(usize, f32) -> T,
 ) -> Aligned<T> {
-    let mut out = Aligned::new(cols.div_ceil(PANEL) * depth * PANEL);
-    for (index, line) in
-        out.numbers_mut().chunks_exact_mut(PANEL).take(cols.div_ceil(PANEL) * depth).enumerate()
-    {
-        let (row, first) = (index % depth, index / depth * PANEL);
-        let from = &matrix.data[row * matrix.row_stride + first * matrix.col_stride..];
-        for ((col, to), from) in (first..cols).zip(line).zip(from.iter().step_by(matrix.col_stride)) {
-            *to = stored(col, *from);
+    let panels = cols.div_ceil(PANEL);
+    let mut out = Aligned::new(panels * depth * PANEL);
+    if depth == 0 {
+        return out;
+    }
+    for (panel, lines) in out.numbers_mut().chunks_exact_mut(depth * PANEL).take(panels).enumerate() {
+        let range = panel * PANEL..cols.min((panel + 1) * PANEL);
+        if matrix.col_stride == 1 {
+            for (row, line) in lines.chunks_exact_mut(PANEL).enumerate() {
+                let from = &matrix.data[row * matrix.row_stride + range.start..][..range.len()];
+                line.iter_mut().zip(from).zip(range.clone()).for_each(|((to, x), col)| *to = stored(col, *x));
+            }
+            continue;
+        }
+        for (at, col) in range.enumerate() {
+            let from = matrix.data[col * matrix.col_stride..].iter().step_by(matrix.row_stride);
+            let to = lines[at..].iter_mut().step_by(PANEL);
+            to.zip(from).for_each(|(to, x)| *to = stored(col, *x));
         }
     }
     out
@@ -161,48 +178,58 @@ impl Tile<'_> {
             "columns outside of the panels"
         );
         assert!(lhs.col_stride == 1, "the left operand's rows must lie in line");
-        let mut sums = [[[0.0; LANES]; 2]; _];
-        for start in (0..cols.len()).step_by(PANEL) {
-            let end = cols.len().min(start + PANEL);
-            let mut done = 0;
+        let mut sums = [[[0.0; LANES]; _]; _];
+        // All rows of a panel come before the next; only a few rows can take several at once.
+        let most = if rows.len() > 2 { 1 } else { MOST_PANELS };
+        let mut start = 0;
+        while start < cols.len() {
+            let (mut done, mut wide) = (0, 1);
             while done < rows.len() {
                 let below = Mat { data: &lhs.data[done * lhs.row_stride..], ..lhs };
-                let count = panels.multiply(below, rows.len() - done, (first + start) / PANEL, &mut sums);
-                for (row, sums) in (rows.start + done..).zip(&sums[..count]) {
+                let panel = (first + start) / PANEL;
+                let left = panel..(first + cols.len()).div_ceil(PANEL).min(panel + most);
+                let (high, count) = panels.multiply(below, rows.len() - done, left, &mut sums);
+                wide = count;
+                let end = cols.len().min(start + wide * PANEL);
+                for (row, sums) in (rows.start + done..).zip(&sums[..high]) {
                     let range = cols.start + start..cols.start + end;
                     write(row, range, &sums.as_flattened()[..end - start], &mut self.row(row)[start..end]);
                 }
-                done += count;
+                done += high;
             }
+            start += wide * PANEL;
         }
     }
 
-    /// Adds the products of `lhs`, whose rows are the tile's, and windows of `near`, whose rows of `width` numbers begin with what
-    /// the first of `cols` (counted in the tile) sees: window after window of `depth` rows, each `shift` numbers after the one before.
-    pub(crate) fn add_windows(&mut self, lhs: Mat<'_>, near: &Windows<'_>, cols: Range<usize>) {
-        let rows = self.rows.clone();
-        let right = Right {
-            data: near.data,
-            segments: near.count,
-            shift: near.shift,
-            depth: near.depth,
-            stride: near.width,
-        };
-        let mut sums = [[[0.0; LANES]; 2]; _];
+    /// The products of `lhs`, whose rows are the tile's, and [`Windows`] of what the columns `cols`, at most a panel, see. `write`
+    /// gets a row, its sums, and where they belong; both columns and row are counted in the whole matrix.
+    pub(crate) fn put_windows(
+        &mut self,
+        lhs: Mat<'_>,
+        windows: &Windows<'_>,
+        cols: Range<usize>,
+        write: impl Fn(usize, &[f32], &mut [f32]),
+    ) {
+        let (rows, first) = (self.rows.clone(), self.cols.start);
+        let Windows { data, count, shift, depth, width } = *windows;
+        let right = Right { data, panels: 1, next: 0, segments: count, shift, depth, stride: width };
+        let mut sums = [[[0.0; LANES]; _]; _];
         let mut done = 0;
         while done < rows.len() {
             let below = Mat { data: &lhs.data[done * lhs.row_stride..], ..lhs };
-            let count = multiply_singles(below, rows.len() - done, &right, &mut sums);
-            for (row, sums) in (rows.start + done..).zip(&sums[..count]) {
-                let out = &mut self.row(row)[cols.clone()];
-                out.iter_mut().zip(sums.as_flattened()).for_each(|(out, sum)| *out += sum);
+            let (high, _) = multiply_singles(below, rows.len() - done, &right, &mut sums);
+            for (row, sums) in (rows.start + done..).zip(&sums[..high]) {
+                let out = &mut self.row(row)[cols.start - first..cols.end - first];
+                write(row, &sums.as_flattened()[..cols.len()], out);
             }
-            done += count;
+            done += high;
         }
     }
 }
 
-/// The right operand of [`Tile::add_windows`].
+/// The right operand of [`Tile::put_windows`]: `depth` rows of `width` numbers, of which a product meets the numbers from its column
+/// on, and once more `shift` numbers later, `count` times in all.
+#[derive(Clone, Copy)]
 pub(crate) struct Windows<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) count: usize,

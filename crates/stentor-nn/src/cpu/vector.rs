@@ -12,6 +12,8 @@ pub(crate) const LANES: usize = 16;
 pub(crate) trait Vector: Copy {
     /// Rows and vectors of the largest block of sums that the registers hold, beside what is multiplied.
     const BLOCK: (usize, usize);
+    /// Panels at once where there are one or two rows: their sums are so few that each would wait for the one before.
+    const PANELS: usize;
 
     /// # Safety
     /// The machine has the instructions.
@@ -41,27 +43,31 @@ pub(crate) struct Avx512(arch::__m512);
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, clippy::inline_always, reason = "instructions that the caller has detected")]
-// SAFETY (all methods): the caller's promise; the references are valid for the 64 or 32 bytes that are read or written.
 impl Vector for Avx512 {
     const BLOCK: (usize, usize) = (12, 2);
+    const PANELS: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_set1_ps(x)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_loadu_ps(from.as_ptr())) }
     }
 
     #[inline(always)]
     unsafe fn of_halves(from: &[f16; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_cvtph_ps(arch::_mm256_loadu_si256(from.as_ptr().cast()))) }
     }
 
     #[inline(always)]
     unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             let wide = arch::_mm512_cvtepi8_epi32(arch::_mm_loadu_si128(from.as_ptr().cast()));
             Self(arch::_mm512_cvtepi32_ps(wide))
@@ -70,11 +76,13 @@ impl Vector for Avx512 {
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self(arch::_mm512_fmadd_ps(self.0, factor.0, sum.0)) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { arch::_mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
 }
@@ -85,24 +93,27 @@ pub(crate) struct Avx2([arch::__m256; 2]);
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, clippy::inline_always, reason = "instructions that the caller has detected")]
-// SAFETY (all methods): the caller's promise; each half lies inside the reference.
 impl Vector for Avx2 {
     const BLOCK: (usize, usize) = (6, 1);
+    const PANELS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self([arch::_mm256_set1_ps(x); 2]) }
     }
 
     #[inline(always)]
     unsafe fn load(from: &[f32; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe { Self([arch::_mm256_loadu_ps(at), arch::_mm256_loadu_ps(at.add(LANES / 2))]) }
     }
 
     #[inline(always)]
     unsafe fn of_halves(from: &[f16; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             Self([
                 arch::_mm256_cvtph_ps(arch::_mm_loadu_si128(at.cast())),
@@ -114,6 +125,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn of_bytes(from: &[i8; LANES]) -> Self {
         let at = from.as_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             let low = arch::_mm_loadl_epi64(at.cast());
             let high = arch::_mm_loadl_epi64(at.add(LANES / 2).cast());
@@ -126,6 +138,7 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             Self([
                 arch::_mm256_fmadd_ps(self.0[0], factor.0[0], sum.0[0]),
@@ -137,6 +150,7 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
         let at = to.as_mut_ptr();
+        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
         unsafe {
             arch::_mm256_storeu_ps(at, self.0[0]);
             arch::_mm256_storeu_ps(at.add(LANES / 2), self.0[1]);
@@ -151,6 +165,7 @@ pub(crate) struct Portable([f32; LANES]);
 #[expect(unsafe_code, clippy::inline_always, reason = "the trait's signature; nothing here is unsafe")]
 impl Vector for Portable {
     const BLOCK: (usize, usize) = (4, 1);
+    const PANELS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {

@@ -1,7 +1,7 @@
 //! Tensors on the CPU seen as slices of f32, without copying.
 
 use crate::Result;
-use candle_core::{CpuStorage, DType, Storage, StorageRef, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, StorageRef, Tensor};
 use std::{
     ops::Deref,
     sync::atomic::{AtomicBool, Ordering},
@@ -35,9 +35,14 @@ pub fn compute_without_kernels() {
     WITHOUT_KERNELS.store(true, Ordering::Relaxed);
 }
 
+/// Whether layers on `device` run our kernels.
+pub fn has_kernels(device: &Device) -> bool {
+    device.is_cpu() && !WITHOUT_KERNELS.load(Ordering::Relaxed)
+}
+
 /// Whether the CPU kernels apply to `tensor`.
 pub(crate) fn is_cpu(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu() && tensor.dtype() == DType::F32 && !WITHOUT_KERNELS.load(Ordering::Relaxed)
+    has_kernels(tensor.device()) && tensor.dtype() == DType::F32
 }
 
 /// Sees a contiguous CPU tensor of f32 as a slice.

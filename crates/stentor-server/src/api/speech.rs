@@ -2,12 +2,29 @@
 //!
 //! `null` equals absent everywhere. Unknown keys never fail a request; they are reported back by name.
 
+use super::delivery::{Delivery, Form};
 use crate::{ApiError, ErrorCode, Limits, synthesis::check_input, terms};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use stentor_types::{
-    AudioFormat, Lane, Language, ParamKind, ParamSpec, ParamValue, Params, Seed, SpeechRequest, Speed,
+    AudioFormat, Lane, Language, ParamKind, ParamSpec, ParamValue, Params, ParseLanguageError, Seed,
+    SpeechRequest, Speed,
 };
+
+/// Characters of `instructions`.
+const MOST_INSTRUCTIONS: usize = 4096;
+/// The letters that clients of Kokoro servers send as `lang_code`.
+const LETTERS: [(&str, &str); 9] = [
+    ("a", "en-us"),
+    ("b", "en-gb"),
+    ("e", "es"),
+    ("f", "fr-fr"),
+    ("h", "hi"),
+    ("i", "it"),
+    ("j", "ja"),
+    ("p", "pt-br"),
+    ("z", "zh"),
+];
 
 /// Reads the body. Engine parameters are left in `rest`, because only the resolved model knows them.
 pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
@@ -17,11 +34,14 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError
         return Err(ApiError::new(ErrorCode::InvalidJson, "the body must be a JSON object"));
     };
     fields.retain(|_, value| !value.is_null());
+    check_instructions(fields.get("instructions"))?;
+    let delivery = Delivery::take(&mut fields)?;
     let request = SpeechRequest {
         input: input(fields.remove("input"), limits)?,
         model: take_text(&mut fields, "model")?,
         voice: voice(fields.remove("voice"))?,
-        format: format(&mut fields)?,
+        // Captions have no sound to be encoded.
+        format: delivery.form.audio().unwrap_or(AudioFormat::Pcm),
         speed: speed(fields.remove("speed"))?,
         language: language(&mut fields)?,
         seed: seed(fields.remove("seed"))?,
@@ -29,16 +49,19 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError
         stream: take_bool(&mut fields, "stream")?,
         params: Params::new(),
     };
-    check_stream_format(&mut fields)?;
     let lane = priority(&mut fields)?;
     let cache = take_bool(&mut fields, "cache")?.unwrap_or(true);
-    Ok(Unresolved { request, lane, cache, rest: fields })
+    if matches!((delivery.form, request.stream), (Form::Events { .. }, Some(false))) {
+        return Err(invalid("stream", "`stream` false and `stream_format` \"sse\" exclude each other"));
+    }
+    Ok(Unresolved { request, delivery, lane, cache, rest: fields })
 }
 
 /// A request whose remaining keys wait for the model to be known.
 #[derive(Debug)]
 pub(crate) struct Unresolved {
     pub request: SpeechRequest,
+    pub delivery: Delivery,
     pub lane: Option<Lane>,
     /// Finished chunks may be kept, and taken from the store.
     pub cache: bool,
@@ -97,21 +120,36 @@ fn voice(value: Option<Value>) -> Result<Option<String>, ApiError> {
     Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
-fn format(fields: &mut Map<String, Value>) -> Result<AudioFormat, ApiError> {
-    let Some(name) = take_text(fields, "response_format")? else { return Ok(AudioFormat::default()) };
-    let names = AudioFormat::ALL.map(AudioFormat::name).join(", ");
-    name.parse().map_err(|()| invalid("response_format", format!("`response_format` must be one of {names}")))
-}
-
 fn speed(value: Option<Value>) -> Result<Speed, ApiError> {
     let Some(value) = value else { return Ok(Speed::NORMAL) };
     let number = value.as_f64().ok_or_else(|| invalid("speed", "`speed` must be a number"))?;
     Speed::try_from(number as f32).map_err(|e| invalid("speed", e.to_string()))
 }
 
+/// `language`, or `lang_code` where that is absent. Empty and `auto` leave it to the voice.
 fn language(fields: &mut Map<String, Value>) -> Result<Option<Language>, ApiError> {
-    let Some(tag) = take_text(fields, "language")? else { return Ok(None) };
-    tag.parse().map(Some).map_err(|e: stentor_types::ParseLanguageError| invalid("language", e.to_string()))
+    let named = |tag: &String| !tag.is_empty() && !tag.eq_ignore_ascii_case("auto");
+    let own = take_text(fields, "language")?.filter(named);
+    // Beside `language` it has no effect, which is told.
+    let code = if own.is_none() { take_text(fields, "lang_code")?.filter(named) } else { None };
+    let param = if own.is_some() { "language" } else { "lang_code" };
+    let Some(tag) = own.or(code) else { return Ok(None) };
+    let letter = LETTERS.iter().find(|(letter, _)| param == "lang_code" && tag.eq_ignore_ascii_case(letter));
+    let tag = letter.map_or(tag.as_str(), |(_, tag)| tag);
+    tag.parse().map(Some).map_err(|e: ParseLanguageError| invalid(param, e.to_string()))
+}
+
+/// They stay where they are: an engine may know what to do with them, and without one they are named as ignored.
+fn check_instructions(value: Option<&Value>) -> Result<(), ApiError> {
+    match value {
+        None => Ok(()),
+        Some(Value::String(text)) if text.chars().count() <= MOST_INSTRUCTIONS => Ok(()),
+        Some(Value::String(_)) => {
+            let message = format!("`instructions` has more than {MOST_INSTRUCTIONS} characters");
+            Err(invalid("instructions", message))
+        }
+        Some(_) => Err(invalid("instructions", "`instructions` must be a string")),
+    }
 }
 
 fn priority(fields: &mut Map<String, Value>) -> Result<Option<Lane>, ApiError> {
@@ -132,15 +170,10 @@ fn seed(value: Option<Value>) -> Result<Seed, ApiError> {
     }
 }
 
-/// Server-sent events are not offered yet; a client that asks for them must not get bytes that it can't read.
-fn check_stream_format(fields: &mut Map<String, Value>) -> Result<(), ApiError> {
-    match take_text(fields, "stream_format")?.as_deref() {
-        None | Some("audio") => Ok(()),
-        Some(_) => Err(invalid("stream_format", "`stream_format` must be `audio`")),
-    }
-}
-
-fn take_text(fields: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, ApiError> {
+pub(super) fn take_text(
+    fields: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<String>, ApiError> {
     match fields.remove(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -156,7 +189,7 @@ fn take_bool(fields: &mut Map<String, Value>, name: &'static str) -> Result<Opti
     }
 }
 
-fn invalid(param: &'static str, message: impl Into<String>) -> ApiError {
+pub(super) fn invalid(param: &'static str, message: impl Into<String>) -> ApiError {
     ApiError::field(ErrorCode::InvalidValue, param, message)
 }
 
@@ -207,6 +240,9 @@ mod tests {
             (r#"{"input":"a","model":3}"#, "model", ErrorCode::InvalidValue),
             (r#"{"input":"a","priority":"urgent"}"#, "priority", ErrorCode::InvalidValue),
             (r#"{"input":"a","cache":1}"#, "cache", ErrorCode::InvalidValue),
+            (r#"{"input":"a","lang_code":"q"}"#, "lang_code", ErrorCode::InvalidValue),
+            (r#"{"input":"a","instructions":7}"#, "instructions", ErrorCode::InvalidValue),
+            (r#"{"input":"a","stream":false,"stream_format":"sse"}"#, "stream", ErrorCode::InvalidValue),
         ];
         for (body, param, code) in rows {
             let error = parse_text(body).unwrap_err();
@@ -238,6 +274,23 @@ mod tests {
         assert_eq!(params["exaggeration"], ParamValue::Number(1.0));
         assert_eq!(ignored, ["other"]);
         assert!(read(r#"{"input":"x","exaggeration":9}"#).is_err());
+    }
+
+    #[test]
+    fn a_language_has_two_names_and_letters() {
+        let read = |fields: &str| {
+            let parsed = parse_text(&format!(r#"{{"input":"x",{fields}}}"#)).unwrap();
+            let language = parsed.request.language.as_ref().map(|language| language.as_str().to_owned());
+            (language.unwrap_or_default(), parsed.ignored(&Params::new()))
+        };
+        let none: Vec<String> = Vec::new();
+        assert_eq!(read(r#""lang_code":"b""#), ("en-gb".to_owned(), none.clone()));
+        assert_eq!(read(r#""lang_code":"fr""#), ("fr".to_owned(), none.clone()));
+        assert_eq!(read(r#""language":"auto","lang_code":"""#), (String::new(), none));
+        let both = read(r#""language":"de","lang_code":"a""#);
+        assert_eq!(both, ("de".to_owned(), vec!["lang_code".to_owned()]));
+        let letter = parse_text(r#"{"input":"x","language":"a"}"#).unwrap_err();
+        assert_eq!(letter.param.as_deref(), Some("language"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use prometheus_client::{
 use std::sync::atomic::AtomicU64;
 use stentor_jobs::ChunkStore;
 use stentor_supervisor::Supervisor;
-use stentor_types::{AudioFormat, ModelId};
+use stentor_types::ModelId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByModel {
@@ -153,12 +153,13 @@ impl Adder<'_> {
 pub(crate) struct RequestMeter<'a> {
     metrics: &'a Metrics,
     model: Option<ModelId>,
-    format: Option<AudioFormat>,
+    format: Option<&'static str>,
     status: u16,
 }
 
 impl RequestMeter<'_> {
-    pub(crate) fn format(&mut self, format: AudioFormat) {
+    /// As in `response_format`.
+    pub(crate) fn format(&mut self, format: &'static str) {
         self.format = Some(format);
     }
 
@@ -175,7 +176,7 @@ impl RequestMeter<'_> {
 impl Drop for RequestMeter<'_> {
     fn drop(&mut self) {
         let model = self.model.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-        let format = self.format.map_or("none", AudioFormat::name);
+        let format = self.format.unwrap_or("none");
         self.metrics.requests.get_or_create(&ByAnswer { model, format, status: self.status }).inc();
     }
 }

@@ -1,9 +1,17 @@
 //! `POST /v1/audio/speech`.
 
-use super::{body, stream};
+use super::{
+    body,
+    captions::SpokenCaptions,
+    sse::Events,
+    stream::{self, Source},
+};
 use crate::{
-    ApiError, App, AppState, ErrorCode, Terms,
-    api::speech::{Unresolved, parse},
+    ApiError, App, AppState, ErrorCode, Limits, Terms,
+    api::{
+        delivery::{Delivery, Form},
+        speech::{Unresolved, parse},
+    },
     encoded::{EncodedSynthesis, whole},
     metrics::RequestMeter,
     synthesis::{self, Request, Synthesis},
@@ -14,7 +22,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use stentor_types::SpeechRequest;
+use stentor_types::{AudioFormat, SampleRate, SpeechRequest};
 use tokio::time::Instant;
 
 pub(crate) async fn create(
@@ -49,21 +57,44 @@ async fn answer(
     let terms = terms?;
     let parsed = parse(&body, &limits)?;
     drop(body);
-    let Unresolved { request: speech, lane, cache, .. } = &parsed;
-    meter.format(speech.format);
+    let Unresolved { request: speech, delivery, lane, cache, .. } = &parsed;
+    meter.format(delivery.form.name());
     let terms = Terms { lane: terms.lane.or(*lane), keep: *cache, ..terms };
     let read_params = |specs: &[_]| parsed.params(specs);
     let request = Request { params: Some(&read_params), since, ..Request::new(speech, terms) };
     refuse_long_whole(app, speech)?;
     let synthesis = synthesis::begin(app, request).await?;
     meter.model(&synthesis.model);
-    let headers = headers(speech, &synthesis, &parsed.ignored(&synthesis.params));
-    if speech.stream == Some(false) || synthesis.one_piece {
-        let bytes = whole(synthesis, speech.format, limits.max_whole_seconds).await?;
-        return Ok((headers, bytes).into_response());
-    }
-    let encoded = EncodedSynthesis::new(synthesis, speech.format)?;
-    Ok((headers, stream::audio_body(encoded, limits.stalled_reader).await?).into_response())
+    let headers = headers(*delivery, &synthesis, &parsed.ignored(&synthesis.params));
+    let at_once = speech.stream == Some(false) || synthesis.one_piece;
+    let body = answer_body(synthesis, *delivery, at_once, &limits).await?;
+    Ok((headers, body).into_response())
+}
+
+/// What is sent: all of it `at_once`, or as it is spoken.
+async fn answer_body(
+    synthesis: Synthesis,
+    Delivery { form, rate }: Delivery,
+    at_once: bool,
+    limits: &Limits,
+) -> Result<Body, ApiError> {
+    let source = match form {
+        Form::File(format) if at_once => {
+            return Ok(whole(synthesis, (format, rate), limits.max_whole_seconds).await?.into());
+        }
+        Form::File(format) => Source::File(EncodedSynthesis::new(synthesis, format, rate)?),
+        Form::Events { format, words } => {
+            Source::Events(Events::new(EncodedSynthesis::new(synthesis, format, rate)?, words))
+        }
+        Form::Captions { format, per_word } => {
+            let captions = SpokenCaptions::new(synthesis, format, per_word);
+            if at_once {
+                return Ok(captions.whole().await?.into());
+            }
+            Source::Captions(captions)
+        }
+    };
+    stream::body(source, limits.stalled_reader).await
 }
 
 /// A text that is too long to be sent whole is refused before anything of it is spoken.
@@ -89,9 +120,27 @@ pub(super) fn shown(names: &[String]) -> String {
     shown
 }
 
-fn headers(request: &SpeechRequest, synthesis: &Synthesis, ignored: &[String]) -> HeaderMap {
+/// The value of `Content-Type`.
+fn content_type(Delivery { form, rate }: Delivery) -> HeaderValue {
+    match form {
+        Form::File(AudioFormat::Pcm) if rate != SampleRate::HZ_24000 => {
+            HeaderValue::try_from(format!("audio/pcm;rate={}", rate.0))
+                .unwrap_or(HeaderValue::from_static("audio/pcm"))
+        }
+        Form::File(format) => HeaderValue::from_static(format.content_type()),
+        Form::Events { .. } => HeaderValue::from_static("text/event-stream"),
+        Form::Captions { format, .. } => HeaderValue::from_static(format.content_type()),
+    }
+}
+
+fn headers(delivery: Delivery, synthesis: &Synthesis, ignored: &[String]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(request.format.content_type()));
+    headers.insert(header::CONTENT_TYPE, content_type(delivery));
+    if matches!(delivery.form, Form::Events { .. }) {
+        // A proxy that gathers events, or keeps them, would make a stream of them useless.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
     let mut put = |name: &'static str, value: &str| {
         // What is not ASCII is spelled with escapes, which any header can carry.
         let ascii = if value.is_ascii() { value.to_owned() } else { value.escape_default().to_string() };

@@ -14,6 +14,8 @@ pub struct Spoken {
     pub chars: usize,
     /// Since the request came.
     pub took: Duration,
+    /// Phonemes or tokens that the engine read.
+    pub units: u64,
 }
 
 pub(super) struct Meter {
@@ -23,6 +25,7 @@ pub(super) struct Meter {
     since: Instant,
     chars: usize,
     audio: f64,
+    units: u64,
     /// Some chunk has given samples.
     heard: bool,
     /// It came to its end, be it an error.
@@ -31,7 +34,16 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(metrics: Option<Arc<Metrics>>, model: &ModelId, since: Instant) -> Self {
-        Self { metrics, model: model.clone(), since, chars: 0, audio: 0.0, heard: false, over: false }
+        Self {
+            metrics,
+            model: model.clone(),
+            since,
+            chars: 0,
+            audio: 0.0,
+            units: 0,
+            heard: false,
+            over: false,
+        }
     }
 
     /// A text of `chars` characters begins to be spoken.
@@ -65,6 +77,11 @@ impl Meter {
         }
     }
 
+    /// A chunk is complete, of which the engine read that many phonemes or tokens.
+    pub(super) fn read(&mut self, units: u64) {
+        self.units += units;
+    }
+
     /// It has spoken all, or failed.
     pub(super) fn end(&mut self) {
         self.over = true;
@@ -76,7 +93,7 @@ impl Meter {
     }
 
     pub(super) fn spoken(&self) -> Spoken {
-        Spoken { audio: self.audio, chars: self.chars, took: self.since.elapsed() }
+        Spoken { audio: self.audio, chars: self.chars, took: self.since.elapsed(), units: self.units }
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Synthesis {
     joiner: Joiner,
     chunk: Option<Chunk>,
     timings: Vec<WordTiming>,
+    /// Samples given out.
+    given: u64,
     /// Waited for when the synthesis began, and not yet given out.
     first: Option<Piece>,
     meter: Meter,
@@ -270,6 +272,7 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),
         chunk: None,
         timings: Vec::new(),
+        given: 0,
         first: None,
         meter,
     })
@@ -315,11 +318,17 @@ impl Synthesis {
             };
             let mut piece = Piece::default();
             self.take(event, &mut piece);
+            self.given += piece.samples.len() as u64;
             if !piece.samples.is_empty() || !piece.words.is_empty() {
                 self.meter.audio(self.rate.seconds(piece.samples.len() as u64));
                 return Some(Ok(piece));
             }
         }
+    }
+
+    /// The client's text, to which the places of words refer.
+    pub fn original(&self) -> &Arc<str> {
+        &self.original
     }
 
     /// What has become of it so far.
@@ -339,18 +348,28 @@ impl Synthesis {
                 self.joiner.push(&samples, &mut piece.samples);
             }
             SessionEvent::Timing(words) => self.timings = words,
-            SessionEvent::ChunkEnd { .. } => {
+            SessionEvent::ChunkEnd { stats } => {
+                self.meter.read(stats.units);
                 // Without a sound before it, a pause would pass for audio.
                 let Some(chunk) = self.chunk.take().filter(|_| self.meter.has_heard()) else { return };
                 let placed = self.joiner.end(chunk.pause_ms, &mut piece.samples);
-                let offset = self.rate.seconds(placed.start) - self.rate.seconds(placed.trimmed);
+                for word in &mut self.timings {
+                    word.samples = placed.sounds_at(word.samples.start)..placed.sounds_at(word.samples.end);
+                }
                 piece.words = stentor_text::source_timings(
                     &self.original,
                     &chunk.spoken,
                     &self.timings,
                     self.rate,
-                    offset,
+                    0.0,
                 );
+                // An engine may count silence that was cut away to a word; no word is heard outside its chunk.
+                let end = self.rate.seconds(self.given + piece.samples.len() as u64);
+                let start = self.rate.seconds(placed.start).min(end);
+                for word in &mut piece.words {
+                    word.start = word.start.clamp(start, end);
+                    word.end = word.end.clamp(word.start, end);
+                }
             }
         }
     }

@@ -9,14 +9,16 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use stentor_server::{
     App, Limits, Terms,
+    captions::{CaptionFormat, Captions},
     encoded::EncodedSynthesis,
     synthesis::{self, Request, check_input},
 };
-use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
+use stentor_types::{AudioFormat, Language, Params, Seed, SpeechRequest, Speed};
 
 /// For a model to load: nobody else is waiting.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -79,7 +81,8 @@ fn format(say: &Say) -> Result<AudioFormat> {
 async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
     let terms = Terms { deadline: Some(PATIENCE), ..Terms::default() };
     let synthesis = synthesis::begin(app, Request::new(request, terms)).await?;
-    let mut encoded = EncodedSynthesis::new(synthesis, request.format)?;
+    let rate = synthesis.rate;
+    let mut encoded = EncodedSynthesis::new(synthesis, request.format, rate)?;
     if say.output == Path::new("-") {
         write_all(&mut encoded, &mut io::stdout()).await?;
     } else if is_special(&say.output) {
@@ -89,7 +92,7 @@ async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
         write_file(&mut encoded, request.format, &say.output).await?;
     }
     match &say.timings {
-        Some(path) => write_timings(path, &encoded.take_words()),
+        Some(path) => write_timings(path, &mut encoded),
         None => Ok(()),
     }
 }
@@ -136,7 +139,20 @@ async fn write_all(encoded: &mut EncodedSynthesis, out: &mut impl Write) -> Resu
     Ok(total)
 }
 
-fn write_timings(path: &Path, words: &[SourceTiming]) -> Result<()> {
-    let text = serde_json::to_string_pretty(words)?;
-    fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+/// As captions where the file is named as such, else as JSON.
+fn write_timings(path: &Path, encoded: &mut EncodedSynthesis) -> Result<()> {
+    let words = encoded.take_words();
+    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let format = extension.as_deref().and_then(CaptionFormat::from_name);
+    let text = match format.filter(|format| *format != CaptionFormat::Json) {
+        Some(format) => {
+            let mut text = String::new();
+            let mut captions = Captions::new(format, Arc::clone(encoded.original()), false);
+            captions.push(words, &mut text);
+            captions.finish(encoded.spoken().audio, &mut text);
+            text
+        }
+        None => serde_json::to_string_pretty(&words)? + "\n",
+    };
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

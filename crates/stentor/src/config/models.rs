@@ -80,7 +80,8 @@ fn overlay(base: &ModelSettings, over: &RawModel, place: &str, mistakes: &mut Ve
     match over.precision.as_deref() {
         Some("f32") => settings.precision = Precision::F32,
         Some("f16") => settings.precision = Precision::F16,
-        Some(other) => mistakes.push(format!("{place}precision: `{other}` is neither `f32` nor `f16`")),
+        Some("int8") => settings.precision = Precision::Int8,
+        Some(other) => mistakes.push(format!("{place}precision: `{other}` is none of `f32`, `f16`, `int8`")),
         None => {}
     }
     match over.threads {

@@ -18,7 +18,7 @@ use std::{
 };
 use stentor_engine::EngineError;
 use stentor_nn::{NnError, Opened, Result, Watch};
-use stentor_types::{Language, VoiceSource, content_hash};
+use stentor_types::{Language, Precision, VoiceSource, content_hash};
 
 /// Speech tokens for each character of a text.
 pub(super) const PACE: usize = 4;
@@ -84,7 +84,7 @@ impl Fake {
             prefix: 100,
             ..Figures::default()
         };
-        let descriptor = describe(self.family, &figures, &Opened::cpu(None));
+        let descriptor = describe(self.family, &figures, &Opened::cpu(Precision::F32, None));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
         let open = move |source: &VoiceSource, _: &_| match source {
             VoiceSource::Preset { name } if presets.contains(name) => Ok(Arc::new(voice(name))),

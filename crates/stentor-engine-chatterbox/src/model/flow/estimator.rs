@@ -4,10 +4,11 @@
 //! that speech takes is spent here.
 
 use super::{blocks, dims};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use stentor_nn::{
     Activation, LayerNorm, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
 };
+use stentor_types::Precision;
 
 const EPS: f32 = 1e-5;
 /// Width of an attention head.
@@ -59,7 +60,7 @@ impl Estimator {
         };
         let middle = blocks(scope, |index| format!("mid_blocks.{index}.0.res_conv.weight"));
         let [_, width, _] = dims(scope, "final_proj.weight")?;
-        let exact = scope.with_products(DType::F32);
+        let exact = scope.with_products(Precision::F32);
         Ok(Self {
             time: Time::load(&exact)?,
             down: Stage::load(&scope.at("down_blocks.0"))?,
@@ -216,7 +217,7 @@ impl Resnet {
     fn load(scope: &Scope<'_>) -> Result<Self> {
         let [output, input, kernel] = dims(scope, "res_conv.weight")?;
         let [_, time] = dims(scope, "mlp.1.weight")?;
-        let exact = scope.with_products(DType::F32);
+        let exact = scope.with_products(Precision::F32);
         Ok(Self {
             first: Causal::load(&scope.at("block1.block"))?,
             second: Causal::load(&scope.at("block2.block"))?,

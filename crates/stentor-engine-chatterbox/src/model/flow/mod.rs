@@ -8,7 +8,7 @@ mod estimator;
 mod solver;
 
 use crate::{model::FRAMES_PER_TOKEN, voice::S3GenPrompt};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use encoder::Encoder;
 use estimator::{Condition, Estimator};
 use stentor_nn::{Embedding, NnError, Result, RowConv, Scope, Then, Watch};
@@ -38,11 +38,8 @@ impl Flow {
     ///
     /// In [`Precision::F16`] the products of encoder and estimator, which are nearly all of the work, are of f16.
     pub fn load(root: &Scope<'_>, device: &Device, precision: Precision) -> Result<Self> {
-        let scope = root.at("flow").with_products(DType::F32);
-        let products = scope.with_products(match precision {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-        });
+        let scope = root.at("flow").with_products(Precision::F32);
+        let products = scope.with_products(precision);
         let [vocabulary, width] = dims(&scope, "input_embedding.weight")?;
         let [mels, xvector] = dims(&scope, "spk_embed_affine_layer.weight")?;
         let flow = Self {

@@ -1,11 +1,12 @@
 //! Upsampling with the excitation mixed in at every stage, then an inverse Fourier transform.
 
 use super::block::SnakeBlock;
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use stentor_nn::{
     Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
     reflect_left,
 };
+use stentor_types::Precision;
 
 /// What the stages upsample by; the tensors do not tell.
 pub(super) const RATES: [usize; 3] = [8, 5, 3];
@@ -41,7 +42,7 @@ impl Generator {
     pub(super) fn load(scope: &Scope<'_>, mels: usize) -> Result<Self> {
         const USUAL_CHANNELS: usize = 512;
         const USUAL_SPECTRUM: usize = 18;
-        let exact = scope.with_products(DType::F32);
+        let exact = scope.with_products(Precision::F32);
         let first = |name: &str, axis: usize| scope.shape(name).and_then(|shape| shape.get(axis).copied());
         let channels = first("conv_pre.weight_v", 0).unwrap_or(USUAL_CHANNELS);
         let spectrum = first("conv_post.weight_v", 0).unwrap_or(USUAL_SPECTRUM);

@@ -12,7 +12,7 @@ pub use pitch::PITCH_REACH;
 pub use source::{Excitation, Onset};
 
 use super::{MELS, SAMPLE_RATE, SAMPLES_PER_FRAME};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use generator::{Generator, HOP, RATES};
 use pitch::PitchPredictor;
 use source::Source;
@@ -39,11 +39,8 @@ impl Hift {
     /// give the spectrum. Pitch, excitation, activations, residuals and the spectrum are f32.
     pub fn load(root: &Scope<'_>, _device: &Device, precision: Precision) -> Result<Self> {
         const { assert!(RATES[0] * RATES[1] * RATES[2] * HOP == SAMPLES_PER_FRAME) };
-        let scope = root.at("mel2wav").with_products(DType::F32);
-        let generator = scope.with_products(match precision {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-        });
+        let scope = root.at("mel2wav").with_products(Precision::F32);
+        let generator = scope.with_products(precision);
         Ok(Self {
             pitch: PitchPredictor::load(&scope.at("f0_predictor"), MELS)?,
             source: Source::load(&scope.at("m_source"), SAMPLE_RATE, SAMPLES_PER_FRAME)?,

@@ -4,18 +4,17 @@ use super::{
     backbone::{Backbone, Block, Norm, count},
     table::dims,
 };
-use candle_core::DType;
 use stentor_nn::{HEAD, KvShape, LayerNorm, Linear, Result, Scope};
 
 const EPS: f32 = 1e-5;
 
 /// Reads the blocks under `scope`.
-pub(super) fn load(scope: &Scope<'_>, width: usize, dtype: DType) -> Result<Backbone> {
+pub(super) fn load(scope: &Scope<'_>, width: usize) -> Result<Backbone> {
     let layers = count(scope, "h", "ln_1.weight");
     let blocks =
         (0..layers).map(|layer| block(&scope.at(format!("h.{layer}")), width)).collect::<Result<Vec<_>>>()?;
     Ok(Backbone {
-        shape: KvShape { layers, heads: width / HEAD, dtype },
+        shape: KvShape { layers, heads: width / HEAD, dtype: scope.dtype() },
         // Which heads of these follow the text is not published.
         aligned: None,
         blocks,

@@ -4,7 +4,6 @@ use super::{
     backbone::{Backbone, Block, Norm, count},
     table::dims,
 };
-use candle_core::DType;
 use stentor_nn::{HEAD, KvShape, Linear, Result, RmsNorm, Rope, RopeScaling, Scope};
 
 const EPS: f32 = 1e-5;
@@ -15,14 +14,14 @@ const SCALING: RopeScaling =
 const ALIGNED: [(usize, usize); 3] = [(12, 15), (13, 11), (9, 2)];
 
 /// Reads the blocks under `scope`; `positions` is how long a sequence can be.
-pub(super) fn load(scope: &Scope<'_>, width: usize, positions: usize, dtype: DType) -> Result<Backbone> {
+pub(super) fn load(scope: &Scope<'_>, width: usize, positions: usize) -> Result<Backbone> {
     let layers = count(scope, "layers", "input_layernorm.weight");
     let blocks = (0..layers)
         .map(|layer| block(&scope.at(format!("layers.{layer}")), width))
         .collect::<Result<Vec<_>>>()?;
     let heads = width / HEAD;
     Ok(Backbone {
-        shape: KvShape { layers, heads, dtype },
+        shape: KvShape { layers, heads, dtype: scope.dtype() },
         aligned: ALIGNED
             .iter()
             .all(|(layer, head)| *layer < layers && *head < heads)

@@ -2,8 +2,8 @@
 
 use super::{Family, Positions, T3, cond::Conditioning, gpt2, llama, table::Table, table::dims};
 use crate::model::STOP_SPEECH;
-use candle_core::{DType, Device};
-use stentor_nn::{HEAD, Linear, NnError, Result, Scope, Weights};
+use candle_core::Device;
+use stentor_nn::{HEAD, Linear, NnError, Result, Scope, Weights, cpu::has_kernels};
 use stentor_types::Precision;
 
 const MULTILINGUAL_TEXT_TOKENS: usize = 2454;
@@ -36,16 +36,12 @@ impl T3 {
         let root = weights.root();
         // Some files keep the model in a dictionary of its own.
         let scope = if root.shape("model.text_emb.weight").is_some() { root.at("model") } else { root };
-        let products = match precision {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-        };
-        let t3 = Self::read(&scope.with_products(products), device, products)?;
+        let t3 = Self::read(&scope.with_products(precision), device)?;
         weights.expect_all_used(is_of_no_use)?;
         Ok(t3)
     }
 
-    fn read(scope: &Scope<'_>, device: &Device, products: DType) -> Result<Self> {
+    fn read(scope: &Scope<'_>, device: &Device) -> Result<Self> {
         let [text_tokens, width] = dims(scope, "text_emb.weight");
         let is_llama = scope.shape("tfmr.norm.weight").is_some();
         let text = Table::load(scope, "text_emb.weight", width)?;
@@ -54,10 +50,16 @@ impl T3 {
             let message = format!("T3 of {} speech tokens, {width} wide", speech.rows());
             return Err(NnError::Format { origin: "checkpoint".to_owned(), message });
         }
-        let exact = scope.with_products(DType::F32);
+        let exact = scope.with_products(Precision::F32);
         let conditioning = Conditioning::load(&exact.at("cond_enc"), width, is_llama)?;
         let tfmr = scope.at("tfmr");
-        let head = exact.at("speech_head");
+        // Our kernels only store halves, which does not matter to the logits; elsewhere they would be multiplied.
+        let head = if has_kernels(device) && scope.products() != Precision::F32 {
+            Precision::F16
+        } else {
+            Precision::F32
+        };
+        let head = scope.with_products(head).at("speech_head");
         let (positions, backbone, head) = if is_llama {
             let own = |name| Table::load(scope, name, width);
             let (text, speech_positions) =
@@ -67,13 +69,13 @@ impl T3 {
                 + text.rows()
                 + STARTS
                 + speech_positions.rows();
-            let backbone = llama::load(&tfmr, width, longest, products)?;
+            let backbone = llama::load(&tfmr, width, longest)?;
             let head = Linear::load_without_bias(&head, width, speech.rows())?;
             (Positions::Own { text, speech: speech_positions }, backbone, head)
         } else {
             let head = Linear::load(&head, width, speech.rows())?;
             let all = Table::load(scope, "tfmr.wpe.weight", width)?;
-            (Positions::All(all), gpt2::load(&tfmr, width, products)?, head)
+            (Positions::All(all), gpt2::load(&tfmr, width)?, head)
         };
         if backbone.blocks.is_empty() {
             let message = "T3 without a layer".to_owned();
