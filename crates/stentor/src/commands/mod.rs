@@ -33,11 +33,11 @@ pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
     let code = runtime.block_on(async {
         match command {
             Command::Serve => serve::run(config).await,
-            Command::Say(say) => Box::pin(say::run(config, say)).await,
+            Command::Say(say) => say::run(config, say).await,
             Command::Voices(listing) => listings::voices(config, &listing),
             Command::Models(listing) => listings::models(config, &listing),
             Command::Check(listing) => check::run(config, &listing),
-            Command::Doctor(options) => doctor::run(config, &options).await,
+            Command::Doctor(options) => Box::pin(doctor::run(config, &options)).await,
             Command::Healthcheck => healthcheck::run(config).await,
             Command::Pull(pull) => pull::run(config, &pull).await,
             Command::Key(new) => key::run(&new),
