@@ -11,7 +11,7 @@ pub use meter::Spoken;
 use script::{Manuscript, ResolvedStyle};
 use std::{sync::Arc, time::Duration};
 use stentor_audio::{JoinOptions, Joiner};
-use stentor_catalog::{Catalog, Model, ResolvedVoice};
+use stentor_catalog::{Catalog, Hold, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
@@ -73,6 +73,8 @@ pub struct Synthesis {
     pub params: Params,
     /// What of an SSML document has no effect.
     pub ignored: Vec<String>,
+    /// Keeps the files of uploaded voices until it is over.
+    _holds: Vec<Hold>,
     original: Arc<str>,
     session: Session,
     joiner: Joiner,
@@ -287,6 +289,7 @@ async fn open(
         model,
         fallback_from: None,
         voice: voice.id,
+        _holds: voice.holds,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
         one_piece,
