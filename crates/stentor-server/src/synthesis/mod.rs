@@ -273,6 +273,7 @@ async fn open(
     let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
     let mut keep = keep.into_iter().flatten();
+    let holds = styles.iter().flat_map(|style| &style.voice.holds).chain(&voice.holds).cloned().collect();
     let session = SessionRequest {
         voice: voice.source,
         voice_digest: digest,
@@ -289,7 +290,7 @@ async fn open(
         model,
         fallback_from: None,
         voice: voice.id,
-        _holds: voice.holds,
+        _holds: holds,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
         one_piece,
