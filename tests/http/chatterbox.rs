@@ -114,6 +114,7 @@ async fn english_is_served_and_streams_its_first_window() {
     let app = start("tiny-english", Variant::English, &[("tokenizer", "tokenizer.json")]).await;
     params_out_of_range_are_refused_by_name(&app).await;
     emotion_is_heard(&app).await;
+    phonemes_are_left_out_and_the_word_is_spoken(&app).await;
     the_first_window_comes_before_the_chunk_is_done(&app).await;
 }
 
@@ -133,6 +134,19 @@ async fn short_texts_are_short_and_cues_are_heard(app: &TestApp) -> Bytes {
     let laughing = app.audio(&say("Oh my [laugh].", &json!({}))).await;
     assert!(plain != laughing, "the model knows the cue");
     hi
+}
+
+async fn phonemes_are_left_out_and_the_word_is_spoken(app: &TestApp) {
+    let document = "<speak>A <phoneme ph=\"təˈmɑːtoʊ\">tomato</phoneme>.</speak>";
+    let read = app.post("/v1/audio/phonemize", &json!({"input": document})).await;
+    assert_eq!(read.status(), 200);
+    let read: Value = read.json().await.unwrap();
+    assert_eq!(read["phonemes"], Value::Null);
+    assert_eq!((&read["words"][1]["word"], &read["words"][1]["parts"]), (&json!("tomato"), &json!([])));
+    let fields = json!({"seed": 1});
+    let (marked, plain) =
+        (app.audio(&say(document, &fields)).await, app.audio(&say("A tomato.", &fields)).await);
+    assert!(marked == plain, "the word is spoken as if nothing had been said of it");
 }
 
 async fn emotion_is_ignored_and_said_to_be(app: &TestApp, hi: &Bytes) {

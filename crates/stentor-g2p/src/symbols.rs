@@ -109,10 +109,39 @@ const ESPEAK: &[(&str, &str)] = &[
     ("ɱ", "m"),
 ];
 
-/// Phonemes of a link. Valid symbols stay, obvious IPA is folded, anything else is dropped.
+/// Phonemes of a link. Valid symbols stay, obvious IPA is folded, anything else is dropped. IPA marks the stressed
+/// syllable, the models' dictionaries its vowel: marks move there.
 pub(crate) fn from_written(ipa: &str) -> String {
     let untied: String = ipa.chars().filter(|c| !matches!(c, '\u{361}' | '\u{35c}' | '^')).collect();
-    substitute(&untied, WRITTEN)
+    stress_at_vowels(&substitute(&untied, WRITTEN))
+}
+
+/// Moves each mark of stress over the consonants behind it.
+fn stress_at_vowels(phonemes: &str) -> String {
+    let is_nucleus = |c: char| is_vowel(c) || "yøœɨɯɤʉ".contains(c);
+    let mut out = String::with_capacity(phonemes.len());
+    // A mark that waits for its vowel, and where it stood.
+    let mut waiting: Option<(char, usize)> = None;
+    for c in phonemes.chars() {
+        if matches!(c, PRIMARY | SECONDARY) || !c.is_alphabetic() && c != 'ː' {
+            // No vowel came.
+            if let Some((mark, at)) = waiting.take() {
+                out.insert(at, mark);
+            }
+        }
+        if matches!(c, PRIMARY | SECONDARY) {
+            waiting = Some((c, out.len()));
+            continue;
+        }
+        if let Some((mark, _)) = waiting.take_if(|_| is_nucleus(c)) {
+            out.push(mark);
+        }
+        out.push(c);
+    }
+    if let Some((mark, at)) = waiting {
+        out.insert(at, mark);
+    }
+    out
 }
 
 /// Phonemes of one word from espeak-ng's IPA.
@@ -157,12 +186,14 @@ mod tests {
     fn written_ipa_is_folded_and_valid_symbols_stay() {
         for (ipa, want) in [
             ("kˈOkəɹO", "kˈOkəɹO"),
-            ("ˈkoʊkəroʊ", "ˈkOkəɹO"),
+            ("ˈkoʊkəroʊ", "kˈOkəɹO"),
+            ("ˈstrɛŋθ təˈmɑːtoʊ ˌɪnˈtɛns", "stɹˈɛŋθ təmˈɑːtO ˌɪntˈɛns"),
+            ("ˈst ˈa ˈ", "ˈst ˈa ˈ"),
             ("d͡ʒeɪn", "ʤAn"),
             ("tʃaɪld", "ʧIld"),
             ("bɔɪ, haʊs", "bY, hWs"),
             ("nɝːs", "nɜɹs"),
-            ("'go:l", "ˈɡoːl"),
+            ("'go:l", "ɡˈoːl"),
             ("ni中hW", "nihW"),
         ] {
             assert_eq!(from_written(ipa), want, "{ipa}");

@@ -2,7 +2,7 @@
 
 use crate::{
     ApiError, AppState, ErrorCode, access, middleware,
-    routes::{health, metrics, models, speech, voices},
+    routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
     Router,
@@ -20,6 +20,7 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/audio/models", get(models::list_audio))
         // For clients whose base URL lacks the `/v1`, and for those that look for voices here.
         .route("/audio/speech", post(speech::create))
+        .route("/v1/audio/phonemize", post(phonemize::create))
         .route("/audio/voices", get(voices::list))
         .route("/audio/models", get(models::list_audio))
         .route("/v1/voices", get(voices::list))

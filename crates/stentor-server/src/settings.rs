@@ -1,7 +1,8 @@
 //! What the operator decides, as far as requests are concerned. Replaced as a whole when the configuration is read again.
 
 use crate::access::Access;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use stentor_text::lexicon::Lexicon;
 use stentor_types::{DeviceSpec, ModelId, Precision};
 
 /// Bounds on what a client may ask for.
@@ -75,6 +76,8 @@ pub struct Settings {
     /// A request that names its model may be spoken by a fallback too.
     pub fallback_for_named: bool,
     pub access: Access,
+    /// Entries for every request; those of a request win over them.
+    pub lexicon: Arc<Lexicon>,
 }
 
 impl Settings {

@@ -30,7 +30,7 @@ mod watchdog;
 pub use config::{ModelOptions, SupervisorConfig, WorkerCommand};
 pub use error::{AdmitError, SpeechError, UnloadError};
 pub use memory::{MemoryReader, MemoryReading, NoReadings};
-pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest, Ticket};
+pub use session::{Permit, Resplit, Session, SessionEvent, SessionRequest, SessionStyle, Ticket};
 pub use status::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 
 use board::Question;

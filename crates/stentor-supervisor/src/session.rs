@@ -46,11 +46,24 @@ pub struct SessionRequest {
     pub keep: Option<KeyBase>,
     pub language: Language,
     pub speed: Speed,
+    /// Further styles: a chunk's `style` counts from one here, and zero means the fields above.
+    pub styles: Vec<SessionStyle>,
     pub seed: u64,
     pub params: Params,
     /// Pulled lazily, in the task that calls [`Session::next`], at most two chunks ahead of what was consumed.
     pub chunks: Box<dyn Iterator<Item = Chunk> + Send>,
     pub resplit: Resplit,
+}
+
+/// What is different in some chunks of a request.
+#[derive(Debug, Clone)]
+pub struct SessionStyle {
+    pub voice: VoiceSource,
+    pub voice_digest: String,
+    pub language: Language,
+    pub speed: Speed,
+    /// As [`SessionRequest::keep`], for chunks in this style.
+    pub keep: Option<KeyBase>,
 }
 
 /// Strictly ordered: `ChunkStart`, then any mix of `Pcm` and `Timing`, then `ChunkEnd`; then the next chunk.
@@ -71,8 +84,8 @@ pub enum SessionEvent {
 /// synthesized for it, and other sessions are not held up.
 pub struct Session {
     permit: Permit,
-    manner: Arc<Manner>,
-    keep: Option<KeyBase>,
+    /// By style; never empty.
+    manners: Vec<(Arc<Manner>, Option<KeyBase>)>,
     chunks: Box<dyn Iterator<Item = Chunk> + Send>,
     /// Pulled from `chunks` and not offered yet: it is being looked up.
     pulled: Option<Chunk>,
@@ -121,11 +134,26 @@ impl Drop for Permit {
 
 impl Session {
     pub(crate) fn new(permit: Permit, request: SessionRequest) -> Self {
-        let SessionRequest { voice, voice_digest, keep, language, speed, seed, params, chunks, resplit } =
-            request;
-        let manner = Arc::new(Manner { voice, voice_digest, language, speed, seed, params });
+        let SessionRequest {
+            voice,
+            voice_digest,
+            keep,
+            language,
+            speed,
+            seed,
+            params,
+            styles,
+            chunks,
+            resplit,
+        } = request;
+        let first = SessionStyle { voice, voice_digest, language, speed, keep };
+        let manner = |style: SessionStyle| {
+            let SessionStyle { voice, voice_digest, language, speed, keep } = style;
+            (Arc::new(Manner { voice, voice_digest, language, speed, seed, params: params.clone() }), keep)
+        };
+        let manners = std::iter::once(first).chain(styles).map(manner).collect();
         let (pulled, queued) = (None, None);
-        Self { permit, manner, keep, chunks, pulled, resplit, drained: false, over: false, queued }
+        Self { permit, manners, chunks, pulled, resplit, drained: false, over: false, queued }
     }
 
     /// From admission until the first chunk was handed to a worker or found in the store; `None` before that.
@@ -206,13 +234,14 @@ impl Session {
 
     /// Asks the store for a chunk that nobody is waiting for already.
     async fn look_up(&mut self, chunk: Chunk) -> Offer {
-        let key = self.keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
+        let (manner, keep) = &self.manners[chunk.style.min(self.manners.len() - 1)];
+        let key = keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
         let sought = key.filter(|key| !self.permit.shared.board().is_live(key));
         let found = match (sought, &self.permit.shared.store) {
             (Some(key), Some(store)) => store.get(&key).await,
             _ => None,
         };
-        Offer { manner: Arc::clone(&self.manner), chunk, key, found }
+        Offer { manner: Arc::clone(manner), chunk, key, found }
     }
 
     async fn cut(&mut self, chunk: Chunk, limit: usize) {

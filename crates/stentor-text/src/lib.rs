@@ -1,6 +1,7 @@
 //! Pure text work: normalise, segment sentences, pack chunks, map words back to the original text.
 //!
-//! The client's text goes through four small stages, one paragraph at a time: `blocks` cuts it into
+//! A [`Script`] comes first: it reads SSML where there is any and lets lexicons have their say, and writes both in
+//! marks of our own. Then the text goes through four small stages, one paragraph at a time: `blocks` cuts it into
 //! paragraphs, headings and list items, `clean` drops markup and odd characters, `normalize` writes numbers,
 //! dates and abbreviations out as words, `chunk` packs the result for the engine. Every stage costs linear
 //! time and every word remembers the bytes of the client's text that it came from.
@@ -9,12 +10,18 @@ mod blocks;
 mod chunk;
 mod clean;
 mod cues;
+pub mod lexicon;
+mod marked;
 mod markup;
 mod normalize;
+mod script;
+pub mod ssml;
 mod timing;
 
 pub use chunk::{Chunks, chunks, split};
+pub use marked::Rule;
 pub use normalize::normalize;
+pub use script::{Script, ScriptChunks, Style};
 pub use timing::source_timings;
 
 use stentor_types::Language;

@@ -38,4 +38,6 @@ pub struct Chunk {
     pub spoken: SpokenText,
     /// Silence to leave after this chunk's last sound, in milliseconds.
     pub pause_ms: u32,
+    /// Which of the request's styles (voice, speed) it is spoken in; zero is the request's own.
+    pub style: usize,
 }

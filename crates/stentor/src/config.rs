@@ -3,6 +3,7 @@
 //! This is the only place that reads the environment.
 
 mod access;
+mod lexicon;
 mod models;
 mod validate;
 
@@ -42,6 +43,9 @@ pub struct RawConfig {
     /// A directory with further voices.
     #[arg(long, global = true, env = "STENTOR_VOICES", value_name = "DIR")]
     pub voices: Option<PathBuf>,
+    /// A file with words and how they are read [default: lexicon.toml here, if it exists].
+    #[arg(long, global = true, env = "STENTOR_LEXICON", value_name = "PATH")]
+    pub lexicon: Option<PathBuf>,
     /// Where everything that the program writes goes: chunks, cache, models, huggingface, voices
     /// [default: stentor in the XDG data directory].
     #[arg(long, global = true, env = "STENTOR_DATA_DIR", value_name = "DIR")]
@@ -275,6 +279,7 @@ impl RawConfig {
             &mut self.config,
             &mut self.models,
             &mut self.voices,
+            &mut self.lexicon,
             &mut self.data_dir,
             &mut self.api_keys_file,
         ] {
@@ -299,6 +304,7 @@ impl RawConfig {
             model: self.model.or(lower.model),
             models: self.models.or(lower.models),
             voices: self.voices.or(lower.voices),
+            lexicon: self.lexicon.or(lower.lexicon),
             data_dir: self.data_dir.or(lower.data_dir),
             device: self.device.or(lower.device),
             precision: self.precision.or(lower.precision),

@@ -79,7 +79,7 @@ fn words_can_be_traced_to_the_text() {
 #[test]
 fn links_give_phonemes_or_stress() {
     for (text, want) in [
-        ("[hello](/həˈloʊ/) you", "həˈlO ju"),
+        ("[hello](/həˈloʊ/) you", "həlˈO ju"),
         ("[a b](/wˈʌn tˈu/)", "wˈʌn tˈu"),
         ("[hello](-2)", "həlO"),
         ("[or](+2)", "ˈɔɹ"),

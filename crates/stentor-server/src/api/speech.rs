@@ -6,6 +6,7 @@ use super::delivery::{Delivery, Form};
 use crate::{ApiError, ErrorCode, Limits, synthesis::check_input, terms};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use stentor_text::lexicon::Lexicon;
 use stentor_types::{
     AudioFormat, Lane, Language, ParamKind, ParamSpec, ParamValue, Params, ParseLanguageError, Seed,
     SpeechRequest, Speed,
@@ -54,7 +55,8 @@ pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError
     if matches!((delivery.form, request.stream), (Form::Events { .. }, Some(false))) {
         return Err(invalid("stream", "`stream` false and `stream_format` \"sse\" exclude each other"));
     }
-    Ok(Unresolved { request, delivery, lane, cache, rest: fields })
+    let lexicon = super::lexicon::read(fields.remove("lexicon"))?;
+    Ok(Unresolved { request, delivery, lane, cache, lexicon, rest: fields })
 }
 
 /// A request whose remaining keys wait for the model to be known.
@@ -65,6 +67,8 @@ pub(crate) struct Unresolved {
     pub lane: Option<Lane>,
     /// Finished chunks may be kept, and taken from the store.
     pub cache: bool,
+    /// Entries for this text.
+    pub lexicon: Option<Arc<Lexicon>>,
     rest: Map<String, Value>,
 }
 

@@ -5,6 +5,8 @@ mod captions;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
+pub(crate) mod phonemize;
+mod reading;
 pub(crate) mod speech;
 mod sse;
 mod stream;

@@ -61,11 +61,14 @@ async fn answer(
     meter.format(delivery.form.name());
     let terms = Terms { lane: terms.lane.or(*lane), keep: *cache, ..terms };
     let read_params = |specs: &[_]| parsed.params(specs);
-    let request = Request { params: Some(&read_params), since, ..Request::new(speech, terms) };
+    let lexicon = parsed.lexicon.as_ref();
+    let request = Request { params: Some(&read_params), lexicon, since, ..Request::new(speech, terms) };
     refuse_long_whole(app, speech)?;
     let synthesis = synthesis::begin(app, request).await?;
     meter.model(&synthesis.model);
-    let headers = headers(*delivery, &synthesis, &parsed.ignored(&synthesis.params));
+    let mut ignored = parsed.ignored(&synthesis.params);
+    ignored.extend(synthesis.ignored.iter().cloned());
+    let headers = headers(*delivery, &synthesis, &ignored);
     let at_once = speech.stream == Some(false) || synthesis.one_piece;
     let body = answer_body(synthesis, *delivery, at_once, &limits).await?;
     Ok((headers, body).into_response())
@@ -154,8 +157,18 @@ fn headers(delivery: Delivery, synthesis: &Synthesis, ignored: &[String]) -> Hea
     if let Some(asked) = &synthesis.fallback_from {
         put("x-fallback-from", asked.as_str());
     }
-    if !ignored.is_empty() {
-        put("x-ignored-params", &shown(ignored));
+    headers.extend(ignored_header(ignored));
+    headers
+}
+
+/// Names what had no effect, if anything hadn't.
+pub(super) fn ignored_header(ignored: &[String]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let names = shown(ignored);
+    // What is not ASCII is spelled with escapes, which any header can carry.
+    let ascii = if names.is_ascii() { names } else { names.escape_default().to_string() };
+    if let Some(value) = HeaderValue::from_str(&ascii).ok().filter(|_| !ignored.is_empty()) {
+        headers.insert(HeaderName::from_static("x-ignored-params"), value);
     }
     headers
 }

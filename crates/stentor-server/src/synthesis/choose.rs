@@ -1,5 +1,6 @@
 //! Who speaks a request: the model that was asked for, or the first of its fallbacks that can.
 
+use super::script::{Manuscript, at};
 use super::{Request, Synthesis, speak};
 use crate::{ApiError, App, ErrorCode, Settings};
 use axum::http::StatusCode;
@@ -11,14 +12,15 @@ use stentor_types::ModelId;
 /// be unable to speak can still be stood in for.
 pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, ApiError> {
     let (catalog, settings) = (app.catalog(), app.settings());
+    let manuscript = Manuscript::read(app, &request)?;
     let asked = catalog.resolve_model(request.speech.model.as_deref())?;
-    refuse_unknown_voice(&catalog, asked, request.speech.voice.as_deref())?;
+    refuse_unknown_voice(&catalog, asked, (request.speech.voice.as_deref(), &manuscript))?;
     let chain = chain(app, &settings, asked, &request);
     let mut refusal: Option<ApiError> = None;
     for (place, id) in chain.iter().enumerate() {
         let result =
             match installed(app, &catalog, id).and_then(|model| able(app, model, &chain[place + 1..])) {
-                Ok(model) => speak(app, &catalog, model, (request, place > 0)).await,
+                Ok(model) => speak(app, &catalog, model, (request, place > 0), &manuscript).await,
                 Err(error) => Err(error),
             };
         match (result, &refusal) {
@@ -41,12 +43,18 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
 }
 
 /// A voice that the asked model could not have is a mistake, whoever would speak in the end.
-fn refuse_unknown_voice(catalog: &Catalog, asked: &Model, voice: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn refuse_unknown_voice(
+    catalog: &Catalog,
+    asked: &Model,
+    (voice, manuscript): (Option<&str>, &Manuscript),
+) -> Result<(), ApiError> {
     use CatalogError::{Blend, VoiceNotFound, VoiceNotSupported};
-    match catalog.resolve_voice(asked, voice) {
+    let check = |voice| match catalog.resolve_voice(asked, voice) {
         Err(error @ (VoiceNotFound { .. } | VoiceNotSupported { .. } | Blend { .. })) => Err(error.into()),
         _ => Ok(()),
-    }
+    };
+    check(voice)?;
+    manuscript.voices().try_for_each(|(name, place)| check(Some(name)).map_err(|error| at(error, place)))
 }
 
 /// The model that was asked for, then who may stand in for it.
@@ -61,7 +69,7 @@ fn chain(app: &App, settings: &Settings, asked: &Model, request: &Request<'_>) -
     chain
 }
 
-fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Model, ApiError> {
+pub(super) fn installed<'a>(app: &App, catalog: &'a Catalog, id: &ModelId) -> Result<&'a Model, ApiError> {
     let model = catalog.resolve_model(Some(id.as_str()))?;
     if !model.installed && *id == app.default_model && app.readiness.is_fetching() {
         let message = format!("the files of model `{id}` are being fetched");

@@ -2,20 +2,23 @@
 
 mod choose;
 mod meter;
+mod script;
+pub mod trace;
 
 use crate::{ApiError, App, ErrorCode, Limits, Terms};
 use meter::Meter;
 pub use meter::Spoken;
+use script::{Manuscript, ResolvedStyle};
 use std::{sync::Arc, time::Duration};
 use stentor_audio::{JoinOptions, Joiner};
 use stentor_catalog::{Catalog, Hold, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
-use stentor_text::TextOptions;
+use stentor_text::lexicon::Lexicon;
 use stentor_types::{
-    Chunk, Language, ModelId, ParamSpec, Params, SampleRate, Seed, SourceTiming, SpeechRequest, VoiceSource,
-    WordTiming, content_hash,
+    Chunk, Language, ModelId, ParamSpec, Params, SampleRate, Seed, SourceTiming, SpeechRequest, Speed,
+    VoiceSource, WordTiming, content_hash,
 };
 use tokio::time::{Instant, timeout};
 
@@ -41,13 +44,16 @@ pub struct Request<'a> {
     pub counted: bool,
     /// `None` takes the parameters of `speech`.
     pub params: Option<ReadParams<'a>>,
+    /// Entries for this text, which win over the server's.
+    pub lexicon: Option<&'a Arc<Lexicon>>,
     /// When it came.
     pub since: Instant,
 }
 
 impl<'a> Request<'a> {
     pub fn new(speech: &'a SpeechRequest, terms: Terms) -> Self {
-        Self { speech, terms, stand_ins: true, counted: true, params: None, since: Instant::now() }
+        let since = Instant::now();
+        Self { speech, terms, stand_ins: true, counted: true, params: None, lexicon: None, since }
     }
 }
 
@@ -67,6 +73,8 @@ pub struct Synthesis {
     pub params: Params,
     /// Keeps the files of uploaded voices until it is over.
     _holds: Vec<Hold>,
+    /// What of an SSML document has no effect.
+    pub ignored: Vec<String>,
     original: Arc<str>,
     session: Session,
     joiner: Joiner,
@@ -109,7 +117,9 @@ struct Admitted {
     params: Params,
     seed: u64,
     digest: String,
-    keep: Option<KeyBase>,
+    styles: Vec<ResolvedStyle>,
+    /// By style; `None` keeps nothing.
+    keep: Option<Vec<KeyBase>>,
     permit: Permit,
 }
 
@@ -120,6 +130,7 @@ async fn speak(
     catalog: &Arc<Catalog>,
     model: &Model,
     (request, stand_in): (Request<'_>, bool),
+    manuscript: &Manuscript,
 ) -> Result<Synthesis, ApiError> {
     let speech = request.speech;
     let voice = match catalog.resolve_voice(model, speech.voice.as_deref()) {
@@ -130,13 +141,14 @@ async fn speak(
     // Admitted before it waits for a model to load, so that waiting is bounded too.
     let permit = app.supervisor.admit(&model.id, ticket)?;
     let descriptor = descriptor(app, model, ticket.deadline).await?;
-    let language = language_of(speech, &voice, model, &descriptor)?;
+    let language = language_of(manuscript.language(speech), &voice, model, &descriptor)?;
     let params = match request.params {
         Some(read) => read(&descriptor.params)?,
         None => speech.params.clone(),
     };
     let seed = seed_of(app, speech, &voice.id);
     let digest = digest_of(catalog, &voice.source).await?;
+    let styles = manuscript.styles((catalog, model), &descriptor, (speech, stand_in), &voice).await?;
     let permitted = request.terms.keep && speech.seed != Seed::Random;
     let mut all = Admitted {
         model: model.id.clone(),
@@ -146,15 +158,16 @@ async fn speak(
         params,
         seed,
         digest,
+        styles,
         keep: None,
         permit,
     };
     if permitted {
-        all.keep = Some(key_base(app, model, &all, speech));
+        all.keep = Some(keys(app, model, &all, speech));
     }
     let metrics = request.counted.then(|| Arc::clone(&app.metrics));
     let meter = Meter::new(metrics, &model.id, request.since);
-    let mut synthesis = open(app, speech, all, meter)?;
+    let mut synthesis = open(app, speech, all, (manuscript, meter)).await?;
     synthesis.first = synthesis.next().await.transpose()?;
     Ok(synthesis)
 }
@@ -187,8 +200,19 @@ async fn digest_of(catalog: &Arc<Catalog>, source: &VoiceSource) -> Result<Strin
     })
 }
 
-/// Everything that a chunk's samples depend on beside its text.
-fn key_base(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) -> KeyBase {
+/// Everything that a chunk's samples depend on beside its text, for each style.
+fn keys(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) -> Vec<KeyBase> {
+    let own = (all.digest.as_str(), &all.language, speech.speed);
+    let others = all.styles.iter().map(|style| (style.digest.as_str(), &style.language, style.speed));
+    [own].into_iter().chain(others).map(|style| key_base(app, model, all, style)).collect()
+}
+
+fn key_base(
+    app: &App,
+    model: &Model,
+    all: &Admitted,
+    (digest, language, speed): (&str, &Language, Speed),
+) -> KeyBase {
     // A map of plain values always has a JSON form; its keys are sorted.
     let params = serde_json::to_string(&all.params).unwrap_or_default();
     let precision = format!("{:?}", all.descriptor.precision);
@@ -196,9 +220,9 @@ fn key_base(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) ->
         app.build_id.as_bytes(),
         model.id.as_str().as_bytes(),
         model.revision().as_bytes(),
-        all.digest.as_bytes(),
-        all.language.as_str().as_bytes(),
-        &speech.speed.get().to_bits().to_le_bytes(),
+        digest.as_bytes(),
+        language.as_str().as_bytes(),
+        &speed.get().to_bits().to_le_bytes(),
         params.as_bytes(),
         &all.seed.to_le_bytes(),
         all.descriptor.name.as_bytes(),
@@ -207,12 +231,12 @@ fn key_base(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) ->
 }
 
 fn language_of(
-    request: &SpeechRequest,
+    asked: Option<Language>,
     voice: &ResolvedVoice,
     model: &Model,
     descriptor: &EngineDescriptor,
 ) -> Result<Language, ApiError> {
-    let asked = request.language.clone().or_else(|| voice.language.clone()).unwrap_or_else(Language::en_us);
+    let asked = asked.or_else(|| voice.language.clone()).unwrap_or_else(Language::en_us);
     let speaks = |language: &&Language| **language == asked;
     let same_primary = |language: &&Language| language.primary() == asked.primary();
     let spoken = &descriptor.languages;
@@ -232,27 +256,32 @@ fn language_of(
 }
 
 /// Cuts the text and opens the session.
-fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> Result<Synthesis, ApiError> {
-    let Admitted { model, voice, language, descriptor, params, seed, digest, keep, permit } = all;
-    let options = TextOptions {
-        language: language.clone(),
-        normalize: speech.normalize,
-        tags: descriptor.tags.clone(),
-    };
-    let mut chunks = stentor_text::chunks(Arc::clone(&speech.input), &options, descriptor.chunk_budget);
-    let Some(first) = chunks.next() else {
+async fn open(
+    app: &App,
+    speech: &SpeechRequest,
+    all: Admitted,
+    (manuscript, mut meter): (&Manuscript, Meter),
+) -> Result<Synthesis, ApiError> {
+    let Admitted { model, voice, language, descriptor, params, seed, digest, styles, keep, permit } = all;
+    let spoken_with = [&voice].into_iter().chain(styles.iter().map(|style| &style.voice));
+    let holds = spoken_with.flat_map(|voice| voice.holds.iter().cloned()).collect();
+    let others = styles.iter().map(|style| style.language.clone());
+    let languages = [language.clone()].into_iter().chain(others).collect();
+    let (first, second, chunks) = manuscript.begin(languages, speech, &descriptor).await?;
+    let Some(first) = first else {
         meter.end();
         return Err(not_speakable());
     };
-    let second = chunks.next();
     let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
+    let mut keep = keep.into_iter().flatten();
     let session = SessionRequest {
         voice: voice.source,
         voice_digest: digest,
-        keep,
+        keep: keep.next(),
         language,
         speed: speech.speed,
+        styles: styles.into_iter().map(|style| style.with_key(keep.next())).collect(),
         seed,
         params: params.clone(),
         chunks: Box::new([first].into_iter().chain(second).chain(chunks)),
@@ -262,11 +291,12 @@ fn open(app: &App, speech: &SpeechRequest, all: Admitted, mut meter: Meter) -> R
         model,
         fallback_from: None,
         voice: voice.id,
-        _holds: voice.holds,
+        _holds: holds,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
         one_piece,
         params,
+        ignored: manuscript.script.ignored().to_vec(),
         original: Arc::clone(&speech.input),
         session: app.supervisor.session(permit, session),
         joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),

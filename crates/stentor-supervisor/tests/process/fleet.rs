@@ -116,6 +116,7 @@ impl Bench {
             keep: None,
             language: Language::en_us(),
             speed: Speed::NORMAL,
+            styles: Vec::new(),
             seed: 7,
             params: Params::new(),
             chunks: Box::new(std::iter::once(chunk(0, "a few words"))),

@@ -108,6 +108,7 @@ impl Bench {
             keep: None,
             language: Language::en_us(),
             speed: Speed::NORMAL,
+            styles: Vec::new(),
             seed: 7,
             params: Params::new(),
             chunks: Box::new(chunks.into_iter()),
@@ -169,7 +170,7 @@ pub(crate) fn voice() -> VoiceSource {
 
 pub(crate) fn chunk(index: usize, text: &str) -> Chunk {
     let spoken = SpokenText { text: text.to_owned(), spans: Vec::new() };
-    Chunk { index: index as u32, spoken, pause_ms: 0 }
+    Chunk { index: index as u32, spoken, pause_ms: 0, style: 0 }
 }
 
 /// Cuts a text in two.

@@ -109,7 +109,7 @@ impl Chunks {
             self.started = true;
             let last_pause_ms = piece.pause_ms;
             self.ready.push_back(Ready {
-                chunk: Chunk { index: 0, spoken: piece.spoken, pause_ms: piece.pause_ms },
+                chunk: Chunk { index: 0, spoken: piece.spoken, pause_ms: piece.pause_ms, style: 0 },
                 explicit: false,
                 last_pause_ms,
             });
@@ -141,7 +141,12 @@ impl Chunks {
 pub fn split(chunk: Chunk, limit: usize) -> Vec<Chunk> {
     let whole = 0..chunk.spoken.text.len();
     let mut parts: Vec<Chunk> = pack::Packer::new(&chunk.spoken, whole, limit.max(1))
-        .map(|piece| Chunk { index: chunk.index, spoken: piece.spoken, pause_ms: piece.pause_ms })
+        .map(|piece| Chunk {
+            index: chunk.index,
+            spoken: piece.spoken,
+            pause_ms: piece.pause_ms,
+            style: chunk.style,
+        })
         .collect();
     match parts.last_mut() {
         Some(last) => last.pause_ms = chunk.pause_ms,

@@ -43,6 +43,11 @@ pub(super) enum Tag {
     Address,
 }
 
+/// Where the tag, comment or bracketed address that starts at `pos` ends.
+pub(crate) fn end_of_tag(text: &str, pos: usize) -> Option<usize> {
+    tag_at(text, pos).map(|(_, end)| end)
+}
+
 /// The tag, comment or bracketed address that starts at `pos` with `<`, and its end. Names that HTML does not know
 /// are text: "a <b and c> d" is rather mathematics.
 pub(super) fn tag_at(text: &str, pos: usize) -> Option<(Tag, usize)> {

@@ -20,6 +20,7 @@ mod plain;
 mod ranges;
 mod roman;
 mod rules;
+pub(crate) mod say_as;
 mod scan;
 mod symbols;
 mod times;

@@ -65,6 +65,7 @@ fn settings(config: &Config, catalog: &Catalog) -> Result<Map<String, Value>> {
         ("listen_when", json!(config.listen_when)),
         ("vram_floor_mib", json!(config.vram_floor / MIB)),
         ("fallback_for_named", json!(config.settings.fallback_for_named)),
+        ("lexicon_entries", json!(config.settings.lexicon.entries().len())),
         ("per_model", per_model.into()),
         ("max_input_bytes", json!(limits.max_input_bytes)),
         ("max_waiting", json!(config.max_waiting)),

@@ -1,6 +1,6 @@
 //! From what the user wrote to what the program may rely on; every mistake is found, not only the first.
 
-use super::{CacheSizes, Config, Environment, Mistakes, RawConfig, access, models};
+use super::{CacheSizes, Config, Environment, Mistakes, RawConfig, access, lexicon, models};
 use std::{fs, path::PathBuf, time::Duration};
 use stentor_catalog::CatalogConfig;
 use stentor_server::{Limits, Settings};
@@ -21,6 +21,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
         listen.parse().map_err(|_| mistakes.push(format!("listen: `{listen}` is not ADDRESS:PORT"))).ok();
     let (common, models) = models::read(&raw, &mut mistakes);
     let access = access::read(&raw, environment.api_keys.as_deref(), &mut mistakes);
+    let lexicon = lexicon::read(raw.lexicon.as_deref(), &mut mistakes);
     check_directories(&raw, &mut mistakes);
     check_numbers(&raw, &mut mistakes);
     let data_dir = raw.data_dir.clone().or_else(|| default_data_dir(&environment));
@@ -36,6 +37,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
         models,
         access,
         fallback_for_named: raw.fallback_for_named.unwrap_or(false),
+        lexicon,
     };
     Ok(Config {
         listen,
