@@ -75,9 +75,9 @@ pub struct Settings {
     pub models: BTreeMap<ModelId, ModelSettings>,
     /// A request that names its model may be spoken by a fallback too.
     pub fallback_for_named: bool,
-    pub access: Access,
     /// Entries for every request; those of a request win over them.
     pub lexicon: Arc<Lexicon>,
+    pub access: Access,
 }
 
 impl Settings {

@@ -71,10 +71,10 @@ pub struct Synthesis {
     pub one_piece: bool,
     /// The engine's parameters that are in force.
     pub params: Params,
-    /// Keeps the files of uploaded voices until it is over.
-    _holds: Vec<Hold>,
     /// What of an SSML document has no effect.
     pub ignored: Vec<String>,
+    /// Keeps the files of uploaded voices until it is over.
+    _holds: Vec<Hold>,
     original: Arc<str>,
     session: Session,
     joiner: Joiner,
@@ -263,8 +263,6 @@ async fn open(
     (manuscript, mut meter): (&Manuscript, Meter),
 ) -> Result<Synthesis, ApiError> {
     let Admitted { model, voice, language, descriptor, params, seed, digest, styles, keep, permit } = all;
-    let spoken_with = [&voice].into_iter().chain(styles.iter().map(|style| &style.voice));
-    let holds = spoken_with.flat_map(|voice| voice.holds.iter().cloned()).collect();
     let others = styles.iter().map(|style| style.language.clone());
     let languages = [language.clone()].into_iter().chain(others).collect();
     let (first, second, chunks) = manuscript.begin(languages, speech, &descriptor).await?;
@@ -275,6 +273,7 @@ async fn open(
     let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
     let mut keep = keep.into_iter().flatten();
+    let holds = styles.iter().flat_map(|style| &style.voice.holds).chain(&voice.holds).cloned().collect();
     let session = SessionRequest {
         voice: voice.source,
         voice_digest: digest,

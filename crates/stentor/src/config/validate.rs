@@ -20,8 +20,8 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
     let listen =
         listen.parse().map_err(|_| mistakes.push(format!("listen: `{listen}` is not ADDRESS:PORT"))).ok();
     let (common, models) = models::read(&raw, &mut mistakes);
-    let access = access::read(&raw, environment.api_keys.as_deref(), &mut mistakes);
     let lexicon = lexicon::read(raw.lexicon.as_deref(), &mut mistakes);
+    let access = access::read(&raw, environment.api_keys.as_deref(), &mut mistakes);
     check_directories(&raw, &mut mistakes);
     check_numbers(&raw, &mut mistakes);
     let data_dir = raw.data_dir.clone().or_else(|| default_data_dir(&environment));
