@@ -271,7 +271,7 @@ async fn a_voice_that_is_deleted_in_the_middle_of_a_request_speaks_to_its_end() 
     }
     assert!(heard == undisturbed, "{} bytes, undisturbed {}", heard.len(), undisturbed.len());
     for _ in 0..500 {
-        if !recording.exists() {
+        if stored(&app).is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
