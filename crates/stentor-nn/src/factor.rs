@@ -32,7 +32,7 @@ impl Factor {
     pub(crate) fn of_outputs(weight: &Tensor, products: Precision) -> Result<Self> {
         let (cols, depth) = weight.dims2()?;
         if !is_cpu(weight) {
-            return Ok(Self::Tensor(weight.t()?.contiguous()?.to_dtype(dtype(products))?));
+            return Ok(Self::Tensor(weight.to_dtype(dtype(products))?.t()?));
         }
         let values = view(weight)?;
         Ok(Self::panels(Mat { data: &values, row_stride: 1, col_stride: depth }, (depth, cols), products))

@@ -12,6 +12,8 @@ use half::f16;
 
 /// Columns of a block.
 pub(super) const COLS: usize = 2 * LANES;
+/// Products that are summed one after the other. Longer sums are sums of such, which keeps their rounding small.
+const STEPS_IN_A_ROW: usize = 128;
 /// Rows of the largest block of any instruction set.
 const MOST_ROWS: usize = 12;
 
@@ -99,26 +101,58 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
     // SAFETY: the caller's promises.
     unsafe {
         let mut held = [[V::splat(0.0); C]; R];
+        let (mut steps, mut kept) = (0, false);
         for segment in 0..right.segments {
             let mut x = lhs.data.as_ptr().add(segment * right.depth);
             let mut line = right.data.as_ptr().add(segment * right.shift + first * LANES);
-            for _ in 0..right.depth {
-                let parts: [V; C] = std::array::from_fn(|part| {
-                    T::load(&*line.add(part / 2 * right.next + part % 2 * LANES).cast())
-                });
-                for (row, held) in held.iter_mut().enumerate() {
-                    let x = V::splat(*x.add(row * lhs.row_stride));
-                    for (held, part) in held.iter_mut().zip(&parts) {
-                        *held = x.mul_add(*part, *held);
+            let mut left = right.depth;
+            while left > 0 {
+                let now = left.min(STEPS_IN_A_ROW - steps);
+                for _ in 0..now {
+                    let parts: [V; C] = std::array::from_fn(|part| {
+                        T::load(&*line.add(part / 2 * right.next + part % 2 * LANES).cast())
+                    });
+                    for (row, held) in held.iter_mut().enumerate() {
+                        let x = V::splat(*x.add(row * lhs.row_stride));
+                        for (held, part) in held.iter_mut().zip(&parts) {
+                            *held = x.mul_add(*part, *held);
+                        }
                     }
+                    x = x.wrapping_add(1);
+                    line = line.wrapping_add(right.stride);
                 }
-                x = x.wrapping_add(1);
-                line = line.wrapping_add(right.stride);
+                (left, steps) = (left - now, steps + now);
+                if steps == STEPS_IN_A_ROW {
+                    keep(&mut held, sums, first, kept);
+                    (steps, kept) = (0, true);
+                }
             }
         }
-        for (held, sums) in held.iter().zip(sums) {
-            for (part, held) in held.iter().enumerate() {
-                held.store(&mut sums[first + part]);
+        if steps > 0 {
+            keep(&mut held, sums, first, kept);
+        }
+    }
+}
+
+/// Moves what is `held` to the sums, where it is added to what was `kept` there before.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn keep<V: Vector, const R: usize, const C: usize>(
+    held: &mut [[V; C]; R],
+    sums: &mut Sums,
+    first: usize,
+    kept: bool,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (held, sums) in held.iter_mut().zip(sums) {
+            for (held, sum) in held.iter_mut().zip(&mut sums[first..]) {
+                let all = if kept { held.mul_add(V::splat(1.0), V::load(sum)) } else { *held };
+                all.store(sum);
+                *held = V::splat(0.0);
             }
         }
     }
