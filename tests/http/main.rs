@@ -18,6 +18,7 @@ mod sse;
 mod ssml;
 mod timestamps;
 mod voices;
+mod wyoming;
 
 use serde_json::{Value, json};
 use stentor_tests::{TestApp, app::Setup};

@@ -17,6 +17,7 @@ mod settings;
 pub mod state;
 pub mod synthesis;
 mod terms;
+pub mod wyoming;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;
