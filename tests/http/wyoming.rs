@@ -36,6 +36,11 @@ fn setup() -> Setup {
     Setup::new(PROGRAM).with_fake_model().arg("--wyoming", "127.0.0.1:0").keep_log()
 }
 
+/// Each sentence takes the fake engine a tenth of a second, and none is like another, so none is found in the store.
+fn slow(name: &str, sentences: usize) -> String {
+    (0..sentences).map(|number| format!("Slow {name} number {number} {{slow}}.\n\n")).collect()
+}
+
 impl House {
     async fn enter(app: &TestApp) -> Self {
         let line = app.logged(&["tcp://"]).pop().expect("the address is logged");
@@ -230,7 +235,7 @@ async fn a_stream_without_words_ends_without_audio() {
 #[tokio::test]
 async fn a_failure_is_told_closes_the_connection_and_the_next_request_succeeds() {
     let app = setup().start().await;
-    for (text, code) in [("Oh {fail at=0}.", "synthesis_failed"), ("Oh {reject}.", "invalid_value")] {
+    for (text, code) in [("Oh {fail}.", "synthesis_failed"), ("Oh {reject}.", "invalid_value")] {
         let mut house = House::enter(&app).await;
         house.send("synthesize", &json!({"text": text})).await;
         house.refused(code).await;
@@ -269,26 +274,27 @@ async fn what_is_no_event_is_refused_and_nobody_else_notices() {
 #[tokio::test]
 async fn silent_and_slow_clients_are_cut() {
     let app = setup().arg("--header-timeout", "1").arg("--body-timeout", "1").start().await;
-    let (mut silent, mut slow) = (House::enter(&app).await, House::enter(&app).await);
-    slow.send("describe", &json!({})).await;
-    slow.expect("info").await;
-    slow.raw(b"{\"type\":\"describe\",\"data_length\":100}\n{").await;
+    let (mut silent, mut halting) = (House::enter(&app).await, House::enter(&app).await);
+    halting.send("describe", &json!({})).await;
+    halting.expect("info").await;
+    halting.raw(b"{\"type\":\"describe\",\"data_length\":100}\n{").await;
     assert!(silent.next().await.is_none(), "an idle connection is closed without a word");
     // Whichever of both limits is met first.
-    assert!(slow.next().await.is_none_or(|event| event.data["code"] == "body_timeout"));
+    assert!(halting.next().await.is_none_or(|event| event.data["code"] == "body_timeout"));
     let mut house = House::enter(&app).await;
-    // Longer than both limits: whoever is spoken to is not idle.
-    house.send("synthesize", &json!({"text": "A slow one {slow n=200}. ".repeat(4)})).await;
+    let asked = Instant::now();
+    house.send("synthesize", &json!({"text": slow("reading", 30)})).await;
     house.audio().await;
+    // Longer than both limits: whoever is spoken to is not idle.
+    assert!(asked.elapsed() > Duration::from_millis(1200), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_the_engine() {
     let app = setup().start().await;
-    let text = "A slow sentence {slow n=50}.\n\n".repeat(40);
-    for shut_only in [false, true] {
+    for (shut_only, name) in [(false, "gone"), (true, "shut")] {
         let mut gone = House::enter(&app).await;
-        gone.send("synthesize", &json!({"text": text})).await;
+        gone.send("synthesize", &json!({"text": slow(name, 300)})).await;
         app.wait_until("fake", |model| model["requests_running"] == 1).await;
         if shut_only {
             gone.stream.shutdown().await.expect("half of it is open");
@@ -299,7 +305,7 @@ async fn a_client_that_leaves_frees_the_engine() {
     }
     let mut gone = House::enter(&app).await;
     gone.send("synthesize-start", &json!({})).await;
-    gone.send("synthesize-chunk", &json!({"text": text})).await;
+    gone.send("synthesize-chunk", &json!({"text": slow("stream", 300)})).await;
     app.wait_until("fake", |model| model["requests_running"] == 1).await;
     drop(gone);
     app.wait_until("fake", |model| model["requests_running"] == 0 && model["chunks_active"] == 0).await;
@@ -335,7 +341,7 @@ async fn what_is_being_spoken_is_finished_when_the_server_stops() {
     let (mut idle, mut house) = (House::enter(&app).await, House::enter(&app).await);
     idle.send("ping", &json!({})).await;
     idle.expect("pong").await;
-    house.send("synthesize", &json!({"text": "A slow sentence {slow n=20}.\n\n".repeat(8)})).await;
+    house.send("synthesize", &json!({"text": slow("ending", 30)})).await;
     app.wait_until("fake", |model| model["requests_running"] == 1).await;
     let asked = Instant::now();
     kill(app.pid(), "-TERM");
