@@ -3,6 +3,7 @@
 use super::{PROGRAM, say};
 use serde_json::{Value, json};
 use std::time::Duration;
+use stentor_testkit::FakeOptions;
 use stentor_tests::{TestApp, app::Setup, process::kill};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -36,9 +37,14 @@ fn setup() -> Setup {
     Setup::new(PROGRAM).with_fake_model().arg("--wyoming", "127.0.0.1:0").keep_log()
 }
 
-/// Each sentence takes the fake engine a tenth of a second, and none is like another, so none is found in the store.
-fn slow(name: &str, sentences: usize) -> String {
-    (0..sentences).map(|number| format!("Slow {name} number {number} {{slow}}.\n\n")).collect()
+/// A server whose engine takes a tenth of a second for a chunk.
+fn slow_setup() -> Setup {
+    setup().with_fake(&FakeOptions { step_ms: 10, ..FakeOptions::default() })
+}
+
+/// Each paragraph is a chunk, and none is like another, so none is found in the store.
+fn long(name: &str, paragraphs: usize) -> String {
+    (0..paragraphs).map(|number| format!("Long {name} number {number}.\n\n")).collect()
 }
 
 impl House {
@@ -101,6 +107,19 @@ impl House {
             }
             assert!((1..=8192).contains(&event.payload.len()));
             bytes.extend(event.payload);
+        }
+    }
+
+    /// More audio, but not its end, then an `error` with this code and the end of the connection.
+    async fn cut(&mut self, code: &str) {
+        loop {
+            let event = self.next().await.expect("an event");
+            if event.kind == "error" {
+                assert_eq!(event.data["code"], code, "{}", event.data);
+                assert!(self.next().await.is_none(), "the connection is closed after an error");
+                return;
+            }
+            assert_eq!(event.kind, "audio-chunk", "what was cut short does not look complete");
         }
     }
 
@@ -233,16 +252,29 @@ async fn a_stream_without_words_ends_without_audio() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_closes_the_connection_and_the_next_request_succeeds() {
-    let app = setup().start().await;
-    for (text, code) in [("Oh {fail}.", "synthesis_failed"), ("Oh {reject}.", "invalid_value")] {
-        let mut house = House::enter(&app).await;
-        house.send("synthesize", &json!({"text": text})).await;
-        house.refused(code).await;
-    }
+async fn a_failure_amid_the_audio_is_told_and_the_next_request_succeeds() {
+    let app = setup().arg("--max-input-bytes", "1000").start().await;
+    let mut house = House::enter(&app).await;
+    house.send("synthesize-start", &json!({})).await;
+    house.send("synthesize-chunk", &json!({"text": "A fine beginning. And then"})).await;
+    house.expect("audio-start").await;
+    house.expect("audio-chunk").await;
+    house.send("synthesize-chunk", &json!({"text": "too much ".repeat(120)})).await;
+    house.cut("input_too_large").await;
     let mut house = House::enter(&app).await;
     house.send("synthesize", &json!({"text": "Hello."})).await;
     house.audio().await;
+}
+
+#[tokio::test]
+async fn who_is_still_spoken_to_at_the_end_of_the_drain_is_told_so() {
+    let mut app = slow_setup().arg("--drain-timeout", "1").start().await;
+    let mut house = House::enter(&app).await;
+    house.send("synthesize", &json!({"text": long("farewell", 300)})).await;
+    house.expect("audio-start").await;
+    kill(app.pid(), "-TERM");
+    house.cut("model_unavailable").await;
+    assert!(app.ended().await.success());
 }
 
 #[tokio::test]
@@ -273,7 +305,7 @@ async fn what_is_no_event_is_refused_and_nobody_else_notices() {
 
 #[tokio::test]
 async fn silent_and_slow_clients_are_cut() {
-    let app = setup().arg("--header-timeout", "1").arg("--body-timeout", "1").start().await;
+    let app = slow_setup().arg("--header-timeout", "1").arg("--body-timeout", "1").start().await;
     let (mut silent, mut halting) = (House::enter(&app).await, House::enter(&app).await);
     halting.send("describe", &json!({})).await;
     halting.expect("info").await;
@@ -283,7 +315,7 @@ async fn silent_and_slow_clients_are_cut() {
     assert!(halting.next().await.is_none_or(|event| event.data["code"] == "body_timeout"));
     let mut house = House::enter(&app).await;
     let asked = Instant::now();
-    house.send("synthesize", &json!({"text": slow("reading", 30)})).await;
+    house.send("synthesize", &json!({"text": long("reading", 30)})).await;
     house.audio().await;
     // Longer than both limits: whoever is spoken to is not idle.
     assert!(asked.elapsed() > Duration::from_millis(1200), "{:?}", asked.elapsed());
@@ -291,10 +323,10 @@ async fn silent_and_slow_clients_are_cut() {
 
 #[tokio::test]
 async fn a_client_that_leaves_frees_the_engine() {
-    let app = setup().start().await;
+    let app = slow_setup().start().await;
     for (shut_only, name) in [(false, "gone"), (true, "shut")] {
         let mut gone = House::enter(&app).await;
-        gone.send("synthesize", &json!({"text": slow(name, 300)})).await;
+        gone.send("synthesize", &json!({"text": long(name, 300)})).await;
         app.wait_until("fake", |model| model["requests_running"] == 1).await;
         if shut_only {
             gone.stream.shutdown().await.expect("half of it is open");
@@ -305,7 +337,7 @@ async fn a_client_that_leaves_frees_the_engine() {
     }
     let mut gone = House::enter(&app).await;
     gone.send("synthesize-start", &json!({})).await;
-    gone.send("synthesize-chunk", &json!({"text": slow("stream", 300)})).await;
+    gone.send("synthesize-chunk", &json!({"text": long("stream", 300)})).await;
     app.wait_until("fake", |model| model["requests_running"] == 1).await;
     drop(gone);
     app.wait_until("fake", |model| model["requests_running"] == 0 && model["chunks_active"] == 0).await;
@@ -313,12 +345,12 @@ async fn a_client_that_leaves_frees_the_engine() {
 
 #[tokio::test]
 async fn the_queue_of_the_model_holds_for_houses_too() {
-    let app = setup().arg("--max-waiting", "1").start().await;
+    let app = slow_setup().arg("--max-waiting", "1").start().await;
     let mut houses = Vec::new();
     let mut refused = 0;
     for number in 0..12 {
         let mut house = House::enter(&app).await;
-        house.send("synthesize", &json!({"text": format!("Number {number} {{endless}}.")})).await;
+        house.send("synthesize", &json!({"text": long(&format!("queue {number}"), 300)})).await;
         houses.push(house);
     }
     for house in &mut houses {
@@ -337,11 +369,11 @@ async fn the_queue_of_the_model_holds_for_houses_too() {
 
 #[tokio::test]
 async fn what_is_being_spoken_is_finished_when_the_server_stops() {
-    let mut app = setup().start().await;
+    let mut app = slow_setup().start().await;
     let (mut idle, mut house) = (House::enter(&app).await, House::enter(&app).await);
     idle.send("ping", &json!({})).await;
     idle.expect("pong").await;
-    house.send("synthesize", &json!({"text": slow("ending", 30)})).await;
+    house.send("synthesize", &json!({"text": long("ending", 30)})).await;
     app.wait_until("fake", |model| model["requests_running"] == 1).await;
     let asked = Instant::now();
     kill(app.pid(), "-TERM");
