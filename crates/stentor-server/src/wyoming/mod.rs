@@ -100,7 +100,7 @@ async fn listen<R: AsyncRead + Unpin>(
     }
     drop(events);
     let _ = left.send(());
-    pending().await
+    pending::<()>().await;
 }
 
 struct Talk<'a, W> {
