@@ -20,6 +20,7 @@ mod ssml;
 mod timestamps;
 mod uploads;
 mod voices;
+mod wyoming;
 
 use reqwest::Response;
 use serde_json::{Value, json};

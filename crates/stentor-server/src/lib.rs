@@ -19,6 +19,7 @@ pub mod state;
 pub mod synthesis;
 mod terms;
 mod voice_store;
+pub mod wyoming;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;
