@@ -1,7 +1,7 @@
 //! Every route of the server, on one page.
 
 use crate::{
-    ApiError, AppState, ErrorCode, middleware,
+    ApiError, AppState, ErrorCode, middleware, page,
     routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
@@ -13,6 +13,8 @@ use axum::{
 
 pub fn router(state: AppState) -> Router {
     Router::new()
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::file))
         .route("/v1/audio/speech", post(speech::create))
         // Some clients leave `/v1` out of their base URL.
         .route("/audio/speech", post(speech::create))
