@@ -2,7 +2,7 @@
 //! is noise, but every kind of layer runs at its real width, in a real worker.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::PROGRAM;
+use super::{PROGRAM, form, send_form};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
@@ -106,6 +106,7 @@ async fn nano_is_served_with_recorded_voices() {
     bad_recordings_are_refused_by_name(&app).await;
     a_voice_is_made_once_and_survives_its_worker(&app).await;
     a_killed_worker_costs_nothing_but_time(&app).await;
+    an_uploaded_recording_sounds_like_one_in_the_folder(&app).await;
 }
 
 #[tokio::test]
@@ -222,6 +223,15 @@ async fn a_killed_worker_costs_nothing_but_time(app: &TestApp) {
     }
     assert_ne!(app.workers(), [worker], "it was killed in the middle");
     assert!(heard == undisturbed, "{} bytes, undisturbed {}", heard.len(), undisturbed.len());
+}
+
+async fn an_uploaded_recording_sounds_like_one_in_the_folder(app: &TestApp) {
+    let parts: [(&str, &[u8]); 2] = [("name", b"Her voice"), ("audio_sample", &recording(6.0, 220.0, 1.0))];
+    let response = send_form(app, form(&parts)).await;
+    assert_eq!(response.status(), 200);
+    let emily = app.audio(&say("Hi.", &json!({"voice": "Emily"}))).await;
+    let hers = app.audio(&say("Hi.", &json!({"voice": "her voice"}))).await;
+    assert!(emily == hers, "it is the same sound");
 }
 
 async fn params_out_of_range_are_refused_by_name(app: &TestApp) {

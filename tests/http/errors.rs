@@ -1,9 +1,9 @@
 //! Bad input of every kind gets a clear error of OpenAI's shape, and the server goes on.
 
-use super::{fake, say, slow};
+use super::{PROGRAM, fake, say, slow};
 use reqwest::StatusCode;
 use serde_json::json;
-use stentor_tests::app::error_of;
+use stentor_tests::app::{Setup, error_of};
 
 #[tokio::test]
 async fn bad_requests_name_the_field_at_fault() {
@@ -130,4 +130,32 @@ async fn pauses_cannot_fill_the_memory_of_a_whole_file() {
     let body = json!({"input": "Hi. [pause:10s] ".repeat(400), "stream": false});
     let (status, error) = app.error(&body).await;
     assert_eq!((status, error["param"].as_str()), (413, Some("stream")), "{error}");
+}
+
+/// Whatever a route is for, nobody makes it hold more than it needs.
+#[tokio::test]
+async fn every_route_has_a_limit_on_its_body() {
+    let setup = Setup::new(PROGRAM).with_fake_model().arg("--max-input-bytes", "1000");
+    let app = setup.arg("--max-voice-mib", "1").start().await;
+    let send = |method: reqwest::Method, path: &str, bytes: usize| {
+        let request = app.client.request(method, format!("{}{path}", app.base));
+        let request = request.header("content-type", "multipart/form-data; boundary=x");
+        request.body(vec![b' '; bytes]).send()
+    };
+    for (path, fits) in [
+        ("/v1/audio/speech", 4 * 1000 + 64 * 1024),
+        ("/v1/audio/voices", (1 << 20) + 64 * 1024),
+        ("/v1/models/load", 16 * 1024),
+        ("/v1/models/unload", 16 * 1024),
+    ] {
+        let (status, _) = error_of(send(reqwest::Method::POST, path, fits).await.expect("an answer")).await;
+        assert_eq!(status, 400, "{path}: it is read and makes no sense");
+        let more = send(reqwest::Method::POST, path, fits + 1).await.expect("an answer");
+        let (status, error) = error_of(more).await;
+        assert_eq!((status, error["code"].as_str()), (413, Some("body_too_large")), "{path}");
+    }
+    for path in ["/v1/models", "/v1/audio/voices", "/livez", "/metrics"] {
+        let answer = send(reqwest::Method::GET, path, 1000).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}: a body that nobody wants is not looked at");
+    }
 }

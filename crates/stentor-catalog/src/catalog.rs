@@ -1,15 +1,17 @@
 //! The catalog: manifests and voices as they were when it was opened or last reloaded.
 
 use crate::{
-    CatalogError, FileCheck, Manifest, Model, ModelsLock, PublishedKind, ResolvedVoice, VoiceEntry,
+    CatalogError, FileCheck, Manifest, Model, ModelsLock, OPENAI_VOICES, PublishedKind, ResolvedVoice,
+    VoiceEntry,
     digest::Digests,
     embedded,
     fingerprint::fingerprint,
     index::VoiceIndex,
     manifest::is_plain_name,
-    names::{self, fold, shown},
+    names::{self, fold, shown, strip_extension},
     registry::{Found, Registry},
     resolve::Resolver,
+    uploads::{self, Uploads},
     verify::check_files,
 };
 use std::{
@@ -26,7 +28,7 @@ const DEFAULT_ALIASES: [&str; 4] = ["tts-1", "tts-1-hd", "gpt-4o-mini-tts", "gpt
 /// an earlier one, and all beat what is embedded.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogConfig {
-    /// Holds `models.lock`, `models/` (manifests, and files by model id), `voices/` and `cache/`.
+    /// Holds `models.lock`, `models/` (manifests, and files by model id), `voices/`, `uploads/` and `cache/`.
     pub data_dir: PathBuf,
     /// Each must exist.
     pub model_dirs: Vec<PathBuf>,
@@ -63,12 +65,25 @@ pub struct Catalog {
     /// What a model of another catalog can use.
     none: VoiceIndex,
     warnings: Vec<String>,
+    uploads: Uploads,
     pub(crate) digests: Digests,
 }
 
 impl Catalog {
     /// Reads manifests, `models.lock` and voice directories.
     pub fn open(config: CatalogConfig) -> Result<Self, CatalogError> {
+        let uploads = Uploads::new(&config.data_dir);
+        Self::read(config, uploads)
+    }
+
+    /// A catalog under another configuration that knows which uploaded voices are in use in this one.
+    pub fn reopen(&self, config: CatalogConfig) -> Result<Self, CatalogError> {
+        let same = config.data_dir == self.config.data_dir;
+        let uploads = if same { self.uploads.clone() } else { Uploads::new(&config.data_dir) };
+        Self::read(config, uploads)
+    }
+
+    fn read(config: CatalogConfig, uploads: Uploads) -> Result<Self, CatalogError> {
         let mut warnings = Vec::new();
         let lock = ModelsLock::read(&config.data_dir).unwrap_or_else(|error| {
             warnings.push(format!("{error}; pulled models are not found through it"));
@@ -80,9 +95,12 @@ impl Catalog {
             .into_iter()
             .map(|(id, manifest)| Model::new(ModelId::new(id), manifest, &config, &lock))
             .collect();
-        let own = Some(config.data_dir.join("voices")).filter(|directory| directory.is_dir());
-        let directories: Vec<PathBuf> = own.into_iter().chain(config.voice_dirs.iter().cloned()).collect();
-        let registry = Registry::read(&directories)?;
+        // An operator's voice beats an uploaded one.
+        let own = [uploads::directory(&config.data_dir), config.data_dir.join("voices")];
+        let own = own.into_iter().filter(|directory| directory.is_dir());
+        let directories: Vec<PathBuf> = own.chain(config.voice_dirs.iter().cloned()).collect();
+        let mut registry = Registry::read(&directories)?;
+        uploads.mark(&mut registry.voices);
         warnings.extend(registry.warnings.iter().cloned());
         let mut catalog = Self {
             config,
@@ -94,6 +112,7 @@ impl Catalog {
             all: VoiceIndex::default(),
             none: VoiceIndex::default(),
             warnings,
+            uploads,
             digests: Digests::default(),
         };
         catalog.index_voices();
@@ -102,7 +121,7 @@ impl Catalog {
 
     /// Reads everything again; on an error the catalog stays as it was.
     pub fn reload(&mut self) -> Result<(), CatalogError> {
-        let mut fresh = Self::open(self.config.clone())?;
+        let mut fresh = self.reopen(self.config.clone())?;
         // A manifest that is being edited does not take its model away.
         let kept = self
             .models
@@ -177,6 +196,44 @@ impl Catalog {
     /// The voices that `model` can use now: published ones that are on disk, then those of directories.
     pub fn voices(&self, model: &Model) -> Vec<&VoiceEntry> {
         self.index(model).entries().iter().collect()
+    }
+
+    /// A voice of any model or directory by its exact id, usable or not.
+    pub fn voice(&self, id: &str) -> Option<&VoiceEntry> {
+        self.all.exact(id).filter(|entry| entry.id.as_str() == id)
+    }
+
+    /// The models that can use this voice now.
+    pub fn models_for<'a>(&'a self, voice: &'a VoiceEntry) -> impl Iterator<Item = &'a Model> {
+        let uses = |model: &&Model| self.index(model).exact(voice.id.as_str()) == Some(voice);
+        self.models.iter().filter(move |model| model.installed && uses(model))
+    }
+
+    /// Whether a request that names a voice like this could mean one that exists, for any model.
+    pub fn is_voice_name(&self, name: &str) -> bool {
+        let folded = fold(strip_extension(name));
+        let known = || self.all.exact(name).or_else(|| self.all.stem(name)).or_else(|| self.all.named(name));
+        OPENAI_VOICES.contains(&folded.as_str())
+            || self.registry.aliases.keys().any(|alias| fold(alias) == fold(name))
+            || known().is_some()
+    }
+
+    /// Where clients' voices are kept.
+    pub fn uploads(&self) -> &Uploads {
+        &self.uploads
+    }
+
+    /// How many voices clients have uploaded.
+    pub fn uploaded(&self) -> usize {
+        self.registry.voices.iter().filter(|found| found.entry.hold.is_some()).count()
+    }
+
+    /// Deletes an uploaded voice by its exact id; it is gone with the next [`Catalog::reload`].
+    pub fn delete_upload(&self, id: &str) -> Result<(), CatalogError> {
+        match self.voice(id) {
+            Some(entry) => uploads::delete(entry),
+            None => Err(CatalogError::VoiceNotFound { name: shown(id), nearest: Vec::new() }),
+        }
     }
 
     /// The files that are voices, of every model and directory, also those that no model can use now.
@@ -276,7 +333,10 @@ impl Catalog {
         }
         self.all = VoiceIndex::new(all.into_iter());
         for (alias, targets) in &self.registry.aliases {
-            if !targets.iter().any(|to| self.all.exact(to).or_else(|| self.all.stem(to)).is_some()) {
+            let known = |to: &String| {
+                self.all.exact(to).or_else(|| self.all.stem(to)).or_else(|| self.all.named(to)).is_some()
+            };
+            if !targets.iter().any(known) {
                 self.warnings.push(format!("alias `{alias}`: there is no voice `{}`", targets.join("`, `")));
             }
         }
@@ -305,6 +365,8 @@ fn published_voices(model: &Model) -> impl Iterator<Item = (Found, bool)> {
             languages: vec![language.clone()],
             source,
             licence: Some(model.licence.clone()),
+            created_at: None,
+            hold: None,
         };
         (Found { stem: name.to_owned(), entry }, on_disk)
     })

@@ -23,6 +23,9 @@ pub enum CatalogError {
     #[error("voice `{voice}` cannot be used with model `{model}`: {hint}")]
     VoiceNotSupported { voice: String, model: ModelId, hint: String },
 
+    #[error("voice `{voice}` was not uploaded: it belongs to the server and can't be deleted")]
+    NotUploaded { voice: String },
+
     /// `part` is the piece of the blend that is wrong.
     #[error("`{part}` in the voice blend `{blend}` {reason}")]
     Blend { blend: String, part: String, reason: &'static str },

@@ -1,6 +1,6 @@
 //! What the catalog's directories look like from outside, to see whether reading them again is worth the while.
 
-use crate::{CatalogConfig, LOCK_FILE, digest::Look};
+use crate::{CatalogConfig, LOCK_FILE, digest::Look, uploads};
 use std::{
     ffi::OsString,
     fs,
@@ -11,7 +11,8 @@ use std::{
 /// Names, sizes and times of everything that [`crate::Catalog::open`] reads.
 pub(crate) fn fingerprint(config: &CatalogConfig) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let own = [config.data_dir.join("models"), config.data_dir.join("voices")];
+    let data_dir = &config.data_dir;
+    let own = [data_dir.join("models"), data_dir.join("voices"), uploads::directory(data_dir)];
     for directory in own.iter().chain(&config.model_dirs).chain(&config.voice_dirs) {
         directory.hash(&mut hasher);
         // A folder in it is a voice, or the files of a model that somebody put there.

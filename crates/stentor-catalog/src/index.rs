@@ -1,6 +1,7 @@
 //! The voices of one model, ready for look-up: by id, file name, stem, and stem in folded form.
 
 use crate::{
+    Hold,
     names::{fold, strip_extension},
     registry::Found,
 };
@@ -20,6 +21,10 @@ pub struct VoiceEntry {
     pub languages: Vec<Language>,
     pub source: VoiceSource,
     pub licence: Option<String>,
+    /// When a client uploaded it, in seconds since 1970.
+    pub created_at: Option<i64>,
+    /// Of an uploaded voice: keeps its files.
+    pub hold: Option<Hold>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -29,6 +34,8 @@ pub(crate) struct VoiceIndex {
     files: HashMap<String, usize>,
     stems: HashMap<String, usize>,
     folded: HashMap<String, usize>,
+    /// By the name for people, folded.
+    names: HashMap<String, usize>,
 }
 
 impl VoiceIndex {
@@ -44,6 +51,7 @@ impl VoiceIndex {
             }
             let name = found.entry.file_name.clone().unwrap_or_else(|| found.stem.clone());
             by_name.push((name, found.stem, position));
+            index.names.entry(fold(&found.entry.name)).or_insert(position);
             index.entries.push(found.entry);
         }
         // Alphabetically: whoever comes first takes a shared stem.
@@ -72,5 +80,11 @@ impl VoiceIndex {
     pub(crate) fn stem(&self, name: &str) -> Option<&VoiceEntry> {
         let stem = strip_extension(name);
         self.at(self.stems.get(stem)).or_else(|| self.at(self.folded.get(&fold(stem))))
+    }
+
+    /// By the name that listings show, with or without a known extension, ignoring case and Unicode composition.
+    pub(crate) fn named(&self, name: &str) -> Option<&VoiceEntry> {
+        let by = |name| self.at(self.names.get(&fold(name)));
+        by(name).or_else(|| by(strip_extension(name)))
     }
 }

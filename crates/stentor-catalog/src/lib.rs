@@ -20,6 +20,7 @@ mod pull;
 mod registry;
 mod resolve;
 mod settings;
+mod uploads;
 mod verify;
 
 pub use catalog::{Catalog, CatalogConfig, HubOptions};
@@ -31,4 +32,5 @@ pub use model::Model;
 pub use names::VOICE_EXTENSIONS;
 pub use pull::{PullEvent, PullProgress, Pulled, pull, pull_voices};
 pub use resolve::ResolvedVoice;
+pub use uploads::{Draft, Hold, NewVoice, RECORDING, Uploads, VOICE_NAME_LIMIT, voice_name};
 pub use verify::FileCheck;

@@ -15,6 +15,9 @@ use stentor_types::{VoiceId, VoiceSource};
 
 const EMBEDDED: &str = include_str!("../../../voices/voices.toml");
 
+/// In a folder: it was a voice, and is kept for those who still speak with it.
+pub(crate) const DELETED: &str = ".deleted";
+
 /// A voice and the stem by which it may also be asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -127,6 +130,8 @@ impl Registry {
             languages: Vec::new(),
             source: source_of(extension, path),
             licence: None,
+            created_at: None,
+            hold: None,
         };
         Ok(Some(Found { stem: nfc(stem), entry }))
     }
@@ -147,6 +152,9 @@ impl Registry {
     /// A folder with a `voice.toml` and one voice file is the voice of the folder's name.
     fn folder_voice(&mut self, root: &Path, name: &str, path: &Path) -> Result<Option<Found>, CatalogError> {
         let described = path.join("voice.toml");
+        if path.join(DELETED).exists() {
+            return Ok(None);
+        }
         if !fs::symlink_metadata(&described).is_ok_and(|data| data.is_file() || data.is_symlink()) {
             self.ignored(path, "a folder is a voice when it holds a voice.toml");
             return Ok(None);
@@ -154,7 +162,16 @@ impl Registry {
         let Some(described) = self.inside(root, &described).filter(|file| file.is_file()) else {
             return Ok(None);
         };
-        let Some(known) = settings::read::<VoiceSettings>(&described)? else { return Ok(None) };
+        let known = match settings::read::<VoiceSettings>(&described) {
+            Ok(Some(known)) => known,
+            Ok(None) => return Ok(None),
+            // One broken voice costs that voice and nothing else.
+            Err(error) => {
+                let message = error.to_string();
+                self.ignored(path, &message.split_whitespace().collect::<Vec<_>>().join(" "));
+                return Ok(None);
+            }
+        };
         let mut files = Vec::new();
         for item in fs::read_dir(path).map_err(CatalogError::io(path))? {
             let item = item.map_err(CatalogError::io(path))?;
@@ -179,6 +196,8 @@ impl Registry {
             languages: Vec::new(),
             source,
             licence: None,
+            created_at: None,
+            hold: None,
         };
         describe(&mut entry, &known);
         Ok(Some(Found { stem, entry }))
@@ -211,6 +230,7 @@ fn describe(entry: &mut VoiceEntry, known: &VoiceSettings) {
     if !known.languages.is_empty() {
         entry.languages.clone_from(&known.languages);
     }
+    entry.created_at = known.created_at.or(entry.created_at);
     if known.licence.is_some() {
         entry.licence.clone_from(&known.licence);
     }

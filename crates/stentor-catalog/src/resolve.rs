@@ -1,10 +1,10 @@
 //! From a client's voice string to a voice: the first rule that matches wins, and nothing here touches a path.
 //!
 //! Exact id; exact file name; alias; the stem (one known extension removed) exactly, then in any case and Unicode
-//! composition; OpenAI's names. A string that is no voice by these rules may be a blend of voices.
+//! composition; the name that listings show; OpenAI's names. A string that is no voice by these rules may be a blend of voices.
 
 use crate::{
-    CatalogError, Model, OPENAI_VOICES, VoiceEntry,
+    CatalogError, Hold, Model, OPENAI_VOICES, VoiceEntry,
     index::VoiceIndex,
     names::{self, NAME_LIMIT, fold, shown, strip_extension},
 };
@@ -23,6 +23,8 @@ pub struct ResolvedVoice {
     pub source: VoiceSource,
     /// The voice's first language; of a blend that of its first part.
     pub language: Option<Language>,
+    /// To be kept while the voice is in use, so that the files of one that is deleted meanwhile stay.
+    pub holds: Vec<Hold>,
 }
 
 impl From<&VoiceEntry> for ResolvedVoice {
@@ -31,6 +33,7 @@ impl From<&VoiceEntry> for ResolvedVoice {
             id: entry.id.as_str().to_owned(),
             source: entry.source.clone(),
             language: entry.languages.first().cloned(),
+            holds: entry.hold.iter().cloned().collect(),
         }
     }
 }
@@ -93,9 +96,11 @@ impl<'a> Resolver<'a> {
     fn find<'i>(&self, index: &'i VoiceIndex, name: &str) -> Option<&'i VoiceEntry> {
         let alias = || {
             let targets = self.aliases.get(name)?;
-            targets.iter().find_map(|target| index.exact(target).or_else(|| index.stem(target)))
+            targets.iter().find_map(|target| {
+                index.exact(target).or_else(|| index.stem(target)).or_else(|| index.named(target))
+            })
         };
-        index.exact(name).or_else(alias).or_else(|| index.stem(name))
+        index.exact(name).or_else(alias).or_else(|| index.stem(name)).or_else(|| index.named(name))
     }
 
     fn openai(&self, name: &str) -> Option<Result<&'a VoiceEntry, CatalogError>> {
@@ -137,6 +142,7 @@ impl<'a> Resolver<'a> {
         Ok(ResolvedVoice {
             id: id.collect::<Vec<_>>().join("+"),
             language: voices.iter().find_map(|(entry, _)| entry.languages.first().cloned()),
+            holds: voices.iter().filter_map(|(entry, _)| entry.hold.clone()).collect(),
             source: VoiceSource::Blend {
                 parts: voices.iter().map(|(entry, weight)| (entry.source.clone(), *weight)).collect(),
             },

@@ -1,7 +1,7 @@
 //! `voices.toml` and `voice.toml`: what people write beside voice files.
 
 use crate::CatalogError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io, path::Path};
 use stentor_types::Language;
 
@@ -17,7 +17,7 @@ pub(crate) struct DirectorySettings {
 }
 
 /// `voice.toml` of a voice folder, or one entry of `voices.toml`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VoiceSettings {
     pub(crate) name: Option<String>,
@@ -26,6 +26,10 @@ pub(crate) struct VoiceSettings {
     pub(crate) licence: Option<String>,
     /// What is said in the recording.
     pub(crate) transcript: Option<String>,
+    /// What an uploading client referred to as the speaker's consent.
+    pub(crate) consent: Option<String>,
+    /// When it was uploaded, in seconds since 1970.
+    pub(crate) created_at: Option<i64>,
 }
 
 /// What an alias stands for: one voice, or several of which the first usable one is taken.

@@ -196,7 +196,7 @@ impl Operands<'_> {
         let bias = self.bias.as_ref().map_or(0.0, |bias| bias[row]);
         match &self.residual {
             Some(residual) => {
-                out.iter_mut().zip(&residual[at..]).for_each(|(out, other)| *out = other + bias)
+                out.iter_mut().zip(&residual[at..]).for_each(|(out, other)| *out = other + bias);
             }
             None => out.fill(bias),
         }

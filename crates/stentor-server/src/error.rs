@@ -39,11 +39,18 @@ pub enum ErrorCode {
     ModelUnavailable,
     ChunkQuarantined,
     SynthesisFailed,
+    UnsupportedMediaType,
+    InvalidApiKey,
+    Forbidden,
+    VoiceExists,
+    TooManyVoices,
+    RateLimitExceeded,
+    StorageFailed,
     Internal,
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidJson,
         Self::InvalidValue,
         Self::MissingField,
@@ -66,6 +73,13 @@ impl ErrorCode {
         Self::ModelUnavailable,
         Self::ChunkQuarantined,
         Self::SynthesisFailed,
+        Self::UnsupportedMediaType,
+        Self::InvalidApiKey,
+        Self::Forbidden,
+        Self::VoiceExists,
+        Self::TooManyVoices,
+        Self::RateLimitExceeded,
+        Self::StorageFailed,
         Self::Internal,
     ];
 
@@ -93,6 +107,13 @@ impl ErrorCode {
             Self::ModelUnavailable => "model_unavailable",
             Self::ChunkQuarantined => "chunk_quarantined",
             Self::SynthesisFailed => "synthesis_failed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InvalidApiKey => "invalid_api_key",
+            Self::Forbidden => "forbidden",
+            Self::VoiceExists => "voice_exists",
+            Self::TooManyVoices => "too_many_voices",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::StorageFailed => "storage_failed",
             Self::Internal => "internal_error",
         }
     }
@@ -112,10 +133,15 @@ impl ErrorCode {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             // A number that proxies use and no standard names.
             Self::ClientLeft => StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::ModelBusy => StatusCode::CONFLICT,
-            Self::QueueFull | Self::DeadlineUnreachable => StatusCode::TOO_MANY_REQUESTS,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidApiKey => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::ModelBusy | Self::VoiceExists | Self::TooManyVoices => StatusCode::CONFLICT,
+            Self::QueueFull | Self::DeadlineUnreachable | Self::RateLimitExceeded => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::DeadlinePassed | Self::ModelUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ChunkQuarantined | Self::SynthesisFailed | Self::Internal => {
+            Self::ChunkQuarantined | Self::SynthesisFailed | Self::StorageFailed | Self::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -174,7 +200,10 @@ impl ApiError {
 
     /// Something broke while this very request was served; not busy, not late, not waiting for a model.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(self.code, ErrorCode::ChunkQuarantined | ErrorCode::SynthesisFailed | ErrorCode::Internal)
+        {
+            use ErrorCode::{ChunkQuarantined, Internal, StorageFailed, SynthesisFailed};
+            matches!(self.code, ChunkQuarantined | SynthesisFailed | StorageFailed | Internal)
+        }
     }
 
     /// OpenAI's error object.
@@ -205,6 +234,9 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             headers.insert("retry-after-ms", HeaderValue::from(seconds * 1000));
         }
+        if self.code == ErrorCode::InvalidApiKey {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.lasting {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
@@ -226,6 +258,7 @@ impl From<CatalogError> for ApiError {
             | CatalogError::Blend { .. }
             | CatalogError::NoVoices { .. } => (ErrorCode::VoiceNotFound, "voice"),
             CatalogError::VoiceNotSupported { .. } => (ErrorCode::VoiceNotSupported, "voice"),
+            CatalogError::NotUploaded { .. } => (ErrorCode::Forbidden, "voice"),
             CatalogError::VoiceGone { .. } => {
                 let message = "the file of this voice is gone";
                 let detail = Some(error.to_string());

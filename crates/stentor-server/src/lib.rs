@@ -3,6 +3,7 @@
 //! Nothing here synthesizes: a handler validates, resolves names, is admitted, and then forwards what a worker
 //! process sends. [`synthesis`] is that path without HTTP, so that the command line speaks through the same code.
 
+pub mod access;
 mod api;
 mod base64;
 pub mod captions;
@@ -18,6 +19,7 @@ mod settings;
 pub mod state;
 pub mod synthesis;
 mod terms;
+mod voice_store;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;

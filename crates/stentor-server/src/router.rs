@@ -1,7 +1,7 @@
 //! Every route of the server, on one page.
 
 use crate::{
-    ApiError, AppState, ErrorCode, middleware, page,
+    ApiError, AppState, ErrorCode, access, middleware, page,
     routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
@@ -12,14 +12,20 @@ use axum::{
 };
 
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let cors = access::cors(&state.settings().access);
+    let routes = Router::new()
         .route("/", get(page::index))
         .route("/page/{name}", get(page::file))
         .route("/v1/audio/speech", post(speech::create))
-        // Some clients leave `/v1` out of their base URL.
+        .route("/v1/audio/voices", get(voices::list).post(voices::create))
+        .route("/v1/audio/voices/{id}", get(voices::show).delete(voices::delete))
+        .route("/v1/audio/models", get(models::list_audio))
+        // For clients whose base URL lacks the `/v1`, and for those that look for voices here.
         .route("/audio/speech", post(speech::create))
         .route("/v1/audio/phonemize", post(phonemize::create))
-        .route("/v1/audio/voices", get(voices::list))
+        .route("/audio/voices", get(voices::list))
+        .route("/audio/models", get(models::list_audio))
+        .route("/v1/voices", get(voices::list))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show).post(models::act))
         // Probes live at the root: a 200 under `/v1` makes some clients take us for another server.
@@ -30,8 +36,13 @@ pub fn router(state: AppState) -> Router {
         .route("/metrics", get(metrics::show))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), middleware::request_context))
-        .with_state(state)
+        .layer(from_fn_with_state(state.clone(), access::guard));
+    // Around the guard: a browser asks without a key whether it may ask with one.
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(from_fn_with_state(state.clone(), middleware::request_context)).with_state(state)
 }
 
 async fn not_found(uri: Uri) -> ApiError {

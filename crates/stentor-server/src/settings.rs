@@ -1,5 +1,6 @@
 //! What the operator decides, as far as requests are concerned. Replaced as a whole when the configuration is read again.
 
+use crate::access::Access;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stentor_text::lexicon::Lexicon;
 use stentor_types::{DeviceSpec, ModelId, Precision};
@@ -21,6 +22,12 @@ pub struct Limits {
     pub request_timeout: Option<Duration>,
     /// Characters up to which a request that doesn't say so counts as one that somebody is waiting for.
     pub interactive_chars: usize,
+    /// Of an uploaded recording.
+    pub max_voice_bytes: usize,
+    /// Of an uploaded recording; models hear its first half minute.
+    pub max_voice_seconds: u32,
+    /// That clients may have uploaded at a time.
+    pub max_voices: usize,
 }
 
 impl Limits {
@@ -40,6 +47,9 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             request_timeout: Some(Duration::from_secs(120)),
             interactive_chars: 1000,
+            max_voice_bytes: 10 * 1024 * 1024,
+            max_voice_seconds: 120,
+            max_voices: 200,
         }
     }
 }
@@ -67,6 +77,7 @@ pub struct Settings {
     pub fallback_for_named: bool,
     /// Entries for every request; those of a request win over them.
     pub lexicon: Arc<Lexicon>,
+    pub access: Access,
 }
 
 impl Settings {

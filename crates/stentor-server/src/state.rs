@@ -1,20 +1,29 @@
 //! What a handler may use, built once by the composition root; catalog and settings can be replaced while it runs.
 
-use crate::{Metrics, Readiness, Settings};
+use crate::{Metrics, Readiness, Settings, access::Meters};
 use axum::extract::FromRef;
 use std::{
     collections::BTreeMap,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicU64},
 };
-use stentor_catalog::Catalog;
+use stentor_catalog::{Catalog, CatalogError};
 use stentor_supervisor::{ModelOptions, Supervisor};
 use stentor_types::ModelId;
+use tokio::sync::Semaphore;
+
+/// Uploads at once.
+const UPLOADS: usize = 8;
 
 /// The server's parts. Randomness comes in as `random`, so that tests can fix it.
 pub struct App {
     catalog: RwLock<Arc<Catalog>>,
     settings: RwLock<Arc<Settings>>,
+    /// Held by whoever reads the folders again, so that an older reading never replaces a newer one.
+    renewing: Mutex<()>,
+    /// Places for uploads that are being received and decoded; each takes some tens of megabytes.
+    pub(crate) uploads: Semaphore,
+    pub(crate) meters: Meters,
     /// Who speaks for whom at the moment, as last logged; bounded by the number of models.
     stand_ins: Mutex<BTreeMap<ModelId, ModelId>>,
     pub supervisor: Supervisor,
@@ -45,6 +54,9 @@ impl App {
         let app = Self {
             catalog: RwLock::new(Arc::new(parts.catalog)),
             settings: RwLock::new(Arc::new(parts.settings)),
+            renewing: Mutex::default(),
+            uploads: Semaphore::new(UPLOADS),
+            meters: Meters::default(),
             stand_ins: Mutex::default(),
             supervisor: parts.supervisor,
             readiness: Readiness::default(),
@@ -67,10 +79,22 @@ impl App {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// For requests that come later. New models are made known to the supervisor.
-    pub fn replace_catalog(&self, catalog: Catalog) {
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    /// Replaces the catalog, for requests that come later, by what `read` makes of it; on an error it stays as it was. The
+    /// default model stays the same one: readiness has been shown for it. Blocks; must be called within a tokio runtime.
+    pub fn renew_catalog<E: From<CatalogError>>(
+        &self,
+        read: impl FnOnce(&Catalog) -> Result<Catalog, E>,
+    ) -> Result<(), E> {
+        let _alone = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.catalog();
+        let mut fresh = read(&old)?;
+        fresh.set_default(self.default_model.clone())?;
+        for warning in fresh.warnings().iter().filter(|warning| !old.warnings().contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         self.tell_supervisor();
+        Ok(())
     }
 
     /// For requests that come later.

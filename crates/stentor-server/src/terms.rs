@@ -94,7 +94,7 @@ fn client(headers: &HeaderMap, peer: Option<IpAddr>) -> ClientId {
 }
 
 /// An empty key, as SDKs send it, equals none.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, key) = value.split_at_checked(7)?;
     let key = key.trim_ascii();

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Healthcheck,
     /// Fetch a model's files.
     Pull(Pull),
+    /// Make a key for a client, and the lines that make it known to the server.
+    Key(NewKey),
     /// Run one model for a server. The server starts this itself.
     #[command(hide = true)]
     Worker,
@@ -75,6 +77,12 @@ pub(crate) struct Say {
     /// Write when each word of the text is spoken: captions to `.srt` and `.vtt`, else JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) timings: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewKey {
+    /// Who will use it.
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,11 @@ use stentor_types::ModelId;
 
 /// Opens the catalog, settles which model is the default and checks every model that the configuration names.
 pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
-    let mut catalog = Catalog::open(config.catalog.clone())?;
+    settled(config, Catalog::open(config.catalog.clone())?)
+}
+
+/// The catalog with the configuration's default model.
+pub(crate) fn settled(config: &Config, mut catalog: Catalog) -> Result<Catalog> {
     if let Some(name) = &config.model {
         if let Some(error) = catalog.broken_manifest(name) {
             return Err(error.into());
@@ -99,4 +103,11 @@ fn worker_command() -> Result<WorkerCommand> {
 
 fn random() -> u64 {
     getrandom::u64().unwrap_or_default()
+}
+
+/// What nobody can guess, or an error: never a constant.
+pub(crate) fn secret() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system's randomness")?;
+    Ok(bytes)
 }

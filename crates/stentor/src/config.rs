@@ -2,10 +2,12 @@
 //!
 //! This is the only place that reads the environment.
 
+mod access;
 mod lexicon;
 mod models;
 mod validate;
 
+pub use access::RawPublicLists;
 pub use models::RawModel;
 
 use clap::{Args, ValueEnum};
@@ -89,6 +91,31 @@ pub struct RawConfig {
     /// Characters up to which a request counts as one that somebody waits for [default: 1000].
     #[arg(long, global = true, env = "STENTOR_INTERACTIVE_CHARS", value_name = "N")]
     pub interactive_chars: Option<usize>,
+    /// MiB of a recording that a client uploads as a voice [default: 10].
+    #[arg(long, global = true, env = "STENTOR_MAX_VOICE_MIB", value_name = "MIB")]
+    pub max_voice_mib: Option<u64>,
+    /// Seconds of such a recording [default: 120].
+    #[arg(long, global = true, env = "STENTOR_MAX_VOICE_SECONDS", value_name = "SECONDS")]
+    pub max_voice_seconds: Option<u32>,
+    /// Voices that clients may have uploaded; 0 lets nobody upload [default: 200].
+    #[arg(long, global = true, env = "STENTOR_MAX_VOICES", value_name = "N")]
+    pub max_voices: Option<usize>,
+    /// A file of API keys by their hashes, one `[keys.<name>]` with `sha256` each; `stentor key` makes them. Keys may also
+    /// stand in the variable STENTOR_API_KEYS, separated by commas [default: nobody needs one].
+    #[arg(long, global = true, env = "STENTOR_API_KEYS_FILE", value_name = "PATH")]
+    pub api_keys_file: Option<PathBuf>,
+    /// What lists of models and voices show to clients without a key, where there are keys [default: ids].
+    #[arg(long, global = true, env = "STENTOR_PUBLIC_LISTS", value_name = "WHAT")]
+    pub public_lists: Option<RawPublicLists>,
+    /// Requests that each key may send a minute; 0: any number [default: 0].
+    #[arg(long, global = true, env = "STENTOR_KEY_REQUESTS_PER_MINUTE", value_name = "N")]
+    pub key_requests_per_minute: Option<u32>,
+    /// Requests that each key may have under way at once; 0: any number [default: 0].
+    #[arg(long, global = true, env = "STENTOR_KEY_CONCURRENT", value_name = "N")]
+    pub key_concurrent: Option<u32>,
+    /// Origins whose pages may use the server from a browser, `https://host:port` or `*` [default: none].
+    #[arg(long, global = true, env = "STENTOR_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Option<Vec<String>>,
     /// MiB of finished speech kept in memory [default: 64].
     #[arg(long, global = true, env = "STENTOR_CACHE_MEMORY_MIB", value_name = "MIB")]
     pub cache_memory_mib: Option<u64>,
@@ -190,6 +217,8 @@ impl fmt::Display for Mistakes {
 struct Environment {
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
+    /// Keys; a flag would show them to everybody who lists processes.
+    api_keys: Option<String>,
     hub: HubOptions,
 }
 
@@ -203,6 +232,7 @@ impl Environment {
         Self {
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
+            api_keys: text("STENTOR_API_KEYS"),
             hub: HubOptions {
                 offline: switched_on("HF_HUB_OFFLINE"),
                 endpoint: text("HF_ENDPOINT"),
@@ -245,14 +275,23 @@ impl RawConfig {
         {
             text.take_if(|text| text.trim().is_empty());
         }
-        for path in
-            [&mut self.config, &mut self.models, &mut self.voices, &mut self.lexicon, &mut self.data_dir]
-        {
+        for path in [
+            &mut self.config,
+            &mut self.models,
+            &mut self.voices,
+            &mut self.lexicon,
+            &mut self.data_dir,
+            &mut self.api_keys_file,
+        ] {
             path.take_if(|path| path.as_os_str().is_empty());
         }
         if let Some(fallback) = &mut self.fallback {
             fallback.retain(|id| !id.trim().is_empty());
         }
+        if let Some(origins) = &mut self.cors_origins {
+            origins.retain(|origin| !origin.trim().is_empty());
+        }
+        self.cors_origins.take_if(|origins| origins.is_empty());
         self.fallback.take_if(|fallback| fallback.is_empty());
         self
     }
@@ -279,6 +318,14 @@ impl RawConfig {
             max_waiting: self.max_waiting.or(lower.max_waiting),
             request_timeout: self.request_timeout.or(lower.request_timeout),
             interactive_chars: self.interactive_chars.or(lower.interactive_chars),
+            max_voice_mib: self.max_voice_mib.or(lower.max_voice_mib),
+            max_voice_seconds: self.max_voice_seconds.or(lower.max_voice_seconds),
+            max_voices: self.max_voices.or(lower.max_voices),
+            api_keys_file: self.api_keys_file.or(lower.api_keys_file),
+            public_lists: self.public_lists.or(lower.public_lists),
+            key_requests_per_minute: self.key_requests_per_minute.or(lower.key_requests_per_minute),
+            key_concurrent: self.key_concurrent.or(lower.key_concurrent),
+            cors_origins: self.cors_origins.or(lower.cors_origins),
             cache_memory_mib: self.cache_memory_mib.or(lower.cache_memory_mib),
             cache_disk_mib: self.cache_disk_mib.or(lower.cache_disk_mib),
             max_connections: self.max_connections.or(lower.max_connections),

@@ -2,8 +2,7 @@
 
 use crate::{compose, config::Config, logging::one_line, startup::Trackers};
 use anyhow::{Context as _, Result};
-use std::{sync::Arc, time::Duration};
-use stentor_catalog::Catalog;
+use std::time::Duration;
 use stentor_server::AppState;
 use tokio::{
     signal::unix::Signal,
@@ -31,26 +30,15 @@ pub(crate) async fn watch(config: Config, app: AppState, mut hangup: Signal) {
 
 /// Reads manifests and voices again, as they are under the same configuration.
 pub(crate) async fn refresh(app: &AppState) -> Result<()> {
-    let catalog = app.catalog();
-    let fresh = spawn_blocking(move || {
-        let mut fresh = Catalog::clone(&catalog);
-        fresh.reload().map(|()| fresh)
+    let app = app.clone();
+    let renewed = spawn_blocking(move || {
+        app.renew_catalog(|catalog| {
+            let mut fresh = catalog.clone();
+            fresh.reload()?;
+            anyhow::Ok(fresh)
+        })
     });
-    take_over(app, fresh.await.context("reading the catalog")??);
-    Ok(())
-}
-
-/// The default model stays the same one: readiness has been shown for it.
-fn take_over(app: &AppState, mut fresh: Catalog) {
-    if fresh.set_default(app.default_model.clone()).is_err() {
-        return tracing::error!(
-            "the manifest of the default model is gone; models and voices stay as they were"
-        );
-    }
-    for warning in fresh.warnings().iter().filter(|warning| !app.catalog().warnings().contains(warning)) {
-        tracing::warn!("{warning}");
-    }
-    app.replace_catalog(fresh);
+    renewed.await.context("reading the catalog")?
 }
 
 struct Reloader {
@@ -96,13 +84,12 @@ impl Reloader {
     /// Takes over what can change at run time; a configuration with a mistake changes nothing.
     async fn reread(&mut self) {
         match self.read().await {
-            Ok((fresh, catalog)) => {
+            Ok(fresh) => {
                 let later = needs_restart(&self.at_start, &fresh);
                 if !later.is_empty() {
                     tracing::warn!("changed, and in force after a restart only: {}", later.join(", "));
                 }
                 self.app.replace_settings(fresh.settings.clone());
-                take_over(&self.app, catalog);
                 tracing::info!("the configuration was read again");
             }
             Err(error) => {
@@ -112,15 +99,16 @@ impl Reloader {
         }
     }
 
-    async fn read(&self) -> Result<(Config, Catalog)> {
-        let old = self.at_start.clone();
-        let data_dir = Arc::new(self.app.catalog().config().data_dir.clone());
+    async fn read(&self) -> Result<Config> {
+        let (old, app) = (self.at_start.clone(), self.app.clone());
         let read = spawn_blocking(move || {
             let fresh = old.reread()?;
             let mut here = fresh.clone();
-            here.catalog.data_dir.clone_from(&data_dir);
-            let catalog = compose::catalog(&here)?;
-            anyhow::Ok((fresh, catalog))
+            app.renew_catalog(|catalog| {
+                here.catalog.data_dir.clone_from(&catalog.config().data_dir);
+                compose::settled(&here, catalog.reopen(here.catalog.clone())?)
+            })?;
+            anyhow::Ok(fresh)
         });
         read.await.context("reading the configuration")?
     }
@@ -135,6 +123,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("max_waiting", old.max_waiting != new.max_waiting),
         ("vram_floor_mib", old.vram_floor != new.vram_floor),
         ("cache_memory_mib or cache_disk_mib", old.cache != new.cache),
+        ("cors_origins", old.settings.access.cors_origins != new.settings.access.cors_origins),
         ("max_connections", old.max_connections != new.max_connections),
         ("header_timeout", old.header_timeout != new.header_timeout),
         ("drain_delay", old.drain_delay != new.drain_delay),

@@ -4,5 +4,6 @@ pub(crate) mod delivery;
 mod lexicon;
 pub(crate) mod models;
 pub(crate) mod speech;
+pub(crate) mod upload;
 pub(crate) mod voices;
 pub(crate) mod words;

@@ -1,7 +1,7 @@
 //! The wire form of `GET /v1/models`.
 
 use serde::{Deserialize, Serialize};
-use stentor_catalog::Model;
+use stentor_catalog::{Model, VoiceEntry};
 use stentor_supervisor::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 use stentor_types::{Language, ParamSpec, Precision};
 
@@ -40,6 +40,24 @@ pub(crate) struct ModelList<'a> {
     pub data: Vec<ModelObject<'a>>,
 }
 
+/// `GET /v1/audio/models`: what a client's list of models to speak with is filled from.
+#[derive(Debug, Serialize)]
+pub(crate) struct AudioModelList<'a> {
+    pub models: Vec<AudioModel<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct AudioModel<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+}
+
+/// A voice of a model, by the key under which clients look for it there.
+#[derive(Debug, Serialize)]
+pub(crate) struct VoiceName<'a> {
+    pub name: &'a str,
+}
+
 /// The body of `POST /v1/models/load` and `/unload`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ModelName {
@@ -51,6 +69,8 @@ pub(crate) struct ModelName {
 pub(crate) struct ModelDetail<'a> {
     #[serde(flatten)]
     pub(crate) model: ModelObject<'a>,
+    /// Those it can use now, by id.
+    pub voices: Vec<VoiceName<'a>>,
     /// `unloaded`, `starting`, `ready`, `draining`, `backoff`, `failed`; `null` when not installed.
     pub state: Option<&'static str>,
     /// Why it is in that state, where that needs a reason.
@@ -89,7 +109,7 @@ pub(crate) struct ModelDetail<'a> {
 
 impl<'a> ModelDetail<'a> {
     pub(crate) fn new(
-        model: &'a Model,
+        (model, voices): (&'a Model, Vec<&'a VoiceEntry>),
         status: Option<ModelStatus>,
         counters: Counters,
         progress: WorkerProgress,
@@ -97,6 +117,7 @@ impl<'a> ModelDetail<'a> {
         let descriptor = status.as_ref().and_then(|status| status.descriptor.clone());
         Self {
             model: model.into(),
+            voices: voices.into_iter().map(|voice| VoiceName { name: voice.id.as_str() }).collect(),
             state: status.as_ref().map(|status| state_name(status.state)),
             load_seconds: status.as_ref().and_then(|status| status.load_seconds),
             idle_seconds: status.as_ref().and_then(|status| Some(status.idle_for?.as_secs_f64())),

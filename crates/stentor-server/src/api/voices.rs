@@ -1,5 +1,6 @@
 //! The wire form of `GET /v1/audio/voices`, in the two shapes that clients read.
 
+use crate::{ApiError, ErrorCode};
 use serde::{Deserialize, Serialize};
 use stentor_catalog::VoiceEntry;
 
@@ -9,6 +10,29 @@ pub(crate) struct VoiceObject<'a> {
     pub object: &'static str,
     pub name: &'a str,
     pub languages: Vec<&'a str>,
+    /// Of an uploaded voice: when, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<i64>,
+}
+
+impl<'a> VoiceObject<'a> {
+    /// With its id in the place of its name.
+    pub(crate) fn nameless(voice: &'a VoiceEntry) -> Self {
+        Self { name: voice.id.as_str(), created_at: None, ..Self::from(voice) }
+    }
+}
+
+/// One voice, and who can speak with it now.
+#[derive(Debug, Serialize)]
+pub(crate) struct VoiceDetail<'a> {
+    #[serde(flatten)]
+    pub voice: VoiceObject<'a>,
+    /// Uploaded, so that it can be deleted.
+    pub uploaded: bool,
+    pub models: Vec<&'a str>,
+    /// What could be better about a recording that was just uploaded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
@@ -18,6 +42,7 @@ impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
             object: "audio.voice",
             name: &voice.name,
             languages: voice.languages.iter().map(stentor_types::Language::as_str).collect(),
+            created_at: voice.created_at.filter(|_| voice.hold.is_some()),
         }
     }
 }
@@ -26,6 +51,25 @@ impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct VoiceFilter {
     pub(crate) model: Option<String>,
+    /// Plain strings, as the community's first servers listed voices.
+    pub(crate) legacy: Option<String>,
+}
+
+impl VoiceFilter {
+    /// The model that was asked for; `?model=` without a value asks for none.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.as_deref().filter(|name| !name.is_empty())
+    }
+
+    pub(crate) fn is_legacy(&self) -> Result<bool, ApiError> {
+        match self.legacy.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            None | Some("" | "false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => {
+                Err(ApiError::field(ErrorCode::InvalidValue, "legacy", "`legacy` must be `true` or `false`"))
+            }
+        }
+    }
 }
 
 /// `voices` for the community's clients, `data` for OpenAI-style ones.
@@ -40,4 +84,10 @@ impl<'a> VoiceList<'a> {
     pub(crate) fn new(voices: Vec<VoiceObject<'a>>) -> Self {
         Self { object: "list", data: voices.clone(), voices }
     }
+}
+
+/// The list for clients that take each voice for a string.
+#[derive(Debug, Serialize)]
+pub(crate) struct LegacyVoiceList<'a> {
+    pub voices: Vec<&'a str>,
 }

@@ -12,7 +12,7 @@ const DISCARD_UP_TO: usize = 64 * 1024 * 1024;
 /// Reads at most `limit` bytes. What a client sends beyond that is read and thrown away up to a bound, because a client
 /// that is cut off while it writes reports a broken connection instead of our answer. A client that has not sent
 /// everything after `patience` is answered 408.
-pub(super) async fn read(body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn read(body: Body, limit: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
     timeout(patience, read_all(body, limit)).await.unwrap_or_else(|_| {
         let message = format!("the body was not complete after {} s", patience.as_secs());
         Err(ApiError::new(ErrorCode::BodyTimeout, message))

@@ -1,6 +1,6 @@
 //! Handlers, one noun per file.
 
-mod body;
+pub(crate) mod body;
 mod captions;
 pub(crate) mod health;
 pub(crate) mod metrics;

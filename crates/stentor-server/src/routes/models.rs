@@ -1,9 +1,9 @@
-//! `GET /v1/models`, `GET /v1/models/{id}`, `POST /v1/models/load` and `/unload`.
+//! `GET /v1/models`, `GET /v1/models/{id}`, `GET /v1/audio/models`, `POST /v1/models/load` and `/unload`.
 
 use super::body;
 use crate::{
     ApiError, App, AppState, ErrorCode,
-    api::models::{ModelDetail, ModelList, ModelName, ModelObject},
+    api::models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject},
 };
 use axum::{
     Json,
@@ -21,6 +21,14 @@ pub(crate) async fn list(State(app): State<AppState>) -> Response {
     let catalog = app.catalog();
     let data = catalog.models().iter().map(ModelObject::from).collect();
     Json(ModelList { object: "list", data }).into_response()
+}
+
+/// The models that can speak here, in the shape that Open WebUI reads.
+pub(crate) async fn list_audio(State(app): State<AppState>) -> Response {
+    let catalog = app.catalog();
+    let installed = catalog.models().iter().filter(|model| model.installed);
+    let models = installed.map(|model| AudioModel { id: model.id.as_str(), name: &model.name }).collect();
+    Json(AudioModelList { models }).into_response()
 }
 
 pub(crate) async fn show(
@@ -98,6 +106,7 @@ fn detail(app: &App, id: &str) -> Result<Response, ApiError> {
     let supervisor = &app.supervisor;
     let counters = supervisor.counters(&model.id).unwrap_or_default();
     let progress = supervisor.progress(&model.id).unwrap_or_default();
-    let detail = ModelDetail::new(model, supervisor.status(&model.id), counters, progress);
+    let detail =
+        ModelDetail::new((model, catalog.voices(model)), supervisor.status(&model.id), counters, progress);
     Ok(Json(detail).into_response())
 }

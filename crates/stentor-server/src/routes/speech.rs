@@ -112,7 +112,7 @@ fn refuse_long_whole(app: &App, speech: &SpeechRequest) -> Result<(), ApiError> 
 }
 
 /// Field names for a header: as many as fit a line that every client reads, and the number of the others.
-fn shown(names: &[String]) -> String {
+pub(super) fn shown(names: &[String]) -> String {
     const MOST: usize = 16;
     const LONGEST: usize = 64;
     let cut = |name: &String| name.chars().take(LONGEST).collect::<String>();

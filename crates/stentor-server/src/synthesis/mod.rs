@@ -11,7 +11,7 @@ pub use meter::Spoken;
 use script::{Manuscript, ResolvedStyle};
 use std::{sync::Arc, time::Duration};
 use stentor_audio::{JoinOptions, Joiner};
-use stentor_catalog::{Catalog, Model, ResolvedVoice};
+use stentor_catalog::{Catalog, Hold, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
@@ -73,6 +73,8 @@ pub struct Synthesis {
     pub params: Params,
     /// What of an SSML document has no effect.
     pub ignored: Vec<String>,
+    /// Keeps the files of uploaded voices until it is over.
+    _holds: Vec<Hold>,
     original: Arc<str>,
     session: Session,
     joiner: Joiner,
@@ -271,6 +273,7 @@ async fn open(
     let one_piece = second.is_none() && !descriptor.streams;
     meter.begin(speech.input.chars().count());
     let mut keep = keep.into_iter().flatten();
+    let holds = styles.iter().flat_map(|style| &style.voice.holds).chain(&voice.holds).cloned().collect();
     let session = SessionRequest {
         voice: voice.source,
         voice_digest: digest,
@@ -287,6 +290,7 @@ async fn open(
         model,
         fallback_from: None,
         voice: voice.id,
+        _holds: holds,
         rate: descriptor.sample_rate,
         watermark: descriptor.watermark.clone(),
         one_piece,

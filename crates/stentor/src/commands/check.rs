@@ -51,7 +51,8 @@ fn problems(config: &Config, catalog: &Catalog) -> Result<Vec<String>> {
 /// Every option in force, under the name that it has in the file.
 fn settings(config: &Config, catalog: &Catalog) -> Result<Map<String, Value>> {
     const MIB: u64 = 1024 * 1024;
-    let (limits, common) = (&config.settings.limits, &config.settings.common);
+    let (limits, common, access) =
+        (&config.settings.limits, &config.settings.common, &config.settings.access);
     let per_model: Map<String, Value> =
         config.settings.models.iter().map(|(id, own)| (id.to_string(), model_settings(own).into())).collect();
     let mut settings = model_settings(common);
@@ -70,6 +71,14 @@ fn settings(config: &Config, catalog: &Catalog) -> Result<Map<String, Value>> {
         ("max_waiting", json!(config.max_waiting)),
         ("request_timeout", seconds(limits.request_timeout)),
         ("interactive_chars", json!(limits.interactive_chars)),
+        ("max_voice_mib", json!(limits.max_voice_bytes as u64 / MIB)),
+        ("max_voice_seconds", json!(limits.max_voice_seconds)),
+        ("max_voices", json!(limits.max_voices)),
+        ("api_keys", json!(access.keys.iter().map(|key| &key.name).collect::<Vec<_>>())),
+        ("public_lists", json!(access.public_lists.name())),
+        ("key_requests_per_minute", json!(access.requests_per_minute.unwrap_or(0))),
+        ("key_concurrent", json!(access.concurrent.unwrap_or(0))),
+        ("cors_origins", json!(access.cors_origins)),
         ("cache_memory_mib", json!(config.cache.memory / MIB)),
         ("cache_disk_mib", json!(config.cache.disk / MIB)),
         ("max_connections", json!(config.max_connections)),

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod doctor;
 mod healthcheck;
+mod key;
 mod listings;
 mod pull;
 mod say;
@@ -36,9 +37,10 @@ pub(crate) fn run(command: Command, config: &Config) -> Result<ExitCode> {
             Command::Voices(listing) => listings::voices(config, &listing),
             Command::Models(listing) => listings::models(config, &listing),
             Command::Check(listing) => check::run(config, &listing),
-            Command::Doctor(options) => doctor::run(config, &options).await,
+            Command::Doctor(options) => Box::pin(doctor::run(config, &options)).await,
             Command::Healthcheck => healthcheck::run(config).await,
             Command::Pull(pull) => pull::run(config, &pull).await,
+            Command::Key(new) => key::run(&new),
             Command::Worker => bail!("a worker is started before the configuration is read"),
         }
     });

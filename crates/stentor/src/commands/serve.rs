@@ -35,6 +35,7 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let socket = bind(config)?;
     let store = compose::chunk_store(config);
     let app = compose::app(config, store.clone())?;
+    app.catalog().uploads().sweep();
     for warning in app.catalog().warnings() {
         tracing::warn!("{warning}");
     }

@@ -1,12 +1,15 @@
 //! From what the user wrote to what the program may rely on; every mistake is found, not only the first.
 
-use super::{CacheSizes, Config, Environment, Mistakes, RawConfig, lexicon, models};
+use super::{CacheSizes, Config, Environment, Mistakes, RawConfig, access, lexicon, models};
 use std::{fs, path::PathBuf, time::Duration};
 use stentor_catalog::CatalogConfig;
 use stentor_server::{Limits, Settings};
 
 /// A request's text is held in memory.
 const MAX_INPUT_BYTES: usize = 64 * 1024 * 1024;
+/// An uploaded recording is held in memory, as it came and decoded.
+const MAX_VOICE_MIB: u64 = 64;
+const MAX_VOICE_SECONDS: u32 = 600;
 const MIB: u64 = 1024 * 1024;
 /// Beyond any disk, and small enough to be counted in bytes.
 const MAX_MIB: u64 = 1 << 30;
@@ -18,6 +21,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
         listen.parse().map_err(|_| mistakes.push(format!("listen: `{listen}` is not ADDRESS:PORT"))).ok();
     let (common, models) = models::read(&raw, &mut mistakes);
     let lexicon = lexicon::read(raw.lexicon.as_deref(), &mut mistakes);
+    let access = access::read(&raw, environment.api_keys.as_deref(), &mut mistakes);
     check_directories(&raw, &mut mistakes);
     check_numbers(&raw, &mut mistakes);
     let data_dir = raw.data_dir.clone().or_else(|| default_data_dir(&environment));
@@ -31,6 +35,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
         limits: limits(&raw),
         common,
         models,
+        access,
         fallback_for_named: raw.fallback_for_named.unwrap_or(false),
         lexicon,
     };
@@ -72,6 +77,9 @@ fn limits(raw: &RawConfig) -> Limits {
             Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs),
         },
         interactive_chars: raw.interactive_chars.unwrap_or(default.interactive_chars),
+        max_voice_bytes: raw.max_voice_mib.map_or(default.max_voice_bytes, |mib| mib as usize * MIB as usize),
+        max_voice_seconds: raw.max_voice_seconds.unwrap_or(default.max_voice_seconds),
+        max_voices: raw.max_voices.unwrap_or(default.max_voices),
         ..default
     }
 }
@@ -91,6 +99,8 @@ fn check_numbers(raw: &RawConfig, mistakes: &mut Vec<String>) {
         ("max_connections", raw.max_connections.map(|n| n as u64)),
         ("header_timeout", raw.header_timeout),
         ("body_timeout", raw.body_timeout),
+        ("max_voice_mib", raw.max_voice_mib),
+        ("max_voice_seconds", raw.max_voice_seconds.map(u64::from)),
     ];
     for (name, value) in at_least_one {
         if value == Some(0) {
@@ -106,6 +116,12 @@ fn check_numbers(raw: &RawConfig, mistakes: &mut Vec<String>) {
         if value.is_some_and(|mib| mib > MAX_MIB) {
             mistakes.push(format!("{name}: at most {MAX_MIB}"));
         }
+    }
+    if raw.max_voice_mib.is_some_and(|mib| mib > MAX_VOICE_MIB) {
+        mistakes.push(format!("max_voice_mib: at most {MAX_VOICE_MIB}"));
+    }
+    if raw.max_voice_seconds.is_some_and(|seconds| seconds > MAX_VOICE_SECONDS) {
+        mistakes.push(format!("max_voice_seconds: at most {MAX_VOICE_SECONDS}"));
     }
     if raw.max_input_bytes.is_some_and(|bytes| bytes > MAX_INPUT_BYTES) {
         mistakes.push(format!("max_input_bytes: at most {MAX_INPUT_BYTES}"));
@@ -134,7 +150,12 @@ mod tests {
     use stentor_types::DeviceSpec;
 
     fn environment() -> Environment {
-        Environment { home: Some("/home/someone".into()), data_home: None, hub: HubOptions::default() }
+        Environment {
+            home: Some("/home/someone".into()),
+            data_home: None,
+            api_keys: None,
+            hub: HubOptions::default(),
+        }
     }
 
     #[test]
