@@ -1,9 +1,12 @@
 //! The page at `/`: all of it comes from this server, with types and a policy that browsers hold it to.
 
-use super::fake;
+use super::{PROGRAM, fake};
 use reqwest::{Method, Response, StatusCode, header};
 use std::collections::BTreeSet;
-use stentor_tests::{TestApp, app::error_of};
+use stentor_tests::{
+    TestApp,
+    app::{Setup, error_of},
+};
 
 /// The name of XML's vocabulary for pictures. It is written like an address, and nobody asks there.
 const SVG: &str = "xmlns=\"http://www.w3.org/2000/svg\"";
@@ -141,4 +144,14 @@ async fn the_root_answers_whoever_warms_up_a_connection_and_other_names_are_404(
     }
     let (status, _) = error_of(app.post("/", &serde_json::json!({})).await).await;
     assert_eq!(status, 405);
+}
+
+#[tokio::test]
+async fn where_keys_are_needed_the_page_can_still_be_opened_to_enter_one() {
+    let app =
+        Setup::new(PROGRAM).with_fake_model().variable("STENTOR_API_KEYS", "sk-a-long-enough-key-of-alice");
+    let app = app.start().await;
+    assert!(all_files(&app).await.len() > 10);
+    let response = app.speech(&super::say("Hello.")).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
 }

@@ -1,6 +1,7 @@
 // Uses the page as a person would, in headless Chromium: node tests/page/run.mjs PROGRAM [FOLDER FOR PICTURES]
 //
-// PROGRAM is `stentor`, which is started with its built-in model. Each check says what a visitor would miss.
+// PROGRAM is `stentor-under-test`: the built-in model speaks, and a fake engine clones and fails when it is asked to.
+// Each check says what a visitor would miss.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,12 +15,15 @@ if (!program) throw new Error("usage: node tests/page/run.mjs PROGRAM [FOLDER]")
 
 const CTRL = 2;
 const ENTER = { number: 13, text: "\r" };
+const FAKE = `engine = "fake"\ntitle = "An engine without a model"\nlicence = "MIT"\nlanguages = ["en-us"]\nrank = -1
+voice_kinds = ["preset", "reference"]\n[voices]\ndefault = "one"\n[voices.names]\nen-us = ["one", "two"]\n`;
 const TEXT = "Dr. Smith paid $5 for two shells. She sells more by the sea.";
 const folder = mkdtempSync(join(tmpdir(), "page-server-"));
 
 /** Starts the server and waits for its address. */
 async function serve() {
   for (const name of ["data", "models", "voices", "downloads"]) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, "models", "fake.toml"), FAKE);
   const under = (name) => join(folder, name);
   const args = ["--listen", "127.0.0.1:0", "--data-dir", under("data"), "--models", under("models")];
   args.push("--voices", under("voices"), "--drain-delay", "0", "serve");
@@ -35,6 +39,22 @@ const text = (page, selector) => page.ask(`document.querySelector(${JSON.stringi
 const shown = (page, selector) => page.ask(`!document.querySelector(${JSON.stringify(selector)}).hidden`);
 const status = (page, pattern, seconds) =>
   until(`the status is ${pattern}`, async () => pattern.test(await text(page, "#status")), seconds);
+
+/** Chooses in a list, as somebody does who opens it. */
+const choose = (page, selector, value) =>
+  page.ask(`(() => { const e = document.querySelector(${JSON.stringify(selector)}); e.value = ${JSON.stringify(value)};
+    e.dispatchEvent(new Event("change")); return e.value; })()`);
+
+/** Gives the built-in model parameters, and notes what is asked to be spoken. */
+const PARAMETERS = `{ const real = window.fetch; window.sent = []; window.fetch = async (path, options) => {
+  if (path === "v1/audio/speech") window.sent.push(JSON.parse(options.body));
+  const response = await real(path, options);
+  if (path !== "v1/models/builtin") return response;
+  const number = { type: "number", min: 0, max: 2, default: 0.5 };
+  const parameters = [{ name: "warmth", kind: number, description: "How warm." },
+    { name: "steps", kind: { type: "integer", min: 1, max: 9, default: 4 }, description: "How many." },
+    { name: "whisper", kind: { type: "bool", default: false }, description: "Quietly." }];
+  return Response.json({ ...(await response.json()), parameters }); }; }`;
 
 /** Writes down each word as it is marked. */
 const WATCH = `window.marked = [];
@@ -124,6 +144,37 @@ const checks = {
     page.complaints = page.complaints.filter((line) => !/status of 400/.test(line));
   },
 
+  async "an error after the first sound is shown, what came before is heard, and the next text is spoken"(page) {
+    assert.equal(await choose(page, "#model", "fake"), "fake");
+    await until("its voices", () => page.ask(`document.querySelector("#voice").textContent.includes("two")`));
+    await page.type("#input", "A fine beginning.\n\nThen it goes wrong {fail}.");
+    await page.click("#play");
+    await until("the error", () => shown(page, "#alert"));
+    await status(page, /^Stopped by an error/);
+    assert.match(await text(page, "#clock"), /of 0:0[1-9]/);
+    await page.type("#input", "Well again.");
+    await page.click("#play");
+    await status(page, /^Done/);
+    assert.equal(await shown(page, "#alert"), false);
+    await until("cues", () => shown(page, "#cues"));
+    await page.click("#cues button");
+    assert.match(await page.ask(`document.querySelector("#input").value`), /\[giggle\]/);
+    await choose(page, "#model", "builtin");
+  },
+
+  async "parameters of the engine are offered and sent once they were changed"(page) {
+    await page.ask(PARAMETERS);
+    await until("the fields", () => shown(page, "#parameters"));
+    await page.type("#parameter-warmth", "1.25");
+    await page.click("#parameter-whisper");
+    await page.type("#input", "Warm.");
+    await page.click("#play");
+    await status(page, /^Done/);
+    const { warmth, steps, whisper } = await page.ask(`window.sent.at(-1)`);
+    assert.deepEqual({ warmth, steps, whisper }, { warmth: 1.25, steps: undefined, whisper: true });
+    assert.match(await text(page, "#notice"), /Without effect: .*warmth/);
+  },
+
   async "nothing of a text becomes part of the page"(page) {
     await page.type("#input", `<img src=x onerror="window.bad = 1"> Hello & goodbye.`);
     await page.click("#play");
@@ -177,7 +228,8 @@ const checks = {
     }
   },
 
-  async "a voice is recorded, uploaded, chosen and deleted"(page) {
+  async "a voice is recorded, uploaded, chosen, spoken with and deleted"(page) {
+    await choose(page, "#model", "fake");
     await page.type("#voice-name", "Beeper");
     await page.click("#record");
     await until("three seconds", async () => /0:0[3-9]/.test(await text(page, "#record-time")));
@@ -187,8 +239,17 @@ const checks = {
     await until("it is stored", async () => {
       const told = await text(page, "#upload-status");
       assert.doesNotMatch(told, /request req_/);
-      return /^Beeper is stored/.test(told);
+      return /^Beeper is stored. It is chosen above/.test(told);
     });
+    await page.type("#input", "With a voice of my own.");
+    await page.click("#play");
+    await status(page, /^Done/);
+    assert.equal(await shown(page, "#alert"), false);
+    const list = () => page.ask(`document.querySelector("#voice").textContent`);
+    assert.match(await list(), /Beeper/);
+    await page.ask(`window.confirm = () => true`);
+    await page.click("#delete-voice");
+    await until("it is gone", async () => !(await list()).includes("Beeper"));
   },
 };
 
@@ -206,6 +267,7 @@ try {
     } catch (error) {
       failed += 1;
       console.log(`FAILED: ${name}\n${error.stack}`);
+      await keep(page, `failed-${failed}.png`);
     }
   }
   assert.deepEqual(page.complaints, [], "the browser's console has no errors");
