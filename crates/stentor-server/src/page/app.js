@@ -99,6 +99,8 @@ function end() {
   wave.draw(0);
   playing = null;
   transcript.end();
+  // A button that is switched off would lose the focus to nowhere.
+  if (document.activeElement === byId("stop")) byId("play").focus();
   byId("stop").disabled = true;
 }
 

@@ -10,8 +10,17 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** What each select holds, so that one that somebody has opened is not made anew for nothing. */
+const filled = new WeakMap();
+
 /** Fills a select with `[value, label, disabled]` rows and keeps what was chosen where it is still there. */
 export function fill(select, rows, preferred) {
+  const state = JSON.stringify(rows);
+  if (filled.get(select) === state) {
+    if (rows.some(([value, , disabled]) => value === preferred && !disabled)) select.value = preferred;
+    return;
+  }
+  filled.set(select, state);
   const wanted = [preferred, select.value].find((value) => rows.some((row) => row[0] === value && !row[2]));
   select.replaceChildren(
     ...rows.map(([value, label, disabled = false]) => make("option", { value, disabled }, label)),

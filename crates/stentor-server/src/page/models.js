@@ -123,5 +123,6 @@ async function act(id, button) {
     showError(error);
   }
   button.disabled = false;
+  button.focus();
   await refresh();
 }

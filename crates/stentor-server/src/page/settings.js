@@ -8,6 +8,8 @@ import { current } from "./models.js";
 let voices = new Map();
 /** Of the last request for voices; an older answer changes nothing. */
 let asked = 0;
+/** The model whose voices are shown; none after a failure, so that it is tried again. */
+let loaded = null;
 /** What the fields for parameters were made from. */
 let shown = "";
 
@@ -43,7 +45,7 @@ export function update() {
   );
   fill(byId("model"), rows, before || preferred);
   showModel();
-  if (byId("model").value !== before || voices.size === 0) loadVoices();
+  if (byId("model").value !== loaded) loadVoices();
 }
 
 /** Reads the list of voices again and chooses `wanted`, if the model can use it. Returns whether it can. */
@@ -52,12 +54,15 @@ export async function loadVoices(wanted = null) {
   if (!model) return false;
   asked += 1;
   const mine = asked;
+  loaded = model;
   try {
     const list = await getJson(`v1/audio/voices?model=${encodeURIComponent(model)}`);
     if (mine !== asked) return false;
     voices = new Map(list.voices.map((voice) => [voice.id, voice]));
   } catch (error) {
-    if (mine === asked) showError(error);
+    if (mine !== asked) return false;
+    loaded = null;
+    showError(error);
     return false;
   }
   const rows = [...voices.values()].map((voice) => [voice.id, label(voice)]);

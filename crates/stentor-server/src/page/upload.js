@@ -39,6 +39,7 @@ async function begin() {
     say(describe(error));
   }
   button.disabled = false;
+  button.focus();
 }
 
 async function finish() {
@@ -81,6 +82,7 @@ async function send() {
     say(describe(error));
   }
   byId("upload-button").disabled = false;
+  byId("upload-button").focus();
 }
 
 async function tell(voice) {
