@@ -13,6 +13,7 @@ mod lexicon;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod page;
 mod quirks;
 mod reload;
 mod sse;

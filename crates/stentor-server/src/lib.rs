@@ -11,6 +11,7 @@ pub mod encoded;
 pub mod error;
 pub mod metrics;
 mod middleware;
+mod page;
 mod readiness;
 mod router;
 mod routes;
