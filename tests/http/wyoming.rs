@@ -44,7 +44,8 @@ fn slow_setup() -> Setup {
 
 /// Each paragraph is a chunk, and none is like another, so none is found in the store.
 fn long(name: &str, paragraphs: usize) -> String {
-    (0..paragraphs).map(|number| format!("Long {name} number {number}.\n\n")).collect()
+    let paragraphs = (0..paragraphs).map(|number| format!("Long {name} number {number}."));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
 impl House {

@@ -191,7 +191,7 @@ mod tests {
             ("{\"type\":\"a\",\"payload_length\":5}\nabc", None),
         ];
         for (bytes, code) in rows {
-            assert_eq!(read_all(bytes.as_bytes()).await, [Err(code)], "{:.60}", bytes);
+            assert_eq!(read_all(bytes.as_bytes()).await, [Err(code)], "{bytes:.60}");
         }
     }
 
