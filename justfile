@@ -37,6 +37,11 @@ smoke:
     cargo build --package stentor
     cargo run --package stentor-tests --bin stentor-smoke -- target/debug/stentor
 
+# The page at `/` in headless Chromium (needs chromium and node).
+page *ARGS:
+    cargo build --package stentor-tests --bin stentor-under-test
+    node tests/page/run.mjs target/debug/stentor-under-test {{ARGS}}
+
 # Word accuracy of the built-in voice through HTTP (Python, downloads packages).
 asr:
     bash tests/asr/run.sh

@@ -13,6 +13,7 @@ mod lexicon;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod page;
 mod quirks;
 mod reload;
 mod sse;
@@ -20,6 +21,7 @@ mod ssml;
 mod timestamps;
 mod uploads;
 mod voices;
+mod wyoming;
 
 use reqwest::Response;
 use serde_json::{Value, json};

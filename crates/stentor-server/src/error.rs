@@ -189,7 +189,7 @@ impl ApiError {
 
     /// One line. What is wrong with a model has been logged where it was found; that a request met it is no failure
     /// of its own.
-    fn log(&self) {
+    pub(crate) fn log(&self) {
         let (code, detail) = (self.code.name(), self.detail.as_deref().unwrap_or_default());
         if self.is_failure() {
             tracing::error!(code, detail, "{}", self.message);

@@ -11,6 +11,7 @@ pub mod encoded;
 pub mod error;
 pub mod metrics;
 mod middleware;
+mod page;
 mod readiness;
 mod router;
 mod routes;
@@ -19,6 +20,7 @@ pub mod state;
 pub mod synthesis;
 mod terms;
 mod voice_store;
+pub mod wyoming;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;

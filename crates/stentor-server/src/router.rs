@@ -1,7 +1,7 @@
 //! Every route of the server, on one page.
 
 use crate::{
-    ApiError, AppState, ErrorCode, access, middleware,
+    ApiError, AppState, ErrorCode, access, middleware, page,
     routes::{health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
@@ -14,6 +14,8 @@ use axum::{
 pub fn router(state: AppState) -> Router {
     let cors = access::cors(&state.settings().access);
     let routes = Router::new()
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::file))
         .route("/v1/audio/speech", post(speech::create))
         .route("/v1/audio/voices", get(voices::list).post(voices::create))
         .route("/v1/audio/voices/{id}", get(voices::show).delete(voices::delete))

@@ -38,6 +38,11 @@ impl Default for Terms {
 }
 
 impl Terms {
+    /// Those of a protocol that says nothing beside the text.
+    pub(crate) fn of_peer(address: Option<IpAddr>) -> Self {
+        Self { client: client(&HeaderMap::new(), address), ..Self::default() }
+    }
+
     /// What admission is asked with.
     pub(crate) fn ticket(&self, chars: usize, limits: &Limits) -> Ticket {
         let by_length = if chars <= limits.interactive_chars { Lane::Interactive } else { Lane::Batch };

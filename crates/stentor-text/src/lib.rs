@@ -18,7 +18,7 @@ mod script;
 pub mod ssml;
 mod timing;
 
-pub use chunk::{Chunks, chunks, split};
+pub use chunk::{Chunks, chunks, complete, split};
 pub use marked::Rule;
 pub use normalize::normalize;
 pub use script::{Script, ScriptChunks, Style};

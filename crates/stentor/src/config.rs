@@ -34,6 +34,9 @@ pub struct RawConfig {
     /// Address and port to answer on [default: 127.0.0.1:8004].
     #[arg(long, global = true, env = "STENTOR_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Address and port for the Wyoming protocol, by which Home Assistant speaks, usually 127.0.0.1:10200 [default: none].
+    #[arg(long, global = true, env = "STENTOR_WYOMING", value_name = "ADDR:PORT")]
+    pub wyoming: Option<String>,
     /// The model that serves requests which name none [default: the best that is installed].
     #[arg(short, long, global = true, env = "STENTOR_MODEL", value_name = "ID")]
     pub model: Option<String>,
@@ -168,6 +171,8 @@ pub enum ListenWhen {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// For the Wyoming protocol; `None` leaves it out.
+    pub wyoming: Option<SocketAddr>,
     pub model: Option<String>,
     pub catalog: CatalogConfig,
     /// What can change while the server runs.
@@ -271,8 +276,8 @@ fn read_file(path: Option<&Path>) -> Result<RawConfig, String> {
 impl RawConfig {
     /// An empty variable, as compose files leave them behind, equals an absent one.
     fn without_blanks(mut self) -> Self {
-        for text in [&mut self.listen, &mut self.model, &mut self.device, &mut self.precision, &mut self.log]
-        {
+        let texts = [&mut self.listen, &mut self.wyoming, &mut self.model, &mut self.device];
+        for text in texts.into_iter().chain([&mut self.precision, &mut self.log]) {
             text.take_if(|text| text.trim().is_empty());
         }
         for path in [
@@ -301,6 +306,7 @@ impl RawConfig {
         Self {
             config: self.config,
             listen: self.listen.or(lower.listen),
+            wyoming: self.wyoming.or(lower.wyoming),
             model: self.model.or(lower.model),
             models: self.models.or(lower.models),
             voices: self.voices.or(lower.voices),

@@ -117,6 +117,7 @@ impl Reloader {
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("listen", old.listen != new.listen),
+        ("wyoming", old.wyoming != new.wyoming),
         ("model", old.model != new.model),
         ("data_dir", old.catalog.data_dir != new.catalog.data_dir),
         ("listen_when", old.listen_when != new.listen_when),

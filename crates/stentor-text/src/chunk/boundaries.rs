@@ -97,6 +97,16 @@ pub(super) fn boundaries(text: &str, range: &Range<usize>) -> Vec<Boundary> {
     found
 }
 
+/// How much of a text that goes on is whole sentences or paragraphs, in bytes. The last sentence counts only once
+/// another one has begun: "Dr." may be the end of one, and what follows shows whether it was.
+pub fn complete(text: &str) -> usize {
+    let found = boundaries(text, &(0..text.len()));
+    // The last one is the end of the text.
+    let sentence = found.iter().rev().skip(1).find(|boundary| boundary.level == Level::Sentence);
+    let paragraph = text.rfind("\n\n").map_or(0, |at| at + 2);
+    sentence.map_or(0, |boundary| boundary.next).max(paragraph)
+}
+
 /// Stops of scripts that put no space behind them.
 fn wide_level(c: char) -> Option<Level> {
     match c {

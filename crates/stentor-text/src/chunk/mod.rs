@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use stentor_types::{Chunk, ChunkBudget};
 
+pub use boundaries::complete;
 pub(crate) use boundaries::pause_after;
 
 /// Silence after what ends a block, in milliseconds.

@@ -58,6 +58,7 @@ fn settings(config: &Config, catalog: &Catalog) -> Result<Map<String, Value>> {
     let mut settings = model_settings(common);
     let others = [
         ("listen", json!(config.listen)),
+        ("wyoming", json!(config.wyoming)),
         ("model", json!(catalog.resolve_model(None)?.id)),
         ("data_dir", json!(config.catalog.data_dir)),
         ("voices", json!(config.catalog.voice_dirs)),

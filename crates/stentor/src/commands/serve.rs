@@ -10,7 +10,7 @@ use crate::{
     startup,
 };
 use anyhow::{Context as _, Result};
-use std::{process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use stentor_server::{AppState, router};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -32,7 +32,8 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let mut signals = StopSignals::new()?;
     let hangup = signals::reload()?;
     // Bound before anything is loaded, so that a port in use is told at once; listening comes later.
-    let socket = bind(config)?;
+    let socket = bind(config.listen)?;
+    let wyoming = config.wyoming.map(bind).transpose()?;
     let store = compose::chunk_store(config);
     let app = compose::app(config, store.clone())?;
     app.catalog().uploads().sweep();
@@ -52,8 +53,12 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
         }
     }
     let listener = socket.listen(BACKLOG)?;
+    let wyoming = wyoming.map(|socket| socket.listen(BACKLOG)).transpose()?;
+    if let Some(wyoming) = &wyoming {
+        tracing::info!("the Wyoming protocol is spoken on tcp://{}", wyoming.local_addr()?);
+    }
     print(&format!("stentor listens on http://{}\n", listener.local_addr()?))?;
-    let code = serve(config, app, listener, signals).await?;
+    let code = serve(config, app, (listener, wyoming), signals).await?;
     if let Some(store) = store
         && code == ExitCode::SUCCESS
         && timeout(LAST_WRITES, store.flush()).await.is_err()
@@ -63,11 +68,11 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     Ok(code)
 }
 
-fn bind(config: &Config) -> Result<TcpSocket> {
-    let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+fn bind(address: SocketAddr) -> Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     listen::keep_alive(&socket)?;
-    socket.bind(config.listen).with_context(|| format!("binding {}", config.listen))?;
+    socket.bind(address).with_context(|| format!("binding {address}"))?;
     Ok(socket)
 }
 
@@ -76,7 +81,7 @@ fn bind(config: &Config) -> Result<TcpSocket> {
 async fn serve(
     config: &Config,
     app: AppState,
-    listener: TcpListener,
+    (listener, wyoming): (TcpListener, Option<TcpListener>),
     mut signals: StopSignals,
 ) -> Result<ExitCode> {
     let rules = Rules {
@@ -84,13 +89,20 @@ async fn serve(
         header_timeout: config.header_timeout,
         stalled_reader: config.settings.limits.stalled_reader,
     };
-    let (stop, stopped) = oneshot::channel();
-    let mut server = tokio::spawn(listen::run(listener, router(app.clone()), rules, stopped));
+    let ((stop, stopped), (stop_wyoming, wyoming_stopped)) = (oneshot::channel(), oneshot::channel());
+    let (http, houses) = (router(app.clone()), app.clone());
+    let mut server = tokio::spawn(async move {
+        tokio::join!(listen::run(listener, http, rules, stopped), async {
+            if let Some(listener) = wyoming {
+                listen::wyoming::run(listener, houses, rules, wyoming_stopped).await;
+            }
+        });
+    });
     signals.next().await;
     tracing::info!("stopping: no longer ready");
     app.readiness.drain();
     tokio::select! {
-        () = drain(config, stop, &mut server) => {}
+        () = drain(config, [stop, stop_wyoming], &mut server) => {}
         code = signals.next() => {
             tracing::warn!("second signal: stopping at once");
             let _ = timeout(AT_ONCE, app.supervisor.shutdown(Duration::ZERO)).await;
@@ -104,7 +116,7 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn drain(config: &Config, stop: oneshot::Sender<()>, server: &mut JoinHandle<()>) {
+async fn drain(config: &Config, stop: [oneshot::Sender<()>; 2], server: &mut JoinHandle<()>) {
     sleep(config.drain_delay).await;
     drop(stop);
     if timeout(config.drain_timeout, server).await.is_err() {

@@ -19,6 +19,9 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
     let listen = raw.listen.as_deref().unwrap_or("127.0.0.1:8004");
     let listen =
         listen.parse().map_err(|_| mistakes.push(format!("listen: `{listen}` is not ADDRESS:PORT"))).ok();
+    let wyoming = raw.wyoming.as_deref().and_then(|at| {
+        at.parse().map_err(|_| mistakes.push(format!("wyoming: `{at}` is not ADDRESS:PORT"))).ok()
+    });
     let (common, models) = models::read(&raw, &mut mistakes);
     let lexicon = lexicon::read(raw.lexicon.as_deref(), &mut mistakes);
     let access = access::read(&raw, environment.api_keys.as_deref(), &mut mistakes);
@@ -41,6 +44,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
     };
     Ok(Config {
         listen,
+        wyoming,
         model: raw.model,
         catalog: CatalogConfig {
             model_dirs: with_here("models", raw.models),
@@ -183,6 +187,7 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let raw = RawConfig {
             listen: Some("here".into()),
+            wyoming: Some("10200".into()),
             device: Some("tpu".into()),
             voices: Some("/nowhere/at/all".into()),
             max_waiting: Some(0),
@@ -191,7 +196,7 @@ mod tests {
         };
         let Mistakes(found) = validate(raw, environment()).unwrap_err();
         let names: Vec<_> = found.iter().filter_map(|mistake| mistake.split(':').next()).collect();
-        assert_eq!(names, ["listen", "device", "voices", "max_waiting", "cache_disk_mib"]);
+        assert_eq!(names, ["listen", "wyoming", "device", "voices", "max_waiting", "cache_disk_mib"]);
     }
 
     #[test]

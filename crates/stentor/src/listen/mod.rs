@@ -2,6 +2,7 @@
 //! connections, how long the head of a request takes, how long written bytes stay unread.
 
 mod patient;
+pub(crate) mod wyoming;
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1};
@@ -26,8 +27,8 @@ use tokio::{
 const HEAD_BYTES: usize = 64 * 1024;
 /// After a failure to accept that lasts, such as having no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-/// Descriptors that are kept for everything but clients: files, workers, logs.
-const RESERVED_FILES: u64 = 128;
+/// Descriptors that are kept for everything but HTTP's clients: files, workers, logs, and those of Wyoming.
+const RESERVED_FILES: u64 = 192;
 
 /// What a client may hold.
 #[derive(Debug, Clone, Copy)]
