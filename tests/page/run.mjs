@@ -35,6 +35,16 @@ async function serve() {
   return { child, base };
 }
 
+/** A file of speech for the browser to hear in place of a microphone. */
+async function microphone(base) {
+  const body = { input: "The quick brown fox jumps over the lazy dog, again and again.", response_format: "wav", stream: false };
+  const response = await fetch(`${base}/v1/audio/speech`, { method: "POST", body: JSON.stringify(body) });
+  assert.equal(response.status, 200);
+  const path = join(folder, "microphone.wav");
+  writeFileSync(path, Buffer.from(await response.arrayBuffer()));
+  return path;
+}
+
 const text = (page, selector) => page.ask(`document.querySelector(${JSON.stringify(selector)}).textContent`);
 const shown = (page, selector) => page.ask(`!document.querySelector(${JSON.stringify(selector)}).hidden`);
 const status = (page, pattern, seconds) =>
@@ -260,7 +270,7 @@ const checks = {
 };
 
 const { child, base } = await serve();
-const page = await Browser.open();
+const page = await Browser.open(await microphone(base));
 let failed = 0;
 try {
   await page.size(1280, 900);
