@@ -57,6 +57,7 @@ const choose = (page, selector, value) =>
 
 /** Notes what is asked to be spoken and adds `extra` to it; with `offer` the built-in model has parameters. */
 const BETWEEN = `{ const real = window.fetch; window.sent = []; window.fetch = async (path, options) => {
+  window.authorization = options.headers.get("authorization");
   if (path === "v1/audio/speech") {
     window.sent.push(JSON.parse(options.body));
     options.body = JSON.stringify({ ...JSON.parse(options.body), ...window.extra });
@@ -211,6 +212,8 @@ const checks = {
     await page.type("#key", "sk-test");
     await page.key("Tab", { number: 9 });
     assert.equal(await page.ask(`sessionStorage.getItem("stentor-key")`), "sk-test");
+    assert.equal(await page.ask(`document.querySelector("#key").type`), "password");
+    await until("it is sent", () => page.ask(`window.authorization === "Bearer sk-test"`));
     await page.type("#key", "");
     await page.ask(`document.querySelector("#key").value = ""; document.querySelector("#key").dispatchEvent(new Event("change"))`);
     assert.equal(await page.ask(`sessionStorage.getItem("stentor-key")`), null);
