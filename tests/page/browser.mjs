@@ -28,16 +28,17 @@ export class Browser {
   requests = [];
   complaints = [];
 
-  /** Opens a window with a microphone that beeps. */
-  static async open(program = process.env.CHROMIUM ?? "chromium") {
+  /** Opens a window whose microphone hears a WAV file, again and again. */
+  static async open(microphone, program = process.env.CHROMIUM ?? "chromium") {
     const browser = new Browser();
-    await browser.#start(program);
+    await browser.#start(program, microphone);
     return browser;
   }
 
-  async #start(program) {
+  async #start(program, microphone) {
     const flags = ["--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--mute-audio"];
     flags.push("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-first-run");
+    flags.push(`--use-file-for-fake-audio-capture=${microphone}`);
     flags.push("--disable-background-networking", `--user-data-dir=${this.#profile}`, "about:blank");
     this.#child = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
     this.#child.once("error", (error) => this.#fail(error));

@@ -46,6 +46,7 @@ async function play(fields) {
   await mine.take?.drained();
   if (playing !== mine) return;
   end();
+  if (!failed) transcript.finish();
   say(failed ? "Stopped by an error." : "Done.");
 }
 

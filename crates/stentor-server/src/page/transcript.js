@@ -55,6 +55,11 @@ export class Transcript {
     this.#now = -1;
   }
 
+  /** All of it has been spoken, also what is no word. */
+  finish() {
+    this.#rest?.parentNode.classList.remove("to-come");
+  }
+
   /** The last word that has begun, unless it has ended. */
   #find(seconds) {
     let low = 0;
