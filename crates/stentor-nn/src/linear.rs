@@ -2,7 +2,7 @@
 
 use crate::{
     Result, Scope, Watch,
-    cpu::view,
+    cpu::{has_kernels, view},
     factor::{Factor, multiply},
     watch::tick,
 };
@@ -43,7 +43,12 @@ impl Linear {
     /// Reads `bias` and a `weight` that is stored as `(input, output)`.
     pub fn load_transposed(scope: &Scope<'_>, input: usize, output: usize) -> Result<Self> {
         let weight = scope.tensor("weight", &[input, output])?;
-        let factor = Factor::of_inputs(&weight, scope.products())?;
+        let factor = if has_kernels(weight.device()) {
+            Factor::of_inputs(&weight, scope.products())?
+        } else {
+            // As other layers are stored, since in f16 the order of a product's sums depends on it.
+            Factor::of_outputs(&weight.t()?.contiguous()?, scope.products())?
+        };
         Ok(Self { factor, bias: scope.tensor("bias", &[output])? })
     }
 
