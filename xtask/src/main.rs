@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask <chore>`. `just` lists them; the logic is here.
 
 mod cuda;
+mod fuzz;
 mod goldens;
 mod mutants;
 mod mutate;
@@ -43,6 +44,18 @@ enum Chore {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
+    /// Feed the readers of foreign bytes whatever comes to libFuzzer's mind.
+    Fuzz {
+        /// Only targets whose names contain this.
+        #[arg(default_value = "")]
+        filter: String,
+        /// How long each runs.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Executions of each, instead of seconds.
+        #[arg(long)]
+        executions: Option<u64>,
+    },
     /// Break the ports in each known way and see a golden turn red.
     MutateParity {
         /// Only those of this engine, or of one part of it: kokoro, chatterbox, chatterbox-hift, ...
@@ -64,6 +77,11 @@ fn main() -> Result<()> {
         Chore::CudaToolchain => cuda::toolchain(root),
         Chore::CudaShim => cuda::shim(root),
         Chore::Cuda { cargo } => cuda::cargo(root, &cargo),
+        Chore::Fuzz { filter, seconds, executions } => fuzz::run(
+            root,
+            &filter,
+            executions.map_or(fuzz::Bound::Seconds(seconds), fuzz::Bound::Executions),
+        ),
         Chore::Goldens { engine, python } => goldens::run(root, engine.as_deref(), python.as_deref()),
         Chore::MutateParity { engine, filter, thorough } => {
             mutate::run(root, mutate::Choice { engine: &engine, filter: &filter, thorough })

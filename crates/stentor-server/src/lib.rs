@@ -9,6 +9,8 @@ mod base64;
 pub mod captions;
 pub mod encoded;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod metrics;
 mod middleware;
 mod page;

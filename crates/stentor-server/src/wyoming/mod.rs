@@ -2,7 +2,7 @@
 //! still being written. One conversation a connection; a client that leaves frees the engine within a step.
 
 mod flow;
-mod frame;
+pub(crate) mod frame;
 mod info;
 mod sound;
 mod wish;
