@@ -13,6 +13,7 @@ use stentor_testkit::{
 use stentor_tests::{
     TestApp,
     app::{Setup, error_of},
+    events::{events, sound, words},
     process::kill,
 };
 
@@ -116,6 +117,7 @@ async fn english_is_served_and_streams_its_first_window() {
     emotion_is_heard(&app).await;
     phonemes_are_left_out_and_the_word_is_spoken(&app).await;
     the_first_window_comes_before_the_chunk_is_done(&app).await;
+    each_word_has_its_time(&app).await;
 }
 
 /// Gives what it heard first.
@@ -272,4 +274,27 @@ async fn the_first_window_comes_before_the_chunk_is_done(app: &TestApp) {
     }
     assert_eq!(app.number("tiny-english", "chunks_done").await, done + 2);
     assert!(heard > HEADER + 2 * RATE as usize * 4, "{heard} bytes");
+}
+
+/// In windows and as a whole. What the words' times are worth shows with trained weights only.
+async fn each_word_has_its_time(app: &TestApp) {
+    for delivery in [json!({"response_format": "pcm", "stream_format": "sse"}), json!({"response_format": "json"})] {
+        let (words, length) = if delivery["stream_format"] == "sse" {
+            let mut body = say(LONG, &delivery);
+            body["timestamps"] = json!(["word"]);
+            let events = events(&app.audio(&body).await);
+            (words(&events), sound(&events).len() as f64 / f64::from(2 * RATE))
+        } else {
+            let captions: Value = serde_json::from_slice(&app.audio(&say(LONG, &delivery)).await).unwrap();
+            (captions["words"].as_array().unwrap().clone(), captions["duration"].as_f64().unwrap())
+        };
+        let names: Vec<_> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert_eq!(names, ["Hello", "there", "Here", "I", "am"]);
+        let mut now = 0.0;
+        for word in &words {
+            let (start, end) = (word["start"].as_f64().unwrap(), word["end"].as_f64().unwrap());
+            assert!(now <= start && start < end && end <= length, "{word} after {now} s, of {length} s");
+            now = end;
+        }
+    }
 }

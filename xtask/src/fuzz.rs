@@ -57,6 +57,7 @@ pub(crate) fn run(root: &Path, filter: &str, bound: Bound) -> Result<()> {
             "-max_len=4096",
             "-print_final_stats=1",
             "-verbosity=0",
+            "-print_funcs=0",
         ]);
         program.arg(format!("-artifact_prefix={}/", artifacts.display()));
         let words = home.join("words").join(&target);

@@ -17,14 +17,14 @@ const PAYLOAD_BYTES: u64 = 1024 * 1024;
 
 /// An event that a client sent.
 #[derive(Debug, PartialEq)]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub(super) kind: String,
     pub(super) data: Map<String, Value>,
 }
 
 /// Why there is no event.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Nobody is there to be told anything.
     Left,
     /// To be told, and then the connection is closed: after a broken event nothing can be found in the bytes, and
@@ -54,7 +54,7 @@ struct Header {
 }
 
 /// Waits for the next event, for as long as it takes to begin; `None` when the client has closed its side between two.
-pub(super) async fn read<R: AsyncBufRead + Unpin>(
+pub(crate) async fn read<R: AsyncBufRead + Unpin>(
     source: &mut R,
     limits: &Limits,
 ) -> Result<Option<Frame>, Fault> {
