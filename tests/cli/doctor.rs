@@ -80,6 +80,28 @@ async fn a_port_in_use_is_a_failure_that_says_by_whom() {
 }
 
 #[tokio::test]
+async fn the_port_for_home_assistant_is_looked_at_too() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = other.local_addr().expect("its address").to_string();
+    let setup = Setup::new(PROGRAM).arg("--wyoming", &address);
+    let (code, checks) = doctor(&setup, &["--no-speak"]).await;
+    assert_eq!(code, Some(1));
+    assert!(is(&checks, "wyoming port", "fail").contains(&address));
+    drop(other);
+    let (_, checks) = doctor(&setup, &["--no-speak"]).await;
+    is(&checks, "wyoming port", "ok");
+
+    let open = Setup::new(PROGRAM).arg("--wyoming", "0.0.0.0:0");
+    let (_, checks) = doctor(&open, &["--no-speak"]).await;
+    is(&checks, "wyoming port", "ok");
+    let output = open
+        .run_with(&["doctor", "--json", "--no-speak"], &[("STENTOR_API_KEYS", "secret-of-sixteen-letters")])
+        .await;
+    let checks: Vec<Value> = serde_json::from_slice(&output.stdout).expect("a report");
+    assert!(is(&checks, "wyoming port", "warn").contains("without a key"));
+}
+
+#[tokio::test]
 async fn a_place_that_cannot_be_written_is_a_failure() {
     // Also root can't write into a file as if it were a directory.
     let setup = Setup::new(PROGRAM).file("flat", b"x").file("data/chunks", b"x");

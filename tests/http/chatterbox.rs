@@ -278,7 +278,9 @@ async fn the_first_window_comes_before_the_chunk_is_done(app: &TestApp) {
 
 /// In windows and as a whole. What the words' times are worth shows with trained weights only.
 async fn each_word_has_its_time(app: &TestApp) {
-    for delivery in [json!({"response_format": "pcm", "stream_format": "sse"}), json!({"response_format": "json"})] {
+    for delivery in
+        [json!({"response_format": "pcm", "stream_format": "sse"}), json!({"response_format": "json"})]
+    {
         let (words, length) = if delivery["stream_format"] == "sse" {
             let mut body = say(LONG, &delivery);
             body["timestamps"] = json!(["word"]);

@@ -1,4 +1,4 @@
-//! Whether the configured port can be had, and if not, who has it.
+//! Whether the configured ports can be had, and if not, who has them.
 
 use super::report::Check;
 use std::{
@@ -8,24 +8,40 @@ use std::{
 };
 use tokio::net::TcpSocket;
 
-const NAME: &str = "port";
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) async fn check(listen: SocketAddr) -> Check {
+/// The port of HTTP.
+pub(super) async fn http(listen: SocketAddr) -> Check {
     match bind(listen) {
-        Ok(()) => Check::ok(NAME, format!("{listen} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let detail = format!("{listen} is in use: {}", who(listen).await);
-            Check::fail(NAME, detail).remedy("stop what listens there, or choose another port with --listen")
+            Check::fail("port", detail)
+                .remedy("stop what listens there, or choose another port with --listen")
         }
-        Err(error) => {
-            let remedy = match error.kind() {
-                ErrorKind::PermissionDenied => "choose a port above 1023 with --listen",
-                _ => "choose an address of this machine with --listen",
-            };
-            Check::fail(NAME, format!("{listen} can't be had: {error}")).remedy(remedy)
-        }
+        result => had("port", "--listen", listen, result),
     }
+}
+
+/// The port of the Wyoming protocol; `keys` are asked for over HTTP.
+pub(super) fn wyoming(listen: SocketAddr, keys: bool) -> Check {
+    const NAME: &str = "wyoming port";
+    match bind(listen) {
+        Ok(()) if keys && !listen.ip().is_loopback() => {
+            Check::warn(NAME, format!("{listen} is free; who reaches it speaks without a key"))
+                .remedy("let only Home Assistant reach it, e.g. with a firewall")
+        }
+        result => had(NAME, "--wyoming", listen, result),
+    }
+}
+
+fn had(name: &'static str, option: &str, listen: SocketAddr, result: io::Result<()>) -> Check {
+    let Err(error) = result else { return Check::ok(name, format!("{listen} is free")) };
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => "stop what listens there, or choose another port",
+        ErrorKind::PermissionDenied => "choose a port above 1023",
+        _ => "choose an address of this machine",
+    };
+    Check::fail(name, format!("{listen} can't be had: {error}")).remedy(format!("{remedy} with {option}"))
 }
 
 /// As the server does it; nothing listens meanwhile.
