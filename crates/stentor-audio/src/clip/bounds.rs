@@ -9,8 +9,8 @@ use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
 };
 
-/// Elements that are looked at; far more than thirty seconds of sound have.
-const MAX_ELEMENTS: usize = 100_000;
+/// Elements of a file, of which some days of sound have no more; what comes behind them would not have been looked at.
+const MAX_ELEMENTS: usize = 1 << 22;
 /// The last element of a file that was cut off may reach this far behind its end, in bytes.
 const MAX_CUT: u64 = 16 << 20;
 /// Boxes of MP4 that hold boxes.
@@ -19,6 +19,8 @@ const CONTAINERS: [&[u8; 4]; 9] =
 /// Tables of MP4: offset of the count behind the box's head, bytes of an entry.
 const TABLES: [(&[u8; 4], u64, u64); 5] =
     [(b"stts", 4, 8), (b"stsz", 8, 4), (b"stco", 4, 4), (b"co64", 4, 8), (b"stsc", 4, 12)];
+/// Elements of Matroska that hold sound: `SimpleBlock` and `Block`.
+const BLOCKS: [u64; 2] = [0xa3, 0xa1];
 /// Elements of Matroska that hold elements and that demuxers enter.
 const MASTERS: [u32; 19] = [
     0x1a45_dfa3,
@@ -125,7 +127,7 @@ impl Reader<'_> {
             }
             self.go(stop)?;
         }
-        Ok(Ok(()))
+        self.all_seen()
     }
 
     /// Chunks of CAF.
@@ -154,7 +156,7 @@ impl Reader<'_> {
             }
             self.go(next)?;
         }
-        Ok(Ok(()))
+        self.all_seen()
     }
 
     /// Elements of Matroska up to `end`, depth first and without keeping the nesting: what holds others is entered.
@@ -174,9 +176,46 @@ impl Reader<'_> {
                     Ok(())
                 });
             }
+            if BLOCKS.contains(&id)
+                && let Err(why) = self.laces(stop)?
+            {
+                return Ok(Err(why));
+            }
             self.go(stop)?;
         }
+        self.all_seen()
+    }
+
+    /// The sizes of frames that share a block, where each is said by its distance from the one before.
+    fn laces(&mut self, stop: u64) -> Judged {
+        const DISTANCES: u8 = 0b110;
+        self.number(true)?;
+        let [_, _, flags] = self.bytes()?;
+        if flags & DISTANCES != DISTANCES {
+            return Ok(Ok(()));
+        }
+        let [frames] = self.bytes()?;
+        let (mut size, mut all) = (0, 0);
+        for frame in 0..frames {
+            size = if frame == 0 { self.number(true)?.0 as i64 } else { size + self.distance()? };
+            all += size;
+            if size < 0 || all > stop as i64 - self.at as i64 {
+                return Ok(Err(format!("a frame of {size} bytes does not fit its block")));
+            }
+        }
         Ok(Ok(()))
+    }
+
+    /// A signed number of variable length.
+    fn distance(&mut self) -> io::Result<i64> {
+        let start = self.at;
+        let (value, _) = self.number(true)?;
+        let bits = 7 * (self.at - start) - 1;
+        Ok(value as i64 - ((1 << bits) - 1))
+    }
+
+    fn all_seen(&self) -> Judged {
+        Ok(if self.elements > MAX_ELEMENTS { Err("it has too many parts".to_owned()) } else { Ok(()) })
     }
 
     /// A number of variable length, and whether all its bits are set; an id keeps its length marker.

@@ -318,6 +318,15 @@ fn absurd_sizes_are_refused_before_memory_is_taken() {
         folder.told("a.webm", &bytes),
         "it is damaged: an element of it (0x63a2) is larger than the file"
     );
+    let mut bytes = read("opus.webm");
+    // The first block with sound: track 1, no time, a key frame.
+    let at = bytes.windows(4).position(|four| four == [0x81, 0, 0, 0x80]).expect("a block");
+    // Three frames: one of a byte, one that is 2^55 - 2 bytes longer, the rest.
+    bytes[at + 3..at + 14].copy_from_slice(&[0x86, 2, 0x81, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    assert_eq!(
+        folder.told("a.webm", &bytes),
+        "it is damaged: a frame of 36028797018963969 bytes does not fit its block"
+    );
 }
 
 /// The state of a small generator of pseudo-random numbers.
