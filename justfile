@@ -32,6 +32,10 @@ goldens *ARGS:
 mutate-parity *ARGS:
     cargo xtask mutate-parity {{ARGS}}
 
+# Whatever comes to libFuzzer's mind against all readers of foreign bytes (needs a C++ compiler); see fuzz/README.md.
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}
+
 # Start the server, speak in each format, decode, measure.
 smoke:
     cargo build --package stentor
