@@ -143,7 +143,8 @@ def wyoming():
 def wyoming_broken():
     house = House()
     house.send("select-program", name="fake")
-    house.send("synthesize", text=BROKEN["input"])
+    # It is read like any other text, but for what stands in a link.
+    house.send("synthesize", text=BROKEN["input"].replace("wrong {fail}", "[wrong{fail}](/x/)"))
     told = list(house.events())
     kinds = [kind for kind, _, _ in told]
     assert kinds[0] == "audio-start" and kinds[-1] == "error" and "audio-stop" not in kinds, kinds

@@ -1,6 +1,7 @@
 //! Clients that are slow, silent or many cost others nothing.
 
 use super::{PROGRAM, fake, say};
+use serde_json::json;
 use std::time::Duration;
 use stentor_tests::{TestApp, app::Setup};
 use tokio::{
@@ -142,4 +143,25 @@ async fn a_head_without_end_is_answered_431() {
     let answer = rest(&mut wild).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert_eq!(app.get("/livez").await.status(), 200);
+}
+
+/// Proxies ask in HTTP/1.0 unless they are told otherwise. Without chunks a body ends where the connection does.
+#[tokio::test]
+async fn an_answer_without_chunks_that_is_cut_short_is_a_reset_and_not_an_end() {
+    let app = fake().await;
+    let broken = json!({"input": "A fine beginning.\n\nThen it goes wrong {fail}.", "normalize": false});
+    for (body, whole) in [(say("All is well."), true), (broken, false)] {
+        let (body, mut stream) = (body.to_string(), connect(&app).await);
+        let head = format!("POST /v1/audio/speech HTTP/1.0\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.expect("it is open");
+        let mut got = Vec::new();
+        let end = stream.read_to_end(&mut got).await;
+        assert!(
+            got.starts_with(b"HTTP/1.0 200 OK\r\n"),
+            "{}",
+            String::from_utf8_lossy(&got[..got.len().min(300)])
+        );
+        assert_eq!(end.is_ok(), whole, "{} bytes, then {end:?}", got.len());
+    }
+    app.audio(&say("The next one is served.")).await;
 }
