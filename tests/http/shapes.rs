@@ -5,7 +5,7 @@ use super::{PROGRAM, wyoming::House};
 use futures_util::future::join_all;
 use reqwest::Response;
 use serde_json::{Map, Value, json};
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 use stentor_tests::{
     TestApp,
     app::Setup,
@@ -196,7 +196,6 @@ async fn converse(app: &TestApp, talk: &Value) {
         }
     }
     assert_eq!(json!(kinds), talk["needs"]);
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn last(talk: &Value) -> Option<&str> {

@@ -1,5 +1,6 @@
-//! An answer over HTTP/1.0 has no chunks: it ends where the connection does. One that was cut short must not end so, or
-//! its client takes it for complete; the connection is reset instead. (Proxies ask in HTTP/1.0 unless told otherwise.)
+//! An answer over HTTP/1.0 has no chunks: it ends where the connection does. One that is cut short must not end so, or its
+//! client takes it for complete; until it is complete, whatever closes the connection (even the end of this process)
+//! resets it. Proxies ask in HTTP/1.0 unless told otherwise.
 
 use axum::body::Body;
 use hyper::body::{Frame, SizeHint};
@@ -19,20 +20,29 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whether an answer on a connection was cut short.
+/// Whether an answer that only the end of its connection completes is still incomplete.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(super) struct Unfinished(Arc<AtomicBool>);
 
-/// A body that tells when it fails.
+/// A body that tells when it begins and when it is complete.
 pub(super) struct Watched {
     body: Body,
     /// `None` where the form of the answer shows it.
-    cut: Option<Cut>,
+    unfinished: Option<Unfinished>,
 }
 
 impl Watched {
-    pub(super) fn new(body: Body, cut: Option<Cut>) -> Self {
-        Self { body, cut }
+    /// `unfinished` is that of the connection, if the request can be answered without chunks only.
+    pub(super) fn new(body: Body, unfinished: Option<Unfinished>) -> Self {
+        // A length in the head shows it too.
+        let unfinished = unfinished.filter(|_| hyper::body::Body::size_hint(&body).exact().is_none());
+        Self { body, unfinished }
+    }
+
+    fn tell(&self, is: bool) {
+        if let Some(Unfinished(unfinished)) = &self.unfinished {
+            unfinished.store(is, Ordering::Relaxed);
+        }
     }
 }
 
@@ -44,9 +54,10 @@ impl hyper::body::Body for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.tell(true);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(Err(_)), Some(Cut(cut))) = (&frame, &self.cut) {
-            cut.store(true, Ordering::Relaxed);
+        if frame.is_none() || self.body.is_end_stream() && matches!(frame, Some(Ok(_))) {
+            self.tell(false);
         }
         Poll::Ready(frame)
     }
@@ -60,24 +71,32 @@ impl hyper::body::Body for Watched {
     }
 }
 
-/// A connection that is reset instead of closed once its answer was cut short.
+/// A connection that is reset instead of closed while its answer is unfinished.
 pub(super) struct Resettable {
     stream: TcpStream,
-    cut: Cut,
+    unfinished: Unfinished,
+    /// What the kernel has been told to do at the end.
+    resets: bool,
 }
 
 impl Resettable {
-    pub(super) fn new(stream: TcpStream, cut: Cut) -> Self {
-        Self { stream, cut }
+    pub(super) fn new(stream: TcpStream, unfinished: Unfinished) -> Self {
+        Self { stream, unfinished, resets: false }
+    }
+
+    fn tell_kernel(&mut self) {
+        let resets = self.unfinished.0.load(Ordering::Relaxed);
+        if resets != self.resets {
+            // Where it fails the client sees a proper end, as if nothing had been done.
+            let _ = sockopt::set_socket_linger(&self.stream, resets.then_some(Duration::ZERO));
+            self.resets = resets;
+        }
     }
 }
 
 impl Drop for Resettable {
     fn drop(&mut self) {
-        if self.cut.0.load(Ordering::Relaxed) {
-            // Without it the client sees a proper end: no worse than nothing being done.
-            let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
-        }
+        self.tell_kernel();
     }
 }
 
@@ -93,6 +112,7 @@ impl AsyncRead for Resettable {
 
 impl AsyncWrite for Resettable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.tell_kernel();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -101,6 +121,7 @@ impl AsyncWrite for Resettable {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.tell_kernel();
         Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
@@ -113,6 +134,7 @@ impl AsyncWrite for Resettable {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell_kernel();
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

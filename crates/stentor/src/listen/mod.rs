@@ -6,7 +6,7 @@ mod patient;
 pub(crate) mod wyoming;
 
 use axum::{Router, extract::ConnectInfo};
-use cut::{Cut, Resettable, Watched};
+use cut::{Resettable, Unfinished, Watched};
 use hyper::{Request, Response, Version, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -120,7 +120,7 @@ type Answer = TowerToHyperService<Router>;
 struct Peer {
     address: SocketAddr,
     answer: Answer,
-    cut: Cut,
+    unfinished: Unfinished,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Peer {
@@ -130,9 +130,9 @@ impl hyper::service::Service<Request<Incoming>> for Peer {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.address));
-        let cut = (request.version() < Version::HTTP_11).then(|| self.cut.clone());
+        let unfinished = (request.version() < Version::HTTP_11).then(|| self.unfinished.clone());
         let answer = self.answer.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Watched::new(body, cut))) })
+        Box::pin(async move { Ok(answer.await?.map(|body| Watched::new(body, unfinished))) })
     }
 }
 
@@ -144,10 +144,10 @@ fn connection(
 ) -> http1::Connection<TokioIo<Patient<Resettable>>, Peer> {
     // Without it the connection works too, only later by a moment.
     let _ = stream.set_nodelay(true);
-    let cut = Cut::default();
-    let stream = Resettable::new(stream, cut.clone());
+    let unfinished = Unfinished::default();
+    let stream = Resettable::new(stream, unfinished.clone());
     let stream = TokioIo::new(Patient::new(stream, rules.stalled_reader));
-    let peer = Peer { address, answer: TowerToHyperService::new(router), cut };
+    let peer = Peer { address, answer: TowerToHyperService::new(router), unfinished };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(rules.header_timeout)
