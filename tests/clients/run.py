@@ -1,4 +1,7 @@
-"""Runs every client against servers of its own: run.py PROGRAM FOLDER [WORDS OF THE CHECKS TO RUN]"""
+"""Runs every client against servers of its own: run.py PROGRAM FOLDER [WORDS OF THE CHECKS TO RUN]
+
+FOLDER is where the SDKs are, or `-` to do without them.
+"""
 
 import os
 import subprocess
@@ -14,15 +17,16 @@ HERE = Path(__file__).parent
 
 def clients(home):
     """What is run, in order: the last one looks at the files that the others have left."""
-    for major in (3, 2):
-        yield [str(home / f"python-{major}/bin/python"), str(HERE / "openai_python.py")]
-    yield ["node", str(home / "node/openai_node.mjs")]
+    if home:
+        for major in (3, 2):
+            yield [str(home / f"python-{major}/bin/python"), str(HERE / "openai_python.py")]
+        yield ["node", str(home / "node/openai_node.mjs")]
     yield [sys.executable, str(HERE / "wire.py")]
     yield [sys.executable, str(HERE / "files.py")]
 
 
 def main():
-    program, home = sys.argv[1], Path(sys.argv[2]).resolve()
+    program, home = sys.argv[1], Path(sys.argv[2]).resolve() if sys.argv[2] != "-" else None
     began = time.monotonic()
     failed = 0
     with tempfile.TemporaryDirectory(prefix="clients-files-") as files:

@@ -1,29 +1,38 @@
 #!/usr/bin/env bash
-# Every official client against a server of its own, and every file through Debian's decoders: run.sh PROGRAM [WORDS OF THE CHECKS TO RUN]
-# PROGRAM is `stentor-under-test`. Clients are downloaded into the target directory, in the pinned versions.
+# Every official client against a server of its own, and every file through Debian's decoders:
+# run.sh [--no-sdks] PROGRAM [WORDS OF THE CHECKS TO RUN]
+# PROGRAM is `stentor-under-test`. SDKs are downloaded into the target directory, in the pinned versions; without them no
+# network is needed.
 set -euo pipefail
-[ $# -ge 1 ] || { echo "usage: tests/clients/run.sh PROGRAM [WORDS]" >&2; exit 2; }
+sdks=yes
+if [ "${1:-}" = --no-sdks ]; then
+    sdks=
+    shift
+fi
+[ $# -ge 1 ] || { echo "usage: tests/clients/run.sh [--no-sdks] PROGRAM [WORDS]" >&2; exit 2; }
 program=$(realpath "$1")
 shift
 cd "$(dirname "$0")/../.."
 
 missing=()
 while read -r tool package; do
-    command -v "$tool" >/dev/null || missing+=("$tool (Debian: $package)")
-done <<'TOOLS'
+    [ -z "$tool" ] || command -v "$tool" >/dev/null || missing+=("$tool (Debian: $package)")
+done <<TOOLS
 curl curl
 ffmpeg ffmpeg
 ffprobe ffmpeg
 opusinfo opus-tools
 flac flac
-python3 python3-venv
-node nodejs
-npm npm
+python3 python3
+${sdks:+node nodejs}
+${sdks:+npm npm}
 TOOLS
 if [ ${#missing[@]} -gt 0 ]; then
     printf 'missing: %s\n' "${missing[@]}" >&2
     exit 2
 fi
+
+[ -n "$sdks" ] || exec python3 tests/clients/run.py "$program" - "$@"
 
 home=${CARGO_TARGET_DIR:-target}/clients
 mkdir -p "$home/node"

@@ -246,3 +246,18 @@ fn every_recorded_client_is_replayed() {
         assert!(shape["client"].is_string() && shape["source"].is_string(), "{name} says whose it is");
     }
 }
+
+/// The table says which test holds what; a test that was renamed is renamed there too.
+#[test]
+fn the_table_of_quirks_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let table = fs::read_to_string(root.join("tests/clients/README.md")).expect("the table");
+    let mut named = 0;
+    for (file, name) in table.split('`').filter_map(|word| word.split_once("::")) {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let spelt = [format!("fn {name}("), format!("    {name}: \""), format!("\"{name}\"")];
+        assert!(spelt.iter().any(|spelt| text.contains(spelt)), "{file} has no `{name}`");
+        named += 1;
+    }
+    assert!(named > 50, "only {named} tests are named");
+}
