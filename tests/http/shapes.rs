@@ -27,12 +27,37 @@ fn read(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A word that nobody reads would be a need that nobody looks at.
+fn assert_known(shape: &Value) {
+    const KEYS: [&str; 6] = ["client", "source", "server", "glued", "calls", "talks"];
+    const CALL: [&str; 9] = ["why", "method", "path", "headers", "sdk", "body", "each", "times", "needs"];
+    const NEEDS: [&str; 11] = [
+        "status", "type", "ignored", "not_text", "says", "objects", "ids", "strings", "sound", "events",
+        "words",
+    ];
+    let known = |object: &Value, keys: &[&str]| {
+        for key in object.as_object().expect("an object").keys() {
+            assert!(keys.contains(&key.as_str()), "nobody reads `{key}` in {object}");
+        }
+    };
+    known(shape, &KEYS);
+    for call in list(shape, "calls") {
+        known(call, &CALL);
+        known(&call["needs"], &NEEDS);
+        assert!(!call["needs"].as_object().expect("needs").is_empty(), "{call} needs nothing");
+    }
+    for talk in list(shape, "talks") {
+        known(talk, &["why", "send", "needs"]);
+    }
+}
+
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
 async fn replay(file: &str) {
     let shape = read(file);
+    assert_known(&shape);
     let setup = Setup::new(PROGRAM).with_fake_model().arg("--wyoming", "127.0.0.1:0").keep_log();
     let keys = shape["server"]["keys"] == true;
     let app = if keys { setup.variable("STENTOR_API_KEYS", KEY) } else { setup }.start().await;
