@@ -113,6 +113,24 @@ async fn a_text_that_always_kills_is_quarantined() {
     app.audio(&body("And the next one is served.")).await;
 }
 
+/// SDKs send a request whose answer was cut again, twice or more.
+#[tokio::test]
+async fn a_text_that_always_kills_does_so_once_however_often_it_is_sent() {
+    let app = start().await;
+    let mut deadly = body("A fine beginning.\n\nAnd then {segfault} the end.");
+    deadly["cache"] = json!(true);
+    for _ in 0..4 {
+        let response = app.speech(&deadly).await;
+        assert!(response.bytes().await.is_err(), "an incomplete body");
+        assert_eq!(restarts(&app).await, 2, "only the first time cost workers");
+    }
+    let (status, error) =
+        app.error(&json!({"input": "And then {segfault} the end.", "normalize": false, "seed": 4})).await;
+    assert_eq!((status, error["code"].as_str()), (500, Some("chunk_quarantined")), "{error}");
+    app.audio(&body("And the next one is served.")).await;
+    assert_eq!(restarts(&app).await, 2);
+}
+
 #[tokio::test]
 async fn a_slow_load_answers_probes_and_speaks_in_the_end() {
     let setup = Setup::new(PROGRAM).load_fault("builtin", "slow n=2500");
