@@ -31,10 +31,8 @@ fn read(name: &str) -> Value {
 fn assert_known(shape: &Value) {
     const KEYS: [&str; 6] = ["client", "source", "server", "glued", "calls", "talks"];
     const CALL: [&str; 9] = ["why", "method", "path", "headers", "sdk", "body", "each", "times", "needs"];
-    const NEEDS: [&str; 10] = [
-        "status", "type", "ignored", "not_text", "says", "objects", "ids", "strings", "sound", "events",
-        "words",
-    ];
+    const NEEDS: [&str; 10] =
+        ["status", "type", "ignored", "not_text", "says", "objects", "ids", "strings", "sound", "events"];
     let known = |object: &Value, keys: &[&str]| {
         for key in object.as_object().expect("an object").keys() {
             assert!(keys.contains(&key.as_str()), "nobody reads `{key}` in {object}");
