@@ -46,6 +46,11 @@ page *ARGS:
     cargo build --package stentor-tests --bin stentor-under-test
     node tests/page/run.mjs target/debug/stentor-under-test {{ARGS}}
 
+# OpenAI's SDKs and raw clients against a server, each file through ffmpeg, opus-tools and flac (Python and Node; downloads packages).
+clients *ARGS:
+    cargo build --package stentor-tests --bin stentor-under-test
+    bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/stentor-under-test" {{ARGS}}
+
 # Word accuracy of the built-in voice through HTTP (Python, downloads packages).
 asr:
     bash tests/asr/run.sh

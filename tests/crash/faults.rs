@@ -113,6 +113,29 @@ async fn a_text_that_always_kills_is_quarantined() {
     app.audio(&body("And the next one is served.")).await;
 }
 
+/// SDKs send a request whose answer was cut again, twice or more.
+#[tokio::test]
+async fn a_text_that_always_kills_does_so_once_however_often_it_is_sent() {
+    let app = start().await;
+    let mut deadly = body("A fine beginning.\n\nAnd then {segfault} the end.");
+    deadly["cache"] = json!(true);
+    let mut cost = None;
+    for _ in 0..4 {
+        let response = app.speech(&deadly).await;
+        assert!(response.bytes().await.is_err(), "an incomplete body");
+        // The next worker is there when somebody else has been served.
+        app.audio(&body("And the next one is served.")).await;
+        let lost = restarts(&app).await;
+        assert!(lost >= 2, "it kills: {lost}");
+        assert_eq!(lost, *cost.get_or_insert(lost), "only the first time cost workers");
+    }
+    let (status, error) =
+        app.error(&json!({"input": "And then {segfault} the end.", "normalize": false, "seed": 4})).await;
+    assert_eq!((status, error["code"].as_str()), (500, Some("chunk_quarantined")), "{error}");
+    app.audio(&body("And the next one is served.")).await;
+    assert_eq!(Some(restarts(&app).await), cost);
+}
+
 #[tokio::test]
 async fn a_slow_load_answers_probes_and_speaks_in_the_end() {
     let setup = Setup::new(PROGRAM).load_fault("builtin", "slow n=2500");

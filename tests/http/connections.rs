@@ -1,8 +1,9 @@
 //! Clients that are slow, silent or many cost others nothing.
 
-use super::{PROGRAM, fake, say};
+use super::{PROGRAM, fake, say, slow};
+use serde_json::{Value, json};
 use std::time::Duration;
-use stentor_tests::{TestApp, app::Setup};
+use stentor_tests::{TestApp, app::Setup, process::kill};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -142,4 +143,38 @@ async fn a_head_without_end_is_answered_431() {
     let answer = rest(&mut wild).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert_eq!(app.get("/livez").await.status(), 200);
+}
+
+/// Asks as a proxy does that was not told otherwise.
+async fn ask_without_chunks(app: &TestApp, body: &Value) -> TcpStream {
+    let (body, mut stream) = (body.to_string(), connect(app).await);
+    let head = format!("POST /v1/audio/speech HTTP/1.0\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await.expect("it is open");
+    stream
+}
+
+/// Without chunks a body ends where the connection does.
+#[tokio::test]
+async fn an_answer_without_chunks_that_is_cut_short_is_a_reset_and_not_an_end() {
+    let app = fake().await;
+    let broken = json!({"input": "A fine beginning.\n\nThen it goes wrong {fail}.", "normalize": false});
+    for (body, whole) in [(say("All is well."), true), (slow(3), true), (broken, false)] {
+        let mut stream = ask_without_chunks(&app, &body).await;
+        let mut got = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut got)).await.expect("an end");
+        let head = String::from_utf8_lossy(&got[..got.len().min(300)]);
+        assert!(head.starts_with("HTTP/1.0 200 OK\r\n") && !head.contains("transfer-encoding"), "{head}");
+        assert_eq!(end.is_ok(), whole, "{} bytes, then {end:?}", got.len());
+    }
+    app.audio(&say("The next one is served.")).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_leaves_no_answer_that_looks_complete() {
+    let app = fake().await;
+    let mut stream = ask_without_chunks(&app, &slow(40)).await;
+    stream.read_exact(&mut [0; 1000]).await.expect("the beginning");
+    kill(app.pid(), "-KILL");
+    let end = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("an end");
+    assert!(end.is_err(), "it looks complete");
 }

@@ -2,7 +2,7 @@
 
 use super::{builtin, fake};
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use stentor_testkit::decode::{decode, ogg_pages};
 use stentor_tests::measure::{assert_is_speech, hear};
 use stentor_types::AudioFormat;
@@ -98,6 +98,21 @@ async fn a_streamed_opus_file_ends_with_a_page_that_says_so_and_lasts_as_long_as
     assert!(before[1..].iter().all(|page| page.flags == 0), "an end in the middle");
     assert!(pages.windows(2).all(|two| two[0].granule <= two[1].granule), "time runs backwards");
     assert_eq!(last.granule, pre_skip + 2 * samples, "48 kHz samples up to the end");
+}
+
+/// Readers take two streams of one number in a file for a damaged one.
+#[tokio::test]
+async fn opus_bodies_of_different_texts_can_be_glued_together() {
+    let app = fake().await;
+    let serial = async |body: Value| app.audio(&body).await[14..18].to_vec();
+    let text = |input: &str| json!({"input": input, "response_format": "opus"});
+    let first = serial(text("The first chapter.")).await;
+    assert_ne!(first, serial(text("The second chapter.")).await);
+    assert_eq!(first, serial(text("The first chapter.")).await, "the same request is the same bytes");
+    let long = "A chapter of its own.\n\n".repeat(9);
+    let mut whole = text(&long);
+    whole["stream"] = json!(false);
+    assert_eq!(serial(text(&long)).await, serial(whole).await);
 }
 
 /// What a client holds when the engine fails after some of the text: a file that plays up to there.

@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 use stentor_audio::{AudioError, Encoder, Resampler, encoder};
-use stentor_types::{AudioFormat, SampleRate, SourceTiming};
+use stentor_types::{AudioFormat, SampleRate, SourceTiming, content_hash};
 
 /// The encoded form of a request's audio.
 pub struct EncodedSynthesis {
@@ -36,16 +36,19 @@ struct Sink {
 }
 
 impl Sink {
-    /// `samples`: how many will come, at the rate `from`, where that is known.
+    /// `samples`: how many will come, at the rate of `synthesis`, where that is known.
     fn new(
-        format: AudioFormat,
-        from: SampleRate,
-        to: SampleRate,
+        synthesis: &Synthesis,
+        (format, to): (AudioFormat, SampleRate),
         samples: Option<u64>,
     ) -> Result<Self, AudioError> {
+        let from = synthesis.rate;
         let resampler = if from == to { None } else { Some(Resampler::new(from, to)?) };
         let total = samples.map(|n| (n * u64::from(to.0)).div_ceil(u64::from(from.0)));
-        Ok(Self { resampler, encoder: encoder(format, to, total)? })
+        let mut encoder = encoder(format, to, total)?;
+        // The pieces of a book differ in their text, and the same request stays the same bytes.
+        encoder.name(content_hash(&[synthesis.original()]) as u32);
+        Ok(Self { resampler, encoder })
     }
 
     fn push(&mut self, samples: &[f32], out: &mut Vec<u8>) -> Result<(), AudioError> {
@@ -68,7 +71,7 @@ impl Sink {
 impl EncodedSynthesis {
     /// Streams at `rate`: sizes in headers stay open.
     pub fn new(synthesis: Synthesis, format: AudioFormat, rate: SampleRate) -> Result<Self, ApiError> {
-        let sink = Sink::new(format, synthesis.rate, rate, None).map_err(|e| encoding_failed(&e))?;
+        let sink = Sink::new(&synthesis, (format, rate), None).map_err(|e| encoding_failed(&e))?;
         Ok(Self { synthesis, sink: Some(sink), rate, words: Vec::new() })
     }
 
@@ -161,17 +164,14 @@ pub async fn whole(
             return Err(ApiError::field(ErrorCode::InputTooLarge, "stream", message));
         }
     }
-    let encoded = blocking(move || encode_all(&samples, format, (spoken_rate, rate))).await?;
+    let sink = Sink::new(&synthesis, (format, rate), Some(samples.len() as u64));
+    let sink = sink.map_err(|e| encoding_failed(&e))?;
+    let encoded = blocking(move || encode_all(&samples, sink)).await?;
     encoded.map(Bytes::from).map_err(|e| encoding_failed(&e))
 }
 
-fn encode_all(
-    samples: &[f32],
-    format: AudioFormat,
-    (from, to): (SampleRate, SampleRate),
-) -> Result<Vec<u8>, AudioError> {
+fn encode_all(samples: &[f32], mut sink: Sink) -> Result<Vec<u8>, AudioError> {
     let mut out = Vec::new();
-    let mut sink = Sink::new(format, from, to, Some(samples.len() as u64))?;
     sink.push(samples, &mut out)?;
     sink.finish(&mut out)?;
     Ok(out)

@@ -8,6 +8,7 @@
 use crate::{
     Counters, SessionEvent, SpeechError,
     forecast::{Flying, Forecast, Pace, Queued},
+    poison::Poison,
     slot::{Slot, SlotEnd, uncut},
     turns::Turns,
 };
@@ -125,6 +126,7 @@ pub(crate) struct Board {
     ids: u64,
     max_chunk_samples: u64,
     store: Option<ChunkStore>,
+    poison: Poison,
     /// The device rounds sums differently from run to run.
     inexact: bool,
     pace: Pace,
@@ -228,9 +230,14 @@ impl Board {
             let id = self.next_id();
             let text = chunk.spoken.clone();
             self.counters.chunks_reused += u64::from(found.is_some());
-            let slot = match (found, key) {
+            let killer = key.and_then(|key| self.poison.find(&key, now));
+            let slot = match (found, killer) {
                 (Some(spoken), _) => Slot::found(manner, text, spoken),
-                (None, key) => {
+                (None, Some(error)) => {
+                    self.counters.chunks_failed += 1;
+                    Slot::refused(manner, text, error)
+                }
+                (None, None) => {
                     self.keyed.extend(key.map(|key| (key, id)));
                     Slot::new(manner, text, key)
                 }

@@ -15,6 +15,7 @@ mod logged;
 mod memory;
 mod order;
 mod plan;
+mod poison;
 mod process;
 mod replay;
 mod retry;

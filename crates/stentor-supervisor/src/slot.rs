@@ -69,6 +69,11 @@ impl Slot {
         slot
     }
 
+    /// A chunk that is known to end like this.
+    pub(crate) fn refused(manner: Arc<Manner>, text: SpokenText, error: SpeechError) -> Self {
+        Self { end: Some(SlotEnd::Error(error)), ..Self::new(manner, text, None) }
+    }
+
     /// It was spoken elsewhere.
     pub(crate) fn adopt(&mut self, spoken: Arc<SpokenChunk>) {
         let stats = ChunkStats { samples: spoken.samples.len() as u64, units: spoken.units };

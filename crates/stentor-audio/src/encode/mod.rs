@@ -25,6 +25,10 @@ pub trait Encoder: Send {
     /// complete by now. Headers come out of the first call, even one without samples.
     fn encode(&mut self, samples: &[f32], out: &mut Vec<u8>) -> Result<(), AudioError>;
 
+    /// Tells what sets this stream apart from others that it may be glued to; nothing but an Ogg container shows it.
+    /// Takes effect before the first call of the others.
+    fn name(&mut self, _number: u32) {}
+
     /// Appends the rest of the stream. No call may follow.
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), AudioError>;
 }

@@ -13,13 +13,15 @@ const COMPLEXITY: i32 = 8;
 const GRANULE_RATE: u32 = 48_000;
 /// Packets per page after the first: 100 ms, at an overhead of under 3 kbit/s.
 const PACKETS_PER_PAGE: u64 = 5;
-/// One stream per body, so the serial need not differ; a constant keeps equal requests bit-identical.
+/// Of a stream without a name.
 const SERIAL: u32 = 0x5374_656e;
 const RATES: [u32; 5] = [8000, 12_000, 16_000, 24_000, 48_000];
 
 pub(super) struct Opus {
     codec: Libopus,
     pages: PacketWriter<'static, Vec<u8>>,
+    /// Streams in one file must differ in it (RFC 3533 section 4); bodies are glued together to one.
+    serial: u32,
     rate: SampleRate,
     /// 48 kHz samples per input sample.
     upsampling: u64,
@@ -43,6 +45,7 @@ impl Opus {
             pending: Vec::with_capacity(codec.frame()),
             codec,
             pages: PacketWriter::new(Vec::new()),
+            serial: SERIAL,
             rate,
             upsampling: u64::from(GRANULE_RATE / rate.0),
             lookahead,
@@ -63,7 +66,9 @@ impl Opus {
         }
         // Each header has its page to itself, with granule position zero.
         for header in [opus_head(self.pre_skip() as u16, self.rate), opus_tags()] {
-            self.pages.write_packet(header, SERIAL, PacketWriteEndInfo::EndPage, 0).map_err(|e| error(&e))?;
+            self.pages
+                .write_packet(header, self.serial, PacketWriteEndInfo::EndPage, 0)
+                .map_err(|e| error(&e))?;
         }
         Ok(())
     }
@@ -82,7 +87,7 @@ impl Opus {
             None if page_is_full => PacketWriteEndInfo::EndPage,
             None => PacketWriteEndInfo::NormalPacket,
         };
-        self.pages.write_packet(packet, SERIAL, info, granule).map_err(|e| error(&e))
+        self.pages.write_packet(packet, self.serial, info, granule).map_err(|e| error(&e))
     }
 
     fn take_pages(&mut self, out: &mut Vec<u8>) {
@@ -109,6 +114,10 @@ impl Encoder for Opus {
         }
         self.take_pages(out);
         Ok(())
+    }
+
+    fn name(&mut self, number: u32) {
+        self.serial = number;
     }
 
     /// Feeds silence until the codec has given back the last sample. At least one packet is always left to write, since

@@ -180,6 +180,24 @@ fn suspects_are_replayed_alone_and_only_deaths_alone_count() {
 }
 
 #[test]
+fn a_chunk_that_killed_twice_is_refused_to_who_asks_again_and_what_was_killed_from_outside_is_not() {
+    for (death, known) in [(crash(), true), (Death { reason: "killed".to_owned(), external: true }, false)] {
+        let mut board = board();
+        let first = open_shared(&mut board, &["killer"]);
+        while matches!(board.take(first), Taken::Nothing) {
+            send_one(&mut board, "killer");
+            board.worker_died(&death);
+        }
+        board.close(first);
+        let again = open_shared(&mut board, &["killer"]);
+        let refused = matches!(board.take(again), Taken::Error(SpeechError::Quarantined(_)));
+        assert_eq!((refused, send(&mut board, 1).is_empty()), (known, known), "{death:?}");
+        open_shared(&mut board, &["another"]);
+        assert_eq!(send(&mut board, 2)[0].1, "another", "the others go on");
+    }
+}
+
+#[test]
 fn kills_from_outside_count_from_the_fourth() {
     let mut board = board();
     let talk = open(&mut board, &["text"]);

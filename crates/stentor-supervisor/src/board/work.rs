@@ -233,9 +233,14 @@ impl Board {
                 continue;
             }
             slot.lose(death, chunks.len() == 1);
-            if slot.failed() {
+            if let Some(SlotEnd::Error(error)) = slot.end.clone() {
+                // A death from outside says little of the chunk.
+                let key = slot.key.filter(|_| !death.external);
                 self.counters.chunks_failed += 1;
                 self.unshare(id);
+                if let Some(key) = key {
+                    self.poison.note(key, error);
+                }
             }
             self.ring(id);
         }

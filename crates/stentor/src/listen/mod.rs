@@ -1,11 +1,13 @@
 //! Accepts connections and serves HTTP/1.1 on them, with a bound on everything that a client can hold: how many
 //! connections, how long the head of a request takes, how long written bytes stay unread.
 
+mod cut;
 mod patient;
 pub(crate) mod wyoming;
 
 use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1};
+use cut::{Resettable, Unfinished, Watched};
+use hyper::{Request, Response, Version, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -16,7 +18,7 @@ use rustix::{
     net::sockopt,
     process::{Resource, getrlimit, setrlimit},
 };
-use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, os::fd::AsFd, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
@@ -118,16 +120,19 @@ type Answer = TowerToHyperService<Router>;
 struct Peer {
     address: SocketAddr,
     answer: Answer,
+    unfinished: Unfinished,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Peer {
-    type Response = <Answer as hyper::service::Service<Request<Incoming>>>::Response;
-    type Error = <Answer as hyper::service::Service<Request<Incoming>>>::Error;
-    type Future = <Answer as hyper::service::Service<Request<Incoming>>>::Future;
+    type Response = Response<Watched>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.address));
-        self.answer.call(request)
+        let unfinished = (request.version() < Version::HTTP_11).then(|| self.unfinished.clone());
+        let answer = self.answer.call(request);
+        Box::pin(async move { Ok(answer.await?.map(|body| Watched::new(body, unfinished))) })
     }
 }
 
@@ -136,13 +141,16 @@ fn connection(
     address: SocketAddr,
     router: Router,
     rules: Rules,
-) -> http1::Connection<TokioIo<Patient<TcpStream>>, Peer> {
+) -> http1::Connection<TokioIo<Patient<Resettable>>, Peer> {
     // Without it the connection works too, only later by a moment.
     let _ = stream.set_nodelay(true);
+    let unfinished = Unfinished::default();
+    let stream = Resettable::new(stream, unfinished.clone());
     let stream = TokioIo::new(Patient::new(stream, rules.stalled_reader));
+    let peer = Peer { address, answer: TowerToHyperService::new(router), unfinished };
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(rules.header_timeout)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(stream, Peer { address, answer: TowerToHyperService::new(router) })
+        .serve_connection(stream, peer)
 }
