@@ -127,7 +127,7 @@ impl Reader<'_> {
             }
             self.go(stop)?;
         }
-        self.all_seen()
+        Ok(self.all_seen())
     }
 
     /// Chunks of CAF.
@@ -156,7 +156,7 @@ impl Reader<'_> {
             }
             self.go(next)?;
         }
-        self.all_seen()
+        Ok(self.all_seen())
     }
 
     /// Elements of Matroska up to `end`, depth first and without keeping the nesting: what holds others is entered.
@@ -183,7 +183,7 @@ impl Reader<'_> {
             }
             self.go(stop)?;
         }
-        self.all_seen()
+        Ok(self.all_seen())
     }
 
     /// The sizes of frames that share a block, where each is said by its distance from the one before.
@@ -214,8 +214,8 @@ impl Reader<'_> {
         Ok(value as i64 - ((1 << bits) - 1))
     }
 
-    fn all_seen(&self) -> Judged {
-        Ok(if self.elements > MAX_ELEMENTS { Err("it has too many parts".to_owned()) } else { Ok(()) })
+    fn all_seen(&self) -> Result<(), String> {
+        if self.elements > MAX_ELEMENTS { Err("it has too many parts".to_owned()) } else { Ok(()) }
     }
 
     /// A number of variable length, and whether all its bits are set; an id keeps its length marker.
