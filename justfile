@@ -55,6 +55,14 @@ clients *ARGS:
 asr:
     bash tests/asr/run.sh
 
+# Requests made from the document of the API, about two minutes (Python, downloads packages).
+schemathesis *ARGS:
+    bash tests/schemathesis/run.sh {{ARGS}}
+
+# Write the document of the API to docs/openapi.json.
+openapi:
+    cargo xtask openapi
+
 # First audio byte, and probes while the engine is busy.
 bench-latency:
     cargo build --release

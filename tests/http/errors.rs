@@ -159,3 +159,16 @@ async fn every_route_has_a_limit_on_its_body() {
         assert_eq!(answer.status(), 200, "{path}: a body that nobody wants is not looked at");
     }
 }
+
+/// Whoever reads the log must be able to trust that each line is the server's own.
+#[tokio::test]
+async fn a_name_with_line_breaks_writes_no_line_of_its_own_into_the_log() {
+    let app = Setup::new(PROGRAM).with_fake_model().keep_log().start().await;
+    let forged = "x\r\n2026-01-01T00:00:00Z ERROR all is lost\u{0}\u{7}";
+    let (status, error) = app.error(&json!({"input": "Hello.", "voice": forged})).await;
+    assert_eq!((status, error["code"].as_str()), (400, Some("voice_not_found")));
+    let log = app.log();
+    assert!(log.contains("ERROR all is lost"), "the name is in the log: {log}");
+    assert!(!log.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z")), "{log}");
+    assert!(!log.contains(['\0', '\u{7}', '\r']), "{log}");
+}

@@ -13,6 +13,7 @@ mod lexicon;
 mod lifecycle;
 mod long_texts;
 mod metrics;
+mod openapi;
 mod page;
 mod peers;
 mod reload;

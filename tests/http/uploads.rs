@@ -316,3 +316,15 @@ async fn a_server_can_take_no_voices_at_all() {
     let (status, error) = error_of(upload(&app, "Emily", &recording(2.0)).await).await;
     assert_eq!((status, error["code"].as_str()), (403, Some("forbidden")), "{error}");
 }
+
+/// Whoever reads the log for errors must not be woken by what a client took for a recording.
+#[tokio::test]
+async fn a_file_that_is_no_recording_is_no_error_in_the_log() {
+    let app = Setup::new(PROGRAM).with_fake_model().keep_log().start().await;
+    for content in [&b"no sound at all"[..], b"RIFF\x20\0\0\0WEBPVP8 ", &[0xff; 300], b"{}"] {
+        let response = send(&app, form(&[("name", b"Emily"), ("audio_sample", content)])).await;
+        assert_eq!(response.status(), 400);
+    }
+    assert_eq!(app.logged(&["ERROR"]), [""; 0]);
+    assert_eq!(app.logged(&["answered", "status=400"]).len(), 4, "the log is kept");
+}

@@ -270,6 +270,20 @@ const checks = {
     await page.click("#delete-voice");
     await until("it is gone", async () => !(await list()).includes("Beeper"));
   },
+
+  // The last one, because it leaves the page.
+  async "the page of the API shows every operation and sends one"(page) {
+    await page.go(`${base}/docs/`);
+    const document = await (await fetch(`${base}/openapi.json`)).json();
+    const operations = Object.values(document.paths).flatMap((item) => Object.keys(item)).length;
+    await until("all are shown", async () => (await page.ask(`document.querySelectorAll(".opblock").length`)) === operations);
+    const probe = "[...document.querySelectorAll('.opblock')].find((e) => e.id.endsWith('-livez'))";
+    const press = (what) => until(what, () => page.ask(`!!(${probe}).querySelector("${what}")`))
+      .then(() => page.ask(`(${probe}).querySelector("${what}").click()`));
+    for (const what of [".opblock-summary-control", ".try-out__btn", ".execute"]) await press(what);
+    const answer = `(${probe}).querySelector(".live-responses-table .response .response-col_status")?.textContent ?? ""`;
+    await until("it is answered", async () => (await page.ask(answer)).startsWith("200"));
+  },
 };
 
 const { child, base } = await serve();

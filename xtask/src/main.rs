@@ -5,6 +5,7 @@ mod fuzz;
 mod goldens;
 mod mutants;
 mod mutate;
+mod openapi;
 mod tidy;
 
 use anyhow::{Context as _, Result};
@@ -34,6 +35,8 @@ enum Chore {
         #[arg(long)]
         python: Option<PathBuf>,
     },
+    /// Write the document of the API to docs/openapi.json.
+    Openapi,
     /// Install the pinned CUDA compiler under the target directory.
     CudaToolchain,
     /// Make the stand-ins for NVIDIA's libraries that a program with CUDA is linked with.
@@ -74,6 +77,7 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's root")?;
     match Cli::parse().chore {
         Chore::Tidy => tidy::run(root),
+        Chore::Openapi => openapi::run(root),
         Chore::CudaToolchain => cuda::toolchain(root),
         Chore::CudaShim => cuda::shim(root),
         Chore::Cuda { cargo } => cuda::cargo(root, &cargo),

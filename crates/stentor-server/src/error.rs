@@ -191,10 +191,11 @@ impl ApiError {
     /// of its own.
     pub(crate) fn log(&self) {
         let (code, detail) = (self.code.name(), self.detail.as_deref().unwrap_or_default());
+        let message = one_line(&self.message);
         if self.is_failure() {
-            tracing::error!(code, detail, "{}", self.message);
+            tracing::error!(code, detail, "{message}");
         } else {
-            tracing::info!(code, "{}", self.message);
+            tracing::info!(code, "{message}");
         }
     }
 
@@ -221,6 +222,15 @@ impl ApiError {
         let message = "the server failed; its log has the details under this request id";
         Self { detail: Some(detail.into()), lasting: true, ..Self::new(ErrorCode::Internal, message) }
     }
+}
+
+/// A message may quote what a client sent, which must neither begin a line of the log nor move a terminal's cursor.
+pub(crate) fn one_line(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return Cow::Borrowed(message);
+    }
+    let spelled = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(message.chars().map(spelled).collect())
 }
 
 impl IntoResponse for ApiError {

@@ -13,6 +13,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod metrics;
 mod middleware;
+mod openapi;
 mod page;
 mod readiness;
 mod router;
@@ -26,6 +27,7 @@ pub mod wyoming;
 
 pub use error::{ApiError, ErrorCode};
 pub use metrics::Metrics;
+pub use openapi::document;
 pub use readiness::{Readiness, is_out};
 pub use router::router;
 pub use settings::{Limits, ModelSettings, Settings};

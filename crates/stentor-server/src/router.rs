@@ -2,12 +2,13 @@
 
 use crate::{
     ApiError, AppState, ErrorCode, access, middleware, page,
-    routes::{health, metrics, models, phonemize, speech, voices},
+    routes::{docs, health, metrics, models, phonemize, speech, voices},
 };
 use axum::{
     Router,
-    http::{Method, Uri},
+    http::{Method, Uri, header},
     middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 
@@ -20,6 +21,10 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/audio/voices", get(voices::list).post(voices::create))
         .route("/v1/audio/voices/{id}", get(voices::show).delete(voices::delete))
         .route("/v1/audio/models", get(models::list_audio))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::redirect))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{*file}", get(docs::file))
         // For clients whose base URL lacks the `/v1`, and for those that look for voices here.
         .route("/audio/speech", post(speech::create))
         .route("/v1/audio/phonemize", post(phonemize::create))
@@ -49,6 +54,12 @@ async fn not_found(uri: Uri) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("there is no route `{}`", uri.path()))
 }
 
-pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, format!("`{}` does not take {method}", uri.path()))
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let error =
+        ApiError::new(ErrorCode::MethodNotAllowed, format!("`{}` does not take {method}", uri.path()));
+    match models::allowed(uri.path()) {
+        Some(allowed) => ([(header::ALLOW, allowed)], error).into_response(),
+        // The router names them.
+        None => error.into_response(),
+    }
 }

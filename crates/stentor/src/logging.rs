@@ -4,10 +4,13 @@ use crate::config::LogFormat;
 use std::io::{IsTerminal as _, Write as _};
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// The decoders call it an error when a client's file is none; the client is told, and the operator has nothing to do.
+const QUIET: &str = "symphonia=off";
+
 /// The level is `info` for the server and `warn` for the other commands, unless the configuration says otherwise.
 pub(crate) fn init(format: LogFormat, filter: Option<&str>, server: bool) {
-    let default = if server { "info" } else { "warn" };
-    let filter = EnvFilter::new(filter.unwrap_or(default));
+    let default = format!("{},{QUIET}", if server { "info" } else { "warn" });
+    let filter = EnvFilter::new(filter.unwrap_or(&default));
     let builder =
         fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     match format {

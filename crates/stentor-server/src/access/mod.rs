@@ -11,11 +11,15 @@ pub use keys::{ApiKey, HashMistake};
 pub(crate) use meters::Meters;
 pub(crate) use origins::cors;
 
-use crate::{ApiError, AppState, ErrorCode, routes::body, terms::bearer};
+use crate::{
+    ApiError, AppState, ErrorCode,
+    routes::{body, models::allowed},
+    terms::bearer,
+};
 use axum::{
     body::{Body, HttpBody},
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -95,6 +99,7 @@ pub(crate) async fn guard(State(app): State<AppState>, mut request: Request, nex
             next.run(request).await.map(|inner| Body::new(Metered { inner, _pass: pass }))
         }
         Err(error) => {
+            let allowed = allowed(request.uri().path());
             // Who waits to be asked for the body is not asked.
             if !request.headers().contains_key(header::EXPECT) {
                 let _ = body::read(request.into_body(), 0, LAST_BYTES).await;
@@ -102,7 +107,12 @@ pub(crate) async fn guard(State(app): State<AppState>, mut request: Request, nex
             if error.code == ErrorCode::RateLimitExceeded {
                 app.metrics.rejected(error.code.name());
             }
-            error.into_response()
+            // Else the router would say what the whole route takes.
+            let mut response = error.into_response();
+            if let Some(allowed) = allowed {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+            }
+            response
         }
     }
 }

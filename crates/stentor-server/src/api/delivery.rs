@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use stentor_types::{AudioFormat, SampleRate};
 
 /// What `sample_rate` may be, in hertz; Opus has only those that divide 48,000.
-const RATES: [u32; 9] = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+pub(crate) const RATES: [u32; 9] = [8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 const OPUS_RATE: u32 = 48_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

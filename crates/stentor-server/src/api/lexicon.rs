@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stentor_text::lexicon::{Lexicon, RawEntry};
 
 /// Entries in a request; what is always needed belongs into the server's own lexicon.
-const MAX_ENTRIES: usize = 200;
+pub(crate) const MAX_ENTRIES: usize = 200;
 
 /// Reads the field; an error says which entry is wrong, counted from zero as in JSON.
 pub(super) fn read(value: Option<Value>) -> Result<Option<Arc<Lexicon>>, ApiError> {

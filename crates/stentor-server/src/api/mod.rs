@@ -1,7 +1,7 @@
 //! OpenAI's wire types. They never leave this module: handlers get validated values.
 
 pub(crate) mod delivery;
-mod lexicon;
+pub(crate) mod lexicon;
 pub(crate) mod models;
 pub(crate) mod speech;
 pub(crate) mod upload;

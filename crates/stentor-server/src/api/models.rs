@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use stentor_catalog::{Model, VoiceEntry};
 use stentor_supervisor::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 use stentor_types::{Language, ParamSpec, Precision};
+use utoipa::ToSchema;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelObject<'a> {
     pub id: &'a str,
     pub object: &'static str,
@@ -34,38 +35,38 @@ impl<'a> From<&'a Model> for ModelObject<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelList<'a> {
     pub object: &'static str,
     pub data: Vec<ModelObject<'a>>,
 }
 
 /// `GET /v1/audio/models`: what a client's list of models to speak with is filled from.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AudioModelList<'a> {
     pub models: Vec<AudioModel<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AudioModel<'a> {
     pub id: &'a str,
     pub name: &'a str,
 }
 
 /// A voice of a model, by the key under which clients look for it there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VoiceName<'a> {
     pub name: &'a str,
 }
 
 /// The body of `POST /v1/models/load` and `/unload`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ModelName {
     pub(crate) model: String,
 }
 
 /// One model with its life and its work.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelDetail<'a> {
     #[serde(flatten)]
     pub(crate) model: ModelObject<'a>,
@@ -78,10 +79,12 @@ pub(crate) struct ModelDetail<'a> {
     /// Where it really runs, as of its last start.
     pub device: Option<String>,
     /// Of weights and activations: `f32` or `f16`.
+    #[schema(value_type = Option<String>)]
     pub precision: Option<Precision>,
     /// Why it runs elsewhere, or otherwise, than it was asked to.
     pub degraded: Option<String>,
     /// What a request may set beyond the common fields, with ranges and defaults; known once it was loaded.
+    #[schema(schema_with = crate::openapi::engine_parameters)]
     pub parameters: Option<Vec<ParamSpec>>,
     /// Cues that a text may hold, such as `[laugh]`.
     pub cues: Option<Vec<String>>,

@@ -13,7 +13,7 @@ use stentor_types::{
 };
 
 /// Characters of `instructions`.
-const MOST_INSTRUCTIONS: usize = 4096;
+pub(crate) const MOST_INSTRUCTIONS: usize = 4096;
 /// The letters that clients of Kokoro servers send as `lang_code`.
 const LETTERS: [(&str, &str); 9] = [
     ("a", "en-us"),

@@ -9,9 +9,10 @@ use serde::Serialize;
 use std::{convert::Infallible, str};
 use stentor_catalog::{NewVoice, voice_name};
 use stentor_types::Language;
+use utoipa::ToSchema;
 
 /// Bytes of a transcript or a reference to a consent.
-const MAX_TEXT: usize = 4096;
+pub(crate) const MAX_TEXT: usize = 4096;
 /// Parts of a form; OpenAI's has three.
 const MAX_PARTS: usize = 32;
 /// What a form may need beside the recording, in bytes.
@@ -127,7 +128,7 @@ fn malformed(why: &str) -> ApiError {
 }
 
 /// The answer to a `DELETE`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeletedVoice<'a> {
     pub id: &'a str,
     pub object: &'static str,

@@ -3,8 +3,9 @@
 use crate::{ApiError, ErrorCode};
 use serde::{Deserialize, Serialize};
 use stentor_catalog::VoiceEntry;
+use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct VoiceObject<'a> {
     pub id: &'a str,
     pub object: &'static str,
@@ -23,7 +24,7 @@ impl<'a> VoiceObject<'a> {
 }
 
 /// One voice, and who can speak with it now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VoiceDetail<'a> {
     #[serde(flatten)]
     pub voice: VoiceObject<'a>,
@@ -73,7 +74,7 @@ impl VoiceFilter {
 }
 
 /// `voices` for the community's clients, `data` for OpenAI-style ones.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VoiceList<'a> {
     pub object: &'static str,
     pub voices: Vec<VoiceObject<'a>>,
@@ -87,7 +88,7 @@ impl<'a> VoiceList<'a> {
 }
 
 /// The list for clients that take each voice for a string.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LegacyVoiceList<'a> {
     pub voices: Vec<&'a str>,
 }

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use stentor_types::SourceTiming;
+use utoipa::ToSchema;
 
 /// One word of `input`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Word {
     #[serde(rename = "word")]
     pub(crate) text: String,

@@ -10,13 +10,30 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
 use stentor_supervisor::ModelStatus;
 use stentor_types::ModelId;
+use utoipa::ToSchema;
 
 /// The HTTP plane answers.
 pub(crate) async fn live() -> &'static str {
     "ok"
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readiness<'a> {
+    /// `ready`, `degraded` or `unavailable`.
+    status: &'static str,
+    reason: Option<&'a str>,
+    /// The default one.
+    model: &'a str,
+    /// Who would speak now.
+    serving: Option<&'a str>,
+    /// The default model's, as in `/v1/models/{id}`.
+    state: Option<&'static str>,
+    /// Of the state: what it died of, or why it was unloaded.
+    detail: Option<&'a str>,
 }
 
 /// What a probe is told.
@@ -32,15 +49,14 @@ pub(crate) async fn ready(State(app): State<AppState>) -> Response {
     let status = app.supervisor.status(&app.default_model);
     let verdict = verdict(&app, status.as_ref());
     let code = if verdict.status == "unavailable" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let body = json!({
-        "status": verdict.status,
-        "reason": verdict.reason,
-        "model": app.default_model.as_str(),
-        "serving": verdict.serving.as_ref().map(ModelId::as_str),
-        "state": status.as_ref().map(|status| state_name(status.state)),
-        // Of the state: what it died of, or why it was unloaded.
-        "detail": status.as_ref().and_then(detail),
-    });
+    let body = Readiness {
+        status: verdict.status,
+        reason: verdict.reason.as_deref(),
+        model: app.default_model.as_str(),
+        serving: verdict.serving.as_ref().map(ModelId::as_str),
+        state: status.as_ref().map(|status| state_name(status.state)),
+        detail: status.as_ref().and_then(detail),
+    };
     (code, Json(body)).into_response()
 }
 

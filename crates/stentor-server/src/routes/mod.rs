@@ -2,12 +2,13 @@
 
 pub(crate) mod body;
 mod captions;
+pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod phonemize;
-mod reading;
+pub(crate) mod reading;
 pub(crate) mod speech;
-mod sse;
+pub(crate) mod sse;
 mod stream;
 pub(crate) mod voices;

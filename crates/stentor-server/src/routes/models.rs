@@ -4,12 +4,13 @@ use super::body;
 use crate::{
     ApiError, App, AppState, ErrorCode,
     api::models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject},
+    router::method_not_allowed,
 };
 use axum::{
     Json,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::{Method, Uri, header},
+    http::{Method, Uri},
     response::{IntoResponse, Response},
 };
 use stentor_types::ModelId;
@@ -39,7 +40,7 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     let id = read_id(id)?;
     if matches!(id.as_str(), "load" | "unload") && app.catalog().model(&ModelId::new(id.as_str())).is_none() {
-        return Ok(not_allowed(method, uri, "POST").await);
+        return Ok(method_not_allowed(method, uri).await);
     }
     detail(&app, &id)
 }
@@ -54,7 +55,7 @@ pub(crate) async fn act(
     match read_id(verb)?.as_str() {
         "load" => load(&app, body).await,
         "unload" => unload(&app, body).await,
-        _ => Ok(not_allowed(Method::POST, uri, "GET,HEAD").await),
+        _ => Ok(method_not_allowed(Method::POST, uri).await),
     }
 }
 
@@ -65,9 +66,10 @@ fn read_id(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> 
     id.map(|Path(id)| id).map_err(bad)
 }
 
-async fn not_allowed(method: Method, uri: Uri, allowed: &'static str) -> Response {
-    let error = crate::router::method_not_allowed(method, uri).await;
-    ([(header::ALLOW, allowed)], error).into_response()
+/// What a path below `/v1/models/` takes, which the router does not know, because ids and verbs are one route to it.
+pub(crate) fn allowed(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("/v1/models/")?;
+    Some(if matches!(rest, "load" | "unload") { "POST" } else { "GET,HEAD" })
 }
 
 async fn load(app: &App, body: Body) -> Result<Response, ApiError> {

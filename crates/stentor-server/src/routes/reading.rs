@@ -3,10 +3,11 @@
 use crate::synthesis::trace::{Reading, TracedWord};
 use serde::Serialize;
 use stentor_text::lexicon::Entry;
+use utoipa::ToSchema;
 
 /// How a text is read.
-#[derive(Debug, Serialize)]
-pub(super) struct PhonemizeAnswer<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PhonemizeAnswer<'a> {
     object: &'static str,
     model: &'a str,
     voice: &'a str,
@@ -18,7 +19,8 @@ pub(super) struct PhonemizeAnswer<'a> {
     words: Vec<Word<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhonemizedWord)]
 struct Word<'a> {
     /// As the client wrote it.
     #[serde(rename = "word")]
@@ -35,7 +37,8 @@ struct Word<'a> {
     parts: Vec<Part<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MatchedEntry)]
 struct LexiconEntry<'a> {
     /// `request` or `server`.
     lexicon: &'static str,
@@ -49,7 +52,8 @@ struct LexiconEntry<'a> {
 }
 
 /// A word as the phonemizer sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhonemizedPart)]
 struct Part<'a> {
     text: &'a str,
     phonemes: &'a str,

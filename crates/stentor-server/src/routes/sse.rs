@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use stentor_types::SourceTiming;
+use utoipa::ToSchema;
 
 /// Bytes of the file in one event: clients read line by line and some refuse lines beyond 64 KiB. A multiple of 3, so that
 /// what is in base64 needs no padding, and of 2, so that no sample is cut in half.
@@ -21,9 +22,11 @@ const SECONDS_PER_TOKEN: f64 = 0.05;
 /// A comment, which readers of events skip.
 pub(super) const FILLER: Bytes = Bytes::from_static(b": speaking\n\n");
 
-#[derive(Serialize)]
+/// What stands after `data:`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SpeechEvent)]
 #[serde(tag = "type")]
-enum Event {
+pub(crate) enum Event {
     #[serde(rename = "speech.audio.delta")]
     Delta { audio: String },
     #[serde(rename = "speech.audio.timestamps")]
@@ -31,11 +34,14 @@ enum Event {
     #[serde(rename = "speech.audio.done")]
     Done { usage: Usage },
     #[serde(rename = "speech.audio.error")]
-    Error { error: Value },
+    Error {
+        #[schema(schema_with = crate::openapi::error_object)]
+        error: Value,
+    },
 }
 
-#[derive(Serialize)]
-struct Usage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Usage {
     #[serde(rename = "input_tokens")]
     input: u64,
     #[serde(rename = "output_tokens")]

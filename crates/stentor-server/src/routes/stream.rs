@@ -4,7 +4,7 @@ use super::{
     captions::SpokenCaptions,
     sse::{self, Events},
 };
-use crate::{ApiError, encoded::EncodedSynthesis, synthesis::Spoken};
+use crate::{ApiError, encoded::EncodedSynthesis, error::one_line, synthesis::Spoken};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
@@ -140,11 +140,12 @@ fn log_end(spoken: &Spoken) {
 }
 
 fn log_early_end(error: &ApiError) {
+    let message = one_line(&error.message);
     if error.is_failure() {
         let detail = error.detail.as_deref().unwrap_or_default();
-        tracing::error!(detail, "the audio ends early: {error}");
+        tracing::error!(detail, "the audio ends early: {message}");
     } else {
-        tracing::warn!("the audio ends early: {error}");
+        tracing::warn!("the audio ends early: {message}");
     }
 }
 
