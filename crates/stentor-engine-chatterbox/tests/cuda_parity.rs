@@ -19,7 +19,9 @@ mod models;
 
 use golden_checks::{flow, t3};
 use std::sync::OnceLock;
-use stentor_engine::{CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink};
+use stentor_engine::{
+    CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, Waiter,
+};
 use stentor_engine_chatterbox::load;
 use stentor_nn::{Opened, open_device};
 use stentor_testkit::{
@@ -110,7 +112,7 @@ fn speak(engine: &mut dyn Engine) -> Vec<f32> {
         id: ChunkId(1),
         text: SpokenText { text: "Hello there.".to_owned(), spans: Vec::new() },
         language: engine.descriptor().languages[0].clone(),
-        voice: engine.load_voice(&VoiceSource::Preset { name }, &StepCounter::default()).unwrap(),
+        voice: engine.load_voice(&VoiceSource::Preset { name }, &Waiter::default()).unwrap(),
         speed: Speed::NORMAL,
         seed: 7,
         params: Params::new(),

@@ -1,5 +1,6 @@
 //! T3 against what the reference says of the same weights, voice and text.
 
+#[path = "recorder.rs"]
 mod recorder;
 
 use candle_core::Device;
