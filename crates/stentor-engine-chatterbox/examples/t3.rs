@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "half precision is not for our kernels")]
 #[path = "../tests/golden_checks/t3.rs"]
 mod checks;
+#[path = "../tests/golden_checks/recorder.rs"]
+mod recorder;
 
 use std::{env::args, io::Write as _, path::Path, time::Instant};
 use stentor_nn::Unwatched;

@@ -10,14 +10,14 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod golden_checks {
     pub(crate) mod flow;
+    pub(crate) mod hift;
+    pub(crate) mod recorder;
     pub(crate) mod t3;
 }
-#[path = "golden_checks/hift.rs"]
-mod hift;
 #[expect(dead_code, reason = "others load on the CPU")]
 mod models;
 
-use golden_checks::{flow, t3};
+use golden_checks::{flow, hift, t3};
 use std::sync::OnceLock;
 use stentor_engine::{
     CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, Waiter,

@@ -3,6 +3,8 @@
 
 #[path = "golden_checks/hift.rs"]
 mod hift;
+#[path = "golden_checks/recorder.rs"]
+mod recorder;
 
 use candle_core::Device;
 

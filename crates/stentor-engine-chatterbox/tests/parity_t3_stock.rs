@@ -3,6 +3,8 @@
 
 #[path = "golden_checks/t3.rs"]
 mod checks;
+#[path = "golden_checks/recorder.rs"]
+mod recorder;
 
 use candle_core::Device;
 use checks::{check, check_coarse};

@@ -4,6 +4,8 @@
 #[expect(dead_code, reason = "the layers are enough here")]
 #[path = "golden_checks/hift.rs"]
 mod hift;
+#[path = "golden_checks/recorder.rs"]
+mod recorder;
 
 use candle_core::Device;
 use stentor_types::Precision;

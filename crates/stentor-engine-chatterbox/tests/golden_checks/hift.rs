@@ -1,9 +1,7 @@
 //! The vocoder, layer by layer. What the golden holds and how the weights are edited is in `reference/dump_hift.py`.
 
-mod recorder;
-
+use super::recorder::{self, Recorder};
 use candle_core::{Device, Tensor};
-use recorder::Recorder;
 use std::collections::BTreeMap;
 use stentor_engine_chatterbox::model::{
     MELS, SAMPLES_PER_FRAME,

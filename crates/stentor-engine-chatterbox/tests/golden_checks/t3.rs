@@ -1,10 +1,8 @@
 //! T3 against what the reference says of the same weights, voice and text.
 
-#[path = "recorder.rs"]
-mod recorder;
-
+use super::recorder;
+pub(crate) use super::recorder::Recorder;
 use candle_core::Device;
-pub(crate) use recorder::Recorder;
 use std::fmt;
 use stentor_engine_chatterbox::{
     model::t3::{Family, Prefix, Sequence, T3},
