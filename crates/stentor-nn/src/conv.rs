@@ -6,12 +6,13 @@
 use crate::{
     Result, Scope, Watch,
     cpu::{
-        Mat, PANEL, Tile, TileSize, View, Windows, for_rows, for_tiles, is_cpu, matrix, view, with_scratch,
+        Mat, PANEL, Tile, TileSize, View, Windows, Winograd, WinogradInput, WinogradShape, for_rows,
+        for_tiles, is_cpu, matrix, view, with_scratch,
     },
     watch::tick,
 };
 use candle_core::{DType, Tensor};
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// Elements of the input that a tile is computed from, at most: they should stay in the second-level cache.
 const INPUT_PER_TILE: usize = 1 << 16;
@@ -37,9 +38,16 @@ impl ConvShape {
         Self { input, output, kernel, stride: 1, padding: dilation * (kernel - 1) / 2, dilation }
     }
 
-    /// Tiles depend on the shape alone, see [`for_tiles`].
     fn tile(&self) -> TileSize {
         TileSize { rows: 256, cols: (INPUT_PER_TILE / self.input).clamp(64, 512) / 64 * 64 }
+    }
+
+    /// The same, if it can be computed with fewer products and there are enough channels for that to pay.
+    fn winograd(&self) -> Option<WinogradShape> {
+        const CHANNELS: std::ops::RangeInclusive<usize> = 32..=512;
+        let Self { input, output, kernel, stride, padding, dilation } = *self;
+        let fits = stride == 1 && kernel >= 3 && dilation % 2 == 1 && CHANNELS.contains(&input);
+        fits.then_some(WinogradShape { input, output, kernel, padding, dilation })
     }
 
     /// Output length for an input of `len`; zero when the kernel does not fit.
@@ -62,6 +70,8 @@ pub struct Conv1d {
 enum Weight {
     /// For our kernel: `(output, kernel, input)`.
     Taps(Tensor),
+    /// For fewer products.
+    Points(Arc<Winograd>),
     /// For candle's: `(output, input, kernel)`, in the precision of the product.
     Stock(Tensor),
 }
@@ -77,6 +87,20 @@ impl Conv1d {
     pub fn load_without_bias(scope: &Scope<'_>, shape: ConvShape) -> Result<Self> {
         let weight = scope.folded_weight(&[shape.output, shape.input, shape.kernel])?;
         Self::new(&weight.to_dtype(scope.dtype())?, None, shape)
+    }
+
+    /// [`Conv1d::load`] with fewer products on the CPU, where kernel, stride and dilation allow it. Errors of rounding are some
+    /// times larger, so nothing should be decided by what comes out; sound is well served.
+    pub fn load_for_sound(scope: &Scope<'_>, shape: ConvShape) -> Result<Self> {
+        let weight = scope.folded_weight(&[shape.output, shape.input, shape.kernel])?;
+        let bias = Some(scope.tensor("bias", &[shape.output])?);
+        match shape.winograd().filter(|_| is_cpu(&weight)) {
+            Some(points) => {
+                let points = Winograd::new(&view(&weight.contiguous()?)?, points);
+                Ok(Self { weight: Weight::Points(Arc::new(points)), bias, shape })
+            }
+            None => Self::new(&weight.to_dtype(scope.dtype())?, bias, shape),
+        }
     }
 
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.
@@ -100,11 +124,16 @@ impl Conv1d {
     }
 
     fn run(&self, x: &Tensor, residual: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
-        let taps = match &self.weight {
-            Weight::Taps(taps) if is_cpu(x) => taps,
-            _ => {
+        let weights = match &self.weight {
+            Weight::Points(points) => Weights::Points(points),
+            Weight::Taps(taps) if is_cpu(x) => Weights::Taps(view(taps)?),
+            Weight::Taps(taps) => {
                 tick(watch)?;
-                return self.stock(x, residual);
+                return self.stock(x, &taps.permute((0, 2, 1))?.contiguous()?, residual);
+            }
+            Weight::Stock(weight) => {
+                tick(watch)?;
+                return self.stock(x, weight, residual);
             }
         };
         let len = x.dims2()?.1;
@@ -113,21 +142,17 @@ impl Conv1d {
             shape: self.shape,
             len,
             x: view(x)?,
-            weight: view(taps)?,
+            weights,
             bias: self.bias.as_ref().map(view).transpose()?,
             residual: residual.map(view).transpose()?,
         };
-        let out = for_tiles(rows, cols, self.shape.tile(), watch, |tile| operands.fill(tile, cols))?;
+        let out = for_tiles(rows, cols, operands.tile(), watch, |tile| operands.fill(tile, cols))?;
         matrix(out, rows, cols)
     }
 
-    /// The same out of candle's ops.
-    fn stock(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+    /// The same out of candle's ops; `weight` is `(output, input, kernel)`.
+    fn stock(&self, x: &Tensor, weight: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let ConvShape { stride, padding, dilation, .. } = self.shape;
-        let weight = match &self.weight {
-            Weight::Taps(taps) => &taps.permute((0, 2, 1))?.contiguous()?,
-            Weight::Stock(weight) => weight,
-        };
         let x = x.to_dtype(weight.dtype())?.unsqueeze(0)?;
         let mut out = x.conv1d(weight, padding, stride, dilation, 1)?.squeeze(0)?.to_dtype(DType::F32)?;
         if let Some(bias) = &self.bias {
@@ -137,29 +162,46 @@ impl Conv1d {
     }
 }
 
+/// A [`Weight`] that is at hand.
+enum Weights<'a> {
+    Taps(View<'a>),
+    Points(&'a Winograd),
+}
+
 /// What the tiles of one convolution are made of.
 struct Operands<'a> {
     shape: ConvShape,
     /// Length of the input.
     len: usize,
     x: View<'a>,
-    weight: View<'a>,
+    weights: Weights<'a>,
     bias: Option<View<'a>>,
     residual: Option<View<'a>>,
 }
 
 impl Operands<'_> {
+    /// Tiles depend on the shape alone, see [`for_tiles`].
+    fn tile(&self) -> TileSize {
+        match &self.weights {
+            Weights::Taps(_) => self.shape.tile(),
+            Weights::Points(points) => points.tile(),
+        }
+    }
+
     /// Computes a tile of an output that is `total` columns wide.
     fn fill(&self, tile: &mut Tile<'_>, total: usize) {
-        if self.shape.stride == 1 {
-            self.fill_by_windows(tile, total);
-        } else {
-            self.fill_by_taps(tile, total);
+        match &self.weights {
+            Weights::Points(points) => {
+                self.begin_all(tile, total);
+                points.add_to(tile, &WinogradInput { x: &self.x, len: self.len });
+            }
+            Weights::Taps(weight) if self.shape.stride == 1 => self.fill_by_windows(weight, tile, total),
+            Weights::Taps(weight) => self.fill_by_taps(weight, tile, total),
         }
     }
 
     /// Panel after panel of columns, some taps at a time, so that what the panels need of the weights stays in cache.
-    fn fill_by_windows(&self, tile: &mut Tile<'_>, total: usize) {
+    fn fill_by_windows(&self, weight: &[f32], tile: &mut Tile<'_>, total: usize) {
         let ConvShape { input, kernel, dilation, .. } = self.shape;
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let width = self.width(PANEL);
@@ -169,7 +211,7 @@ impl Operands<'_> {
                 self.copy_near(&(start..start + PANEL), near, width);
             }
             for tap in (0..kernel).step_by(at_once) {
-                let data = &self.weight[(rows.start * kernel + tap) * input..];
+                let data = &weight[(rows.start * kernel + tap) * input..];
                 let lhs = Mat { data, row_stride: kernel * input, col_stride: 1 };
                 for (start, near) in cols.clone().step_by(PANEL).zip(near.chunks_exact(input * width)) {
                     let windows = Windows {
@@ -202,17 +244,22 @@ impl Operands<'_> {
         }
     }
 
-    fn fill_by_taps(&self, tile: &mut Tile<'_>, total: usize) {
+    /// [`Operands::begin`] for all rows of a tile.
+    fn begin_all(&self, tile: &mut Tile<'_>, total: usize) {
+        for row in tile.rows.clone() {
+            self.begin(row * total + tile.cols.start, row, tile.row(row));
+        }
+    }
+
+    fn fill_by_taps(&self, weight: &[f32], tile: &mut Tile<'_>, total: usize) {
         let ConvShape { input, kernel, stride, dilation, .. } = self.shape;
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
-        for row in rows.clone() {
-            self.begin(row * total + cols.start, row, tile.row(row));
-        }
+        self.begin_all(tile, total);
         let width = self.width(cols.len());
         let mut near = vec![0.0; input * width];
         self.copy_near(&cols, &mut near, width);
         for tap in 0..kernel {
-            let weight = &self.weight[(rows.start * kernel + tap) * input..];
+            let weight = &weight[(rows.start * kernel + tap) * input..];
             let lhs = Mat { data: weight, row_stride: kernel * input, col_stride: 1 };
             let rhs = Mat { data: &near[tap * dilation..], row_stride: width, col_stride: stride };
             tile.add_product(cols.clone(), input, lhs, rhs);
@@ -276,13 +323,44 @@ mod tests {
     use crate::{Unwatched, stock_test::assert_same};
     use candle_core::Device;
 
+    fn random(dims: &[usize]) -> Tensor {
+        Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
+    }
+
     #[test]
     fn candles_ops_give_the_same() {
         let shape = ConvShape { input: 5, output: 7, kernel: 6, stride: 3, padding: 2, dilation: 1 };
-        let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap();
-        let conv = Conv1d::new(&random(&[7, 5, 6]), Some(random(&[7])), shape).unwrap();
+        let weight = random(&[7, 5, 6]);
+        let conv = Conv1d::new(&weight, Some(random(&[7])), shape).unwrap();
         let (x, residual) = (random(&[5, 100]), random(&[7, 33]));
         let ours = conv.forward_add(&x, &residual, &Unwatched).unwrap();
-        assert_same(&ours, &conv.stock(&x, Some(&residual)).unwrap());
+        assert_same(&ours, &conv.stock(&x, &weight, Some(&residual)).unwrap());
+    }
+
+    #[test]
+    fn fewer_products_give_the_same() {
+        for (kernel, dilation, input) in [
+            (3, 1, 128),
+            (3, 3, 64),
+            (3, 5, 300),
+            (5, 1, 40),
+            (7, 1, 64),
+            (7, 3, 128),
+            (11, 1, 33),
+            (11, 5, 64),
+        ] {
+            for len in [1, 4, 63, 511, 1300] {
+                let shape = ConvShape::same(input, 70, kernel, dilation);
+                let weight =
+                    (random(&[70, input, kernel]) * (1.0 / ((input * kernel) as f64).sqrt())).unwrap();
+                let (x, residual) = (random(&[input, len]), random(&[70, len]));
+                let direct = Conv1d::new(&weight, Some(random(&[70])), shape).unwrap();
+                let points = Winograd::new(&view(&weight).unwrap(), shape.winograd().unwrap());
+                let fast = Conv1d { weight: Weight::Points(Arc::new(points)), ..direct.clone() };
+                let [ours, theirs] =
+                    [&fast, &direct].map(|conv| conv.forward_add(&x, &residual, &Unwatched).unwrap());
+                assert_same(&ours, &theirs);
+            }
+        }
     }
 }

@@ -82,7 +82,7 @@ impl SnakeBlock {
             Ok(SnakeConv {
                 norm: AdaIn::load(&part("adain"), style, channels)?,
                 alpha: part("alpha").tensor("", &[1, channels, 1])?.flatten_all()?,
-                conv: Conv1d::load(&part("convs"), shape)?,
+                conv: Conv1d::load_for_sound(&part("convs"), shape)?,
             })
         };
         let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);

@@ -15,7 +15,7 @@ pub(super) const COLS: usize = 2 * LANES;
 /// Products that are summed one after the other. Longer sums are sums of such, which keeps their rounding small.
 const STEPS_IN_A_ROW: usize = 128;
 /// Rows of the largest block of any instruction set.
-const MOST_ROWS: usize = 12;
+pub(super) const MOST_ROWS: usize = 12;
 
 /// Panels that one or two rows meet at once, at most.
 pub(super) const MOST_PANELS: usize = 4;

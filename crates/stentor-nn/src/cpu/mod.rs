@@ -8,6 +8,7 @@ mod simd;
 mod tiles;
 mod vector;
 mod view;
+mod winograd;
 
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
 pub(crate) use scratch::with_scratch;
@@ -15,3 +16,4 @@ pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
 pub(crate) use view::{View, is_cpu, matrix, view};
 pub use view::{compute_without_kernels, has_kernels};
+pub(crate) use winograd::{Input as WinogradInput, Shape as WinogradShape, Winograd};

@@ -29,7 +29,7 @@ impl SnakeBlock {
             let alpha = scope.at(format!("activations{half}.{index}")).tensor("alpha", &[channels])?;
             Ok(SnakeConv {
                 alpha: (alpha + ALPHA_EPS)?,
-                conv: Conv1d::load(&scope.at(format!("convs{half}.{index}")), shape)?,
+                conv: Conv1d::load_for_sound(&scope.at(format!("convs{half}.{index}")), shape)?,
             })
         };
         let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);
