@@ -241,6 +241,16 @@ impl Shared {
     fn remove_files(&self, keys: Vec<(ChunkKey, ())>) {
         for (key, ()) in keys {
             self.folder.iter().for_each(|folder| folder.remove(&key));
+            self.forget_if_gone(&key);
+        }
+    }
+
+    /// Files are removed after they were forgotten, and read or written before they are known of. Whoever does the second half of
+    /// either looks once more, so that no file is counted that somebody else removed in between.
+    fn forget_if_gone(&self, key: &ChunkKey) {
+        let mut state = self.state();
+        if self.folder.as_ref().is_none_or(|folder| !folder.has(key)) {
+            state.files.remove(key);
         }
     }
 
@@ -292,6 +302,7 @@ impl Shared {
         drop(state);
         drop(forgotten);
         self.remove_files(gone);
+        self.forget_if_gone(key);
         Some(chunk)
     }
 
@@ -310,6 +321,7 @@ impl Shared {
                 let gone = state.files.insert(key, (), bytes);
                 drop(state);
                 self.remove_files(gone);
+                self.forget_if_gone(&key);
                 if was_failing {
                     tracing::info!("chunks are written to {} again", folder.path().display());
                 }

@@ -128,6 +128,10 @@ impl Folder {
         drop(fs::remove_file(self.file(key)));
     }
 
+    pub(crate) fn has(&self, key: &ChunkKey) -> bool {
+        self.file(key).exists()
+    }
+
     fn file(&self, key: &ChunkKey) -> PathBuf {
         self.0.join(format!("{key}.{FILE}"))
     }
