@@ -93,9 +93,10 @@ simd! {
 simd! {
     /// The outputs of some rows out of their products at each point, at columns from `at` on; a row of `out` has four times `stride`
     /// numbers.
-    fn outputs(products: &[Sums; POINTS], out: &mut [f32], at: usize, stride: usize) {
+    fn outputs(products: &[Sums], out: &mut [f32], at: usize, stride: usize) {
         for (row, out) in out.chunks_exact_mut(OUTPUTS * stride).enumerate() {
-            let [m0, m1, m2, m3, m4, m5] = products.each_ref().map(|sums| &sums[row].as_flattened()[..COLS]);
+            let [m0, m1, m2, m3, m4, m5]: [&[f32]; POINTS] =
+                std::array::from_fn(|point| &products[point][row].as_flattened()[..COLS]);
             let (y0, out) = out.split_at_mut(stride);
             let (y1, out) = out.split_at_mut(stride);
             let (y2, y3) = out.split_at_mut(stride);
@@ -232,9 +233,10 @@ impl Winograd {
             copy_near(input, first, near, row);
             let near = Near { data: near, stride, panels };
             self.transform(&near, at_points);
+            let mut products = vec![[[[0.0; LANES]; _]; _]; POINTS];
             let mut done = rows.start;
             while done < rows.end {
-                let high = self.multiply(&near, done..rows.end, at_points, out);
+                let high = self.multiply(&near, done..rows.end, at_points, (&mut products, out));
                 self.put(out, panels * COLS, tile, done..done + high);
                 done += high;
             }
@@ -265,11 +267,10 @@ impl Winograd {
         near: &Near<'_>,
         rows: Range<usize>,
         at_points: &[f32],
-        out: &mut [f32],
+        (products, out): (&mut [Sums], &mut [f32]),
     ) -> usize {
         let channels = self.shape.input;
         let (depth, width) = (self.shape.segments() * channels, near.panels * COLS);
-        let mut products: [Sums; POINTS] = [[[[0.0; LANES]; _]; _]; _];
         let mut high = 0;
         let left = |weights: &'a [f32], depth: usize| -> Mat<'a> {
             Mat { data: &weights[rows.start * depth..], row_stride: depth, col_stride: 1 }
@@ -281,7 +282,7 @@ impl Winograd {
                 (high, _) = multiply_singles(left(&self.points[point], depth), rows.len(), &right, sums);
             }
             let out = &mut out[..high * OUTPUTS * width];
-            outputs(&products, out, panel * COLS, width);
+            outputs(products, out, panel * COLS, width);
             let Some(rest) = &self.rest else { continue };
             for output in 0..OUTPUTS {
                 let (residue, distance) = self.shape.place(output + self.shape.segments() * TAPS);
