@@ -1,6 +1,7 @@
 //! The command line as its users see it.
 
 mod doctor;
+mod keys;
 
 use serde_json::Value;
 use std::process::Output;
