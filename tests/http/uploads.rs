@@ -116,6 +116,29 @@ async fn a_voice_is_there_after_a_restart_and_what_was_left_unfinished_is_not() 
 }
 
 #[tokio::test]
+async fn uploaded_voices_are_their_owners_alone_also_where_folders_were_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let setup = Setup::new(PROGRAM).with_fake_model();
+    let setup = setup
+        .file("data/uploads/voice_1/recording.wav", &recording(6.0))
+        .file("data/uploads/voice_1/voice.toml", b"name = \"Emily\"\ncreated_at = 1700000000\n");
+    let uploads = setup.path().join("data/uploads");
+    let open = [uploads.clone(), uploads.join("voice_1")];
+    open.iter().for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours"));
+    let app = setup.start().await;
+    let new = uploads.join(id_of(&uploaded(&app, "Max").await));
+    let mode = |path: &PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    for folder in [uploads.clone(), uploads.join("voice_1"), new.clone()] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+    for folder in [uploads.join("voice_1"), new] {
+        for name in ["recording.wav", "voice.toml"] {
+            assert_eq!(mode(&folder.join(name)), 0o600, "{name} in {}", folder.display());
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_recordings_are_refused_with_the_reason_and_leave_nothing() {
     let app = Setup::new(PROGRAM).with_fake_model().arg("--max-voice-seconds", "8").start().await;
     let wav = recording(6.0);
