@@ -273,6 +273,7 @@ pub fn voice_name(name: &str) -> Result<String, &'static str> {
 mod tests {
     use super::*;
     use crate::{Catalog, CatalogConfig};
+    use stentor_types::ModelId;
 
     fn catalog(dir: &Path) -> Catalog {
         let config = CatalogConfig { data_dir: dir.to_owned(), ..CatalogConfig::default() };
@@ -358,6 +359,22 @@ mod tests {
         assert!(matches!(catalog.delete_upload("Emily"), Err(CatalogError::NotUploaded { .. })));
         assert!(matches!(catalog.delete_upload("../voices"), Err(CatalogError::VoiceNotFound { .. })));
         assert!(dir.path().join("voices/Emily.wav").exists());
+    }
+
+    #[test]
+    fn an_uploaded_voice_is_shown_by_name_unless_the_name_means_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = catalog(dir.path());
+        upload(&mut catalog, "voice_1", "Emily");
+        let shown = |catalog: &Catalog| {
+            let model = catalog.model(&ModelId::new("chatterbox")).unwrap();
+            catalog.shown_name(model, catalog.voice("voice_1").unwrap()).to_owned()
+        };
+        assert_eq!(shown(&catalog), "Emily");
+        fs::create_dir(dir.path().join("voices")).unwrap();
+        fs::write(dir.path().join("voices/emily.wav"), "sound").unwrap();
+        catalog.reload().unwrap();
+        assert_eq!(shown(&catalog), "voice_1", "the operator's voice has the name now");
     }
 
     #[test]

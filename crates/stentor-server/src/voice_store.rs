@@ -46,7 +46,7 @@ fn admissible(catalog: &Catalog, voice: &NewVoice, limits: &Limits) -> Result<()
     if limits.max_voices == 0 {
         return Err(ApiError::new(ErrorCode::Forbidden, "this server takes no voices from its clients"));
     }
-    if catalog.uploaded() >= limits.max_voices {
+    if catalog.uploaded().count() >= limits.max_voices {
         let message = format!("there are {} uploaded voices, as many as are allowed", limits.max_voices);
         return Err(ApiError { lasting: true, ..ApiError::new(ErrorCode::TooManyVoices, message) });
     }
