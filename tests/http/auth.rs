@@ -188,9 +188,10 @@ async fn a_file_holds_hashes_and_is_read_again_on_a_hangup() {
 #[tokio::test]
 async fn a_new_key_fits_the_lines_that_come_with_it() {
     let made = Setup::new(PROGRAM).run(&["key", "carol"]).await;
-    let text = String::from_utf8(made.stdout).expect("text");
-    let key = text.lines().next().and_then(|line| line.rsplit(' ').next()).expect("a key").to_owned();
-    assert!(key.len() > 40 && text.contains("[keys.carol]"), "{text}");
+    let (text, told) = (String::from_utf8(made.stdout), String::from_utf8(made.stderr));
+    let (text, told) = (text.expect("text"), told.expect("text"));
+    let key = told.split_whitespace().next_back().expect("a key");
+    assert!(key.len() > 40 && text.contains("[keys.carol]") && !text.contains(key), "{text}");
     let setup = Setup::new(PROGRAM).with_fake_model().file("keys.toml", text.as_bytes());
     let path = setup.path().join("keys.toml").display().to_string();
     let app = setup.arg("--api-keys-file", &path).start().await;
