@@ -123,8 +123,9 @@ async fn uploaded_voices_are_their_owners_alone_also_where_folders_were_open() {
         .file("data/uploads/voice_1/recording.wav", &recording(6.0))
         .file("data/uploads/voice_1/voice.toml", b"name = \"Emily\"\ncreated_at = 1700000000\n");
     let uploads = setup.path().join("data/uploads");
-    let open = [uploads.clone(), uploads.join("voice_1")];
-    open.iter().for_each(|path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours"));
+    for open in [uploads.clone(), uploads.join("voice_1")] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
     let app = setup.start().await;
     let new = uploads.join(id_of(&uploaded(&app, "Max").await));
     let mode = |path: &PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
