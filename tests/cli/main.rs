@@ -1,6 +1,7 @@
 //! The command line as its users see it.
 
 mod doctor;
+mod keys;
 
 use serde_json::Value;
 use std::process::Output;
@@ -51,13 +52,15 @@ async fn say_writes_captions_where_the_file_is_named_so() {
 #[tokio::test]
 async fn say_reads_numbers_aloud_and_tells_when_each_word_is_spoken() {
     let setup = Setup::new(PROGRAM);
-    let words = "In 1984, Dr. Lee paid $2.5 million for 3/4 of the company.";
+    let words = "In 1984, Dr. Léa Lee paid $2.5 million for 3/4 of the company.";
     let (output, wav) = say(&setup, &[words, "--timings", "words.json"]).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     let seconds = hear(AudioFormat::Wav, &wav.expect("a file")).seconds;
     let timings: Value =
         serde_json::from_slice(&std::fs::read(setup.path().join("words.json")).unwrap()).unwrap();
-    let timings = timings.as_array().unwrap();
+    let duration = timings["duration"].as_f64().unwrap();
+    assert!((duration - seconds).abs() < 0.1, "{duration} of {seconds} s");
+    let timings = timings["words"].as_array().unwrap();
     let spoken: Vec<_> = timings.iter().map(|timing| timing["word"].as_str().unwrap()).collect();
     for word in ["1984", "Lee", "$2.5", "million", "3/4", "company"] {
         assert!(spoken.contains(&word), "{word} is not among {spoken:?}");
@@ -67,11 +70,45 @@ async fn say_reads_numbers_aloud_and_tells_when_each_word_is_spoken() {
         let (start, end) = (timing["start"].as_f64().unwrap(), timing["end"].as_f64().unwrap());
         assert!(before <= start && start < end && end <= seconds + 0.05, "{timing} in {seconds} s");
         before = start;
-        let at = &timing["source"];
-        let range = at["start"].as_u64().unwrap() as usize..at["end"].as_u64().unwrap() as usize;
-        assert_eq!(&words[range], timing["word"].as_str().unwrap());
+        let place = |key: &str| timing[key].as_u64().unwrap() as usize;
+        let (from, to) = (place("start_char"), place("end_char"));
+        let there: String = words.chars().skip(from).take(to - from).collect();
+        assert_eq!(there, timing["word"].as_str().unwrap());
     }
     assert!(before > seconds * 0.7, "the last word starts at {before} of {seconds} s");
+}
+
+/// As `response_format` does over HTTP; without a sound.
+#[tokio::test]
+async fn say_writes_only_captions_where_the_output_is_named_so() {
+    let setup = Setup::new(PROGRAM);
+    let words = "Good morning, everyone.";
+    for (args, head) in [
+        (["-o", "words.srt"], "1\n00:00:00,"),
+        (["-o", "words.VTT"], "WEBVTT\n\n00:00:00."),
+        (["-o", "words.json"], "{\"words\":["),
+    ] {
+        let output = setup.run(&[&["say", words], &args[..]].concat()).await;
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).trim(), args[1]);
+        let captions = std::fs::read_to_string(setup.path().join(args[1])).unwrap();
+        assert!(captions.starts_with(head) && captions.contains("everyone"), "{captions}");
+    }
+    let output = setup.run(&["say", words, "-o", "-", "--format", "srt"]).await;
+    assert!(text(&output.stdout).contains("Good morning, everyone."), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn timings_go_to_standard_output_where_it_is_asked_for_and_free() {
+    let setup = Setup::new(PROGRAM);
+    let (output, wav) = say(&setup, &["Good morning.", "--timings", "-"]).await;
+    assert!(output.status.success() && wav.is_some(), "{}", text(&output.stderr));
+    let timings: Value = serde_json::from_slice(&output.stdout).expect("JSON and nothing else");
+    assert_eq!(timings["words"][1]["word"], "morning");
+    assert!(!setup.path().join("-").exists());
+    let output = setup.run(&["say", "Hello.", "-o", "-", "--timings", "-"]).await;
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(text(&output.stderr).contains("standard output"), "{}", text(&output.stderr));
 }
 
 #[tokio::test]

@@ -124,7 +124,16 @@ const NAMED: &[u8] = b"[voices.one]\nname = \"x\"\n[voices.Emily]\nname = \"Emil
 /// Open WebUI sends no key when it fills its lists.
 #[tokio::test]
 async fn lists_show_ids_to_everybody_and_names_to_those_with_a_key() {
-    let app = setup().file("voices/Emily.wav", b"sound").file("voices/voices.toml", NAMED).start().await;
+    let uploaded = b"name = \"Max Smith\"\ncreated_at = 1700000000\n";
+    let setup = setup().file("voices/Emily.wav", b"sound").file("voices/voices.toml", NAMED);
+    let setup = setup.file("data/uploads/voice_1/recording.wav", b"sound");
+    let app = setup.file("data/uploads/voice_1/voice.toml", uploaded).start().await;
+    for path in ["/v1/audio/voices", "/v1/audio/voices?legacy=true"] {
+        let (without, with) = (app.get(path), sent(request(&app, Method::GET, path).bearer_auth(ALICE)));
+        let without = without.await.text().await.expect("a body");
+        assert!(without.contains("voice_1") && !without.contains("Max"), "{path}: {without}");
+        assert!(with.await.text().await.expect("a body").contains("Max Smith"), "{path}");
+    }
     for path in ["/v1/audio/voices", "/audio/voices", "/v1/voices"] {
         let listed = app.get_json(path).await;
         let emily = listed["voices"].as_array().expect("voices").iter().find(|voice| voice["id"] == "Emily");
@@ -179,9 +188,10 @@ async fn a_file_holds_hashes_and_is_read_again_on_a_hangup() {
 #[tokio::test]
 async fn a_new_key_fits_the_lines_that_come_with_it() {
     let made = Setup::new(PROGRAM).run(&["key", "carol"]).await;
-    let text = String::from_utf8(made.stdout).expect("text");
-    let key = text.lines().next().and_then(|line| line.rsplit(' ').next()).expect("a key").to_owned();
-    assert!(key.len() > 40 && text.contains("[keys.carol]"), "{text}");
+    let (text, told) = (String::from_utf8(made.stdout), String::from_utf8(made.stderr));
+    let (text, told) = (text.expect("text"), told.expect("text"));
+    let key = told.split_whitespace().next_back().expect("a key");
+    assert!(key.len() > 40 && text.contains("[keys.carol]") && !text.contains(key), "{text}");
     let setup = Setup::new(PROGRAM).with_fake_model().file("keys.toml", text.as_bytes());
     let path = setup.path().join("keys.toml").display().to_string();
     let app = setup.arg("--api-keys-file", &path).start().await;
@@ -285,6 +295,11 @@ async fn pages_of_other_origins_are_allowed_nothing_unless_they_are_named() {
     assert_eq!(response.status(), 200, "a browser asks without a key");
     assert_eq!(response.headers()["access-control-allow-origin"], "https://a.example");
     assert_eq!(response.headers()["access-control-allow-headers"], "authorization,content-type");
+    let read = sent(request(&app, Method::GET, "/v1/models").header("origin", "https://a.example")).await;
+    let exposed = read.headers()["access-control-expose-headers"].to_str().expect("text").to_owned();
+    for name in ["retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "x-model", "x-voice"] {
+        assert!(exposed.split(',').any(|shown| shown.trim() == name), "{name} is not in {exposed}");
+    }
     let response = sent(preflight(&app, "https://b.example")).await;
     assert!(!response.headers().contains_key("access-control-allow-origin"));
     let refused = sent(speech(&app, "Bearer x", &say("Hi.")).header("origin", "http://localhost:3000")).await;
@@ -303,12 +318,15 @@ async fn a_foreign_page_changes_nothing() {
     for (name, value) in
         [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
     {
-        for path in ["/v1/models/unload", "/v1/models/load", "/v1/audio/voices"] {
+        for path in ["/v1/models/unload", "/v1/models/load", "/v1/audio/voices", "/audio/voices"] {
             let (status, error) = error_of(sent(change(path, name, value)).await).await;
             assert_eq!((status, error["code"].as_str()), (403, Some("forbidden")), "{path} {value}");
         }
-        let deleting = request(&app, Method::DELETE, "/v1/audio/voices/one").header(name, value);
-        assert_eq!(error_of(sent(deleting).await).await.0, 403);
+        for path in ["/v1/audio/voices/one", "/audio/voices/one"] {
+            let deleting = request(&app, Method::DELETE, path).header(name, value);
+            let (_, error) = error_of(sent(deleting).await).await;
+            assert!(error["message"].to_string().contains("other origins"), "{path}: {error}");
+        }
     }
     assert_eq!(sent(change("/v1/models/load", "origin", &own)).await.status(), 200);
     assert_eq!(sent(change("/v1/models/load", "sec-fetch-site", "same-origin")).await.status(), 200);

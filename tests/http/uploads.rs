@@ -37,7 +37,7 @@ async fn upload(app: &TestApp, name: &str, sample: &[u8]) -> Response {
 }
 
 /// Uploads a voice that must be taken and gives its object.
-async fn uploaded(app: &TestApp, name: &str) -> Value {
+pub(super) async fn uploaded(app: &TestApp, name: &str) -> Value {
     let response = upload(app, name, &recording(6.0)).await;
     assert_eq!(response.status(), 200);
     response.json().await.expect("JSON")
@@ -113,6 +113,30 @@ async fn a_voice_is_there_after_a_restart_and_what_was_left_unfinished_is_not() 
     );
     let left = stored(&app);
     assert!(left.len() == 1 && left[0].ends_with("voice_1"), "{left:?}");
+}
+
+#[tokio::test]
+async fn uploaded_voices_are_their_owners_alone_also_where_folders_were_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let setup = Setup::new(PROGRAM).with_fake_model();
+    let setup = setup
+        .file("data/uploads/voice_1/recording.wav", &recording(6.0))
+        .file("data/uploads/voice_1/voice.toml", b"name = \"Emily\"\ncreated_at = 1700000000\n");
+    let uploads = setup.path().join("data/uploads");
+    for open in [uploads.clone(), uploads.join("voice_1")] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let app = setup.start().await;
+    let new = uploads.join(id_of(&uploaded(&app, "Max").await));
+    let mode = |path: &PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    for folder in [uploads.clone(), uploads.join("voice_1"), new.clone()] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+    for folder in [uploads.join("voice_1"), new] {
+        for name in ["recording.wav", "voice.toml"] {
+            assert_eq!(mode(&folder.join(name)), 0o600, "{name} in {}", folder.display());
+        }
+    }
 }
 
 #[tokio::test]
@@ -199,6 +223,13 @@ async fn sizes_and_numbers_have_limits() {
     for size in [(1 << 20) + 1, 3 << 20] {
         let (status, error) = error_of(upload(&app, "Emily", &vec![0; size]).await).await;
         assert_eq!((status, error["code"].as_str()), (413, Some("body_too_large")), "{size}: {error}");
+        assert_eq!(error["param"], "audio_sample", "{size}: {error}");
+    }
+    let junk = vec![0; 3 << 20];
+    for parts in [[("x", &junk[..]), ("audio_sample", b"sound")], [("audio_sample", b"sound"), ("x", &junk)]]
+    {
+        let (status, error) = error_of(send(&app, form(&parts)).await).await;
+        assert_eq!((status, &error["param"]), (413, &Value::Null), "{error}");
     }
     uploaded(&app, "Emily").await;
     let (status, error) = error_of(upload(&app, "Bruno", &recording(2.0)).await).await;
@@ -301,13 +332,40 @@ async fn only_uploaded_voices_can_be_deleted_and_unknown_ones_are_not_found() {
 }
 
 #[tokio::test]
-async fn a_model_without_cloning_neither_lists_nor_takes_it() {
+async fn a_voice_that_no_model_can_use_is_listed_as_such_and_can_be_deleted() {
     let app = super::builtin().await;
     let voice = uploaded(&app, "Emily").await;
     assert_eq!(voice["models"], json!([]), "nobody can speak with it here");
-    assert!(!listed(&app).await.contains(&id_of(&voice)));
+    assert!(voice["notes"].to_string().contains("no model"), "{voice}");
+    let id = id_of(&voice);
+    let list = app.get_json("/v1/audio/voices").await;
+    let found = list["voices"].as_array().expect("voices").iter().find(|voice| voice["id"] == id.as_str());
+    let found = found.unwrap_or_else(|| panic!("it is listed: {list}"));
+    assert_eq!((&found["name"], &found["models"]), (&json!("Emily"), &json!([])));
+    // Where one asks who can speak, it is not.
+    for path in ["/v1/audio/voices?model=builtin", "/v1/audio/voices?legacy=true", "/v1/models/builtin"] {
+        let shown = app.get_json(path).await.to_string();
+        assert!(!shown.contains(&id) && !shown.contains("Emily"), "{path}: {shown}");
+    }
     let (status, error) = app.error(&json!({"input": "Hi.", "voice": "Emily"})).await;
     assert_eq!((status, error["code"].as_str()), (400, Some("voice_not_supported")), "{error}");
+    assert_eq!(delete(&app, &id).await.status(), 200);
+    assert!(!listed(&app).await.contains(&id));
+}
+
+#[tokio::test]
+async fn clients_that_take_a_voice_for_a_string_get_the_name_of_an_uploaded_one() {
+    let app = fake().await;
+    let id = id_of(&uploaded(&app, "Emily").await);
+    let legacy = app.get_json("/v1/audio/voices?legacy=true").await;
+    let strings = legacy["voices"].as_array().expect("voices");
+    assert!(strings.contains(&json!("Emily")) && !strings.contains(&json!(id)), "{legacy}");
+    let model = app.get_json("/v1/models/fake").await;
+    let names = model["voices"].as_array().expect("voices");
+    assert!(names.contains(&json!({"name": "Emily"})) && !names.contains(&json!({"name": id})), "{model}");
+    for name in strings {
+        assert_eq!(app.speech(&json!({"input": "Hello.", "voice": name})).await.status(), 200, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -327,4 +385,28 @@ async fn a_file_that_is_no_recording_is_no_error_in_the_log() {
     }
     assert_eq!(app.logged(&["ERROR"]), [""; 0]);
     assert_eq!(app.logged(&["answered", "status=400"]).len(), 4, "the log is kept");
+}
+
+#[tokio::test]
+async fn a_base_url_without_v1_answers_the_same() {
+    let app = fake().await;
+    let body = json!({"input": "Dr. Smith."});
+    let [with, without] = ["/v1/audio/phonemize", "/audio/phonemize"].map(|path| app.post(path, &body));
+    let with: Value = with.await.json().await.expect("JSON");
+    assert_eq!(without.await.json::<Value>().await.expect("JSON"), with);
+    assert_eq!(with["object"], "phonemes");
+    let upload = app.client.post(format!("{}/audio/voices", app.base)).header("content-type", FORM);
+    let sample = recording(6.0);
+    let upload = upload.body(form(&[("name", b"Emily"), ("audio_sample", &sample)])).send();
+    let voice: Value = upload.await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(voice["name"], "Emily", "{voice}");
+    let one = format!("/audio/voices/{}", id_of(&voice));
+    for path in ["/models", "/audio/models", "/audio/voices", &one] {
+        assert_eq!(app.get_json(path).await, app.get_json(&format!("/v1{path}")).await, "{path}");
+    }
+    assert_eq!(
+        app.client.delete(format!("{}{one}", app.base)).send().await.expect("an answer").status(),
+        200
+    );
+    assert_eq!(stored(&app), NOTHING);
 }

@@ -205,6 +205,52 @@ async fn a_voice_is_chosen_by_name_or_by_language_and_a_model_by_its_program() {
 }
 
 #[tokio::test]
+async fn an_uploaded_voice_is_described_and_chosen_by_its_name() {
+    let app = setup().start().await;
+    let voice = super::uploads::uploaded(&app, "Emily").await;
+    let mut house = House::enter(&app).await;
+    house.send("describe", &json!({})).await;
+    let info = house.expect("info").await.data;
+    let names = info["tts"][0]["voices"].as_array().expect("voices").iter().map(|voice| &voice["name"]);
+    let names: Vec<_> = names.collect();
+    assert!(names.contains(&&json!("Emily")) && !names.contains(&&voice["id"]), "{names:?}");
+    house.send("synthesize", &json!({"text": "Hello.", "voice": {"name": "Emily"}})).await;
+    house.audio().await;
+}
+
+/// Home Assistant shows the voices of all programs and never sends `select-program`.
+#[tokio::test]
+async fn a_voice_brings_its_model_along_unless_a_program_was_chosen() {
+    let app = setup().start().await;
+    let mut house = House::enter(&app).await;
+    house.send("synthesize", &json!({"text": "Hello.", "voice": {"name": "slt"}})).await;
+    house.audio().await;
+    assert_eq!(app.number("builtin", "chunks_done").await, 1);
+    house.send("synthesize-start", &json!({"voice": {"name": "rms"}})).await;
+    house.send("synthesize-chunk", &json!({"text": "Good morning."})).await;
+    house.send("synthesize-stop", &json!({})).await;
+    house.audio().await;
+    house.expect("synthesize-stopped").await;
+    assert_eq!(app.number("builtin", "chunks_done").await, 2);
+    // The default model is not left by that.
+    let before = app.number("fake", "chunks_done").await;
+    house.send("synthesize", &json!({"text": "Hello.", "voice": {"name": "two"}})).await;
+    house.audio().await;
+    assert_eq!(app.number("fake", "chunks_done").await, before + 1);
+    house.send("select-program", &json!({"name": "builtin"})).await;
+    house.send("synthesize", &json!({"text": "Hello.", "voice": {"name": "two"}})).await;
+    house.refused("voice_not_supported").await;
+}
+
+#[tokio::test]
+async fn a_stream_with_an_unknown_voice_is_refused_before_its_text() {
+    let app = setup().start().await;
+    let mut house = House::enter(&app).await;
+    house.send("synthesize-start", &json!({"voice": {"name": "nobody"}})).await;
+    assert!(house.refused("voice_not_found").await.contains("nobody"));
+}
+
+#[tokio::test]
 async fn text_that_comes_in_bits_is_heard_before_its_end_and_not_twice() {
     let app = setup().start().await;
     let mut house = House::enter(&app).await;

@@ -223,9 +223,17 @@ impl Catalog {
         &self.uploads
     }
 
-    /// How many voices clients have uploaded.
-    pub fn uploaded(&self) -> usize {
-        self.registry.voices.iter().filter(|found| found.entry.hold.is_some()).count()
+    /// The voices that clients have uploaded, also those that no model can use now.
+    pub fn uploaded(&self) -> impl Iterator<Item = &VoiceEntry> {
+        self.registry.voices.iter().map(|found| &found.entry).filter(|entry| entry.hold.is_some())
+    }
+
+    /// What clients are shown that take a voice for a string: its id, or of an uploaded voice, whose id says nothing, its
+    /// name, if that means this voice and no other for `model`.
+    pub fn shown_name<'a>(&self, model: &Model, voice: &'a VoiceEntry) -> &'a str {
+        let id = voice.id.as_str();
+        let means_it = || self.resolve_voice(model, Some(&voice.name)).is_ok_and(|found| found.id == id);
+        if voice.hold.is_some() && means_it() { &voice.name } else { id }
     }
 
     /// Deletes an uploaded voice by its exact id; it is gone with the next [`Catalog::reload`].

@@ -3,6 +3,7 @@
 //! A voice is complete or not there: it is made in a hidden folder and renamed into its place. Deleting takes its
 //! description away, with which it is a voice no longer; its recording goes when the last request that speaks with it is
 //! over. No name of a client's becomes part of a path: folders are called by generated ids, and found through the catalog.
+//! Somebody's voice is nobody else's business: folders and files are their owner's alone, wherever the data directory is.
 
 use crate::{
     CatalogError, VoiceEntry,
@@ -13,9 +14,9 @@ use crate::{
 use std::{
     collections::HashMap,
     fmt,
-    fs::{self, File},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -29,6 +30,9 @@ pub const RECORDING: &str = "recording.wav";
 const DESCRIPTION: &str = "voice.toml";
 /// Of folders that are being filled or emptied; hidden, so that no catalog reads them.
 const UNFINISHED: &str = ".new-";
+/// Permissions: nobody but the owner.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 /// Characters of a voice's name at most.
 pub const VOICE_NAME_LIMIT: usize = 100;
 
@@ -97,7 +101,8 @@ impl Uploads {
     /// Begins a voice under a generated id. What is not committed leaves nothing behind.
     pub fn draft(&self, id: &str) -> Result<Draft, CatalogError> {
         let folder = self.directory.join(format!("{UNFINISHED}{id}"));
-        fs::create_dir_all(&folder).map_err(CatalogError::io(&folder))?;
+        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder);
+        made.map_err(CatalogError::io(&folder))?;
         Ok(Draft { place: self.directory.join(id), folder, committed: false })
     }
 
@@ -106,15 +111,21 @@ impl Uploads {
         let _ = fs::remove_dir_all(self.directory.join(id));
     }
 
-    /// Removes what a stopped program left: unfinished voices and deleted ones. For a server that starts.
-    pub fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+    /// Removes what a stopped program left: unfinished voices and deleted ones, and closes what is there to everybody but
+    /// its owner; gives what it could not close. For a server that starts.
+    pub fn sweep(&self) -> Vec<CatalogError> {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let mut open: Vec<CatalogError> = close(&self.directory).err().into_iter().collect();
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             if name.starts_with(UNFINISHED.as_bytes()) || path.join(DELETED).exists() {
                 let _ = fs::remove_dir_all(&path);
+                continue;
             }
+            let within = fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+            open.extend(within.chain([path.clone()]).filter_map(|path| close(&path).err()));
         }
+        open
     }
 
     /// Gives every voice in this directory its hold.
@@ -153,6 +164,20 @@ pub(crate) fn delete(entry: &VoiceEntry) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// Leaves a folder or a file to its owner alone. What a link leads to is not ours to change.
+fn close(path: &Path) -> Result<(), CatalogError> {
+    let kind = fs::symlink_metadata(path).map_err(CatalogError::io(path))?;
+    let mode = match kind.file_type() {
+        kind if kind.is_dir() => FOLDER_MODE,
+        kind if kind.is_file() => FILE_MODE,
+        _ => return Ok(()),
+    };
+    if kind.permissions().mode() & 0o777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(CatalogError::io(path))
+}
+
 pub(crate) fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("uploads")
 }
@@ -166,9 +191,15 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Where a file of this name has to be written; before the commit there must be [`RECORDING`] and nothing else.
+    /// Where the file of this name is.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Writes a file; before the commit there must be [`RECORDING`] and nothing else.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CatalogError> {
+        let path = self.file(name);
+        private(&path).and_then(|mut file| file.write_all(bytes)).map_err(CatalogError::io(&path))
     }
 
     /// Describes the voice and puts it into its place, in one step.
@@ -207,9 +238,14 @@ impl Drop for Draft {
 
 fn write(path: &Path, described: &VoiceSettings) -> io::Result<()> {
     let text = toml::to_string(described).map_err(io::Error::other)?;
-    let mut file = File::create(path)?;
+    let mut file = private(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// A new file of the owner's alone.
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
 /// A client's name for its voice as it is kept, or what is wrong with it. It is shown and compared, never a path; what
@@ -237,6 +273,7 @@ pub fn voice_name(name: &str) -> Result<String, &'static str> {
 mod tests {
     use super::*;
     use crate::{Catalog, CatalogConfig};
+    use stentor_types::ModelId;
 
     fn catalog(dir: &Path) -> Catalog {
         let config = CatalogConfig { data_dir: dir.to_owned(), ..CatalogConfig::default() };
@@ -245,7 +282,7 @@ mod tests {
 
     fn upload(catalog: &mut Catalog, id: &str, name: &str) {
         let draft = catalog.uploads().draft(id).unwrap();
-        fs::write(draft.file(RECORDING), "sound").unwrap();
+        draft.write(RECORDING, b"sound").unwrap();
         draft.commit(&NewVoice { name: name.to_owned(), ..NewVoice::default() }).unwrap();
         catalog.reload().unwrap();
     }
@@ -255,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let uploads = catalog(dir.path()).uploads().clone();
         let draft = uploads.draft("voice_1").unwrap();
-        fs::write(draft.file(RECORDING), "sound").unwrap();
+        draft.write(RECORDING, b"sound").unwrap();
         drop(draft);
         let draft = uploads.draft("voice_1").unwrap();
         assert!(draft.commit(&NewVoice::default()).is_err(), "it has no recording");
@@ -264,7 +301,7 @@ mod tests {
 
         fs::create_dir_all(dir.path().join("uploads/voice_1/in the way")).unwrap();
         let draft = uploads.draft("voice_1").unwrap();
-        fs::write(draft.file(RECORDING), "sound").unwrap();
+        draft.write(RECORDING, b"sound").unwrap();
         assert!(draft.commit(&NewVoice::default()).is_err());
         assert_eq!(entries(), 1, "only what was there before");
     }
@@ -322,6 +359,22 @@ mod tests {
         assert!(matches!(catalog.delete_upload("Emily"), Err(CatalogError::NotUploaded { .. })));
         assert!(matches!(catalog.delete_upload("../voices"), Err(CatalogError::VoiceNotFound { .. })));
         assert!(dir.path().join("voices/Emily.wav").exists());
+    }
+
+    #[test]
+    fn an_uploaded_voice_is_shown_by_name_unless_the_name_means_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = catalog(dir.path());
+        upload(&mut catalog, "voice_1", "Emily");
+        let shown = |catalog: &Catalog| {
+            let model = catalog.model(&ModelId::new("chatterbox")).unwrap();
+            catalog.shown_name(model, catalog.voice("voice_1").unwrap()).to_owned()
+        };
+        assert_eq!(shown(&catalog), "Emily");
+        fs::create_dir(dir.path().join("voices")).unwrap();
+        fs::write(dir.path().join("voices/emily.wav"), "sound").unwrap();
+        catalog.reload().unwrap();
+        assert_eq!(shown(&catalog), "voice_1", "the operator's voice has the name now");
     }
 
     #[test]

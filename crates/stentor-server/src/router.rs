@@ -28,10 +28,13 @@ pub fn router(state: AppState) -> Router {
         // For clients whose base URL lacks the `/v1`, and for those that look for voices here.
         .route("/audio/speech", post(speech::create))
         .route("/v1/audio/phonemize", post(phonemize::create))
-        .route("/audio/voices", get(voices::list))
+        .route("/audio/phonemize", post(phonemize::create))
+        .route("/audio/voices", get(voices::list).post(voices::create))
+        .route("/audio/voices/{id}", get(voices::show).delete(voices::delete))
         .route("/audio/models", get(models::list_audio))
         .route("/v1/voices", get(voices::list))
         .route("/v1/models", get(models::list))
+        .route("/models", get(models::list))
         .route("/v1/models/{*id}", get(models::show).post(models::act))
         // Probes live at the root: a 200 under `/v1` makes some clients take us for another server.
         .route("/livez", get(health::live))

@@ -23,12 +23,11 @@ pub(crate) fn keep(app: &App, id: &str, upload: &Upload) -> Result<Vec<String>, 
     admissible(&app.catalog(), &upload.voice, &limits)?;
     let draft = uploads.draft(id).map_err(|error| not_stored(&error))?;
     let sample = draft.file(SAMPLE);
-    fs::write(&sample, &upload.recording).map_err(|error| not_stored_at(&sample, error))?;
+    draft.write(SAMPLE, &upload.recording).map_err(|error| not_stored(&error))?;
     let (clip, notes) = listen(&sample, &limits)?;
-    let recording = draft.file(RECORDING);
     let bytes = as_wav(&clip).map_err(|error| ApiError::internal(format!("a voice as WAV: {error}")))?;
     drop(clip);
-    fs::write(&recording, bytes).map_err(|error| not_stored_at(&recording, error))?;
+    draft.write(RECORDING, &bytes).map_err(|error| not_stored(&error))?;
     fs::remove_file(&sample).map_err(|error| not_stored_at(&sample, error))?;
     let known = app.renew_catalog(|catalog| {
         admissible(catalog, &upload.voice, &limits)?;
@@ -47,7 +46,7 @@ fn admissible(catalog: &Catalog, voice: &NewVoice, limits: &Limits) -> Result<()
     if limits.max_voices == 0 {
         return Err(ApiError::new(ErrorCode::Forbidden, "this server takes no voices from its clients"));
     }
-    if catalog.uploaded() >= limits.max_voices {
+    if catalog.uploaded().count() >= limits.max_voices {
         let message = format!("there are {} uploaded voices, as many as are allowed", limits.max_voices);
         return Err(ApiError { lasting: true, ..ApiError::new(ErrorCode::TooManyVoices, message) });
     }

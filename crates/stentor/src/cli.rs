@@ -53,13 +53,14 @@ pub(crate) struct Say {
     /// Read the text from a file.
     #[arg(short, long, value_name = "PATH", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
-    /// Where the audio goes; `-` is standard output.
+    /// Where the audio goes, or captions, if it ends in `.srt`, `.vtt` or `.json`; `-` is standard output.
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: PathBuf,
     /// A voice's name, or a blend such as `af_bella(2)+af_sky`.
     #[arg(short, long)]
     pub(crate) voice: Option<String>,
-    /// mp3, opus, aac, flac, wav or pcm; by default what the output's extension says, else wav.
+    /// mp3, opus, aac, flac, wav or pcm, or srt, vtt or json for captions; by default what the output's extension says,
+    /// else wav.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
     /// Speaking rate, 0.25 to 4.
@@ -74,7 +75,9 @@ pub(crate) struct Say {
     /// Speak numbers and symbols as they are written.
     #[arg(long)]
     pub(crate) no_normalize: bool,
-    /// Write when each word of the text is spoken: captions to `.srt` and `.vtt`, else JSON.
+    /// Write when each word of the text is spoken: captions to `.srt` and `.vtt`, else JSON as over HTTP,
+    /// `{"words": [{"word", "start", "end", "start_char", "end_char"}], "duration"}`, in seconds and characters of the text;
+    /// `-` is standard output.
     #[arg(long, value_name = "PATH")]
     pub(crate) timings: Option<PathBuf>,
 }

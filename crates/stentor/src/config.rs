@@ -7,6 +7,7 @@ mod lexicon;
 mod models;
 mod validate;
 
+pub(crate) use access::KEY_PREFIX;
 pub use access::RawPublicLists;
 pub use models::RawModel;
 
@@ -103,8 +104,8 @@ pub struct RawConfig {
     /// Voices that clients may have uploaded; 0 lets nobody upload [default: 200].
     #[arg(long, global = true, env = "STENTOR_MAX_VOICES", value_name = "N")]
     pub max_voices: Option<usize>,
-    /// A file of API keys by their hashes, one `[keys.<name>]` with `sha256` each; `stentor key` makes them. Keys may also
-    /// stand in the variable STENTOR_API_KEYS, separated by commas [default: nobody needs one].
+    /// A file of API keys by their hashes, one `[keys.<name>]` with `sha256` each; `stentor key NAME >> FILE` adds one. Keys
+    /// may also stand in the variable STENTOR_API_KEYS, separated by commas [default: nobody needs one].
     #[arg(long, global = true, env = "STENTOR_API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
     /// What lists of models and voices show to clients without a key, where there are keys [default: ids].
@@ -196,6 +197,14 @@ impl Config {
     /// Reads the file again under the same flags and environment.
     pub fn reread(&self) -> Result<Self, Mistakes> {
         load(&self.flags)
+    }
+
+    /// What is allowed and yet worth a second thought.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let open = self.settings.access.keys.is_empty() && !self.listen.ip().is_loopback();
+        let message =
+            || format!("listen: who reaches {} speaks without a key; `stentor key` makes one", self.listen);
+        open.then(message).into_iter().collect()
     }
 }
 

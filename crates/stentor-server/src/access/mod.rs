@@ -165,15 +165,16 @@ fn is_open(path: &str) -> bool {
 
 /// One model or voice shows more than its id.
 fn is_list(path: &str, scope: Scope) -> bool {
-    const LISTS: [&str; 6] = [
+    const LISTS: [&str; 7] = [
         "/v1/models",
+        "/models",
         "/v1/audio/models",
         "/v1/audio/voices",
         "/v1/voices",
         "/audio/models",
         "/audio/voices",
     ];
-    let details = ["/v1/models/", "/v1/audio/voices/"];
+    let details = ["/v1/models/", "/v1/audio/voices/", "/audio/voices/"];
     LISTS.contains(&path) || (scope == Scope::Full && details.iter().any(|prefix| path.starts_with(prefix)))
 }
 
@@ -223,10 +224,10 @@ mod tests {
 
     #[test]
     fn lists_are_what_clients_without_a_key_ask_for() {
-        for path in ["/v1/models", "/v1/audio/models", "/v1/audio/voices", "/audio/voices"] {
+        for path in ["/v1/models", "/models", "/v1/audio/models", "/v1/audio/voices", "/audio/voices"] {
             assert!(is_list(path, Scope::Ids), "{path}");
         }
-        for path in ["/v1/models/fake", "/v1/audio/voices/voice_1"] {
+        for path in ["/v1/models/fake", "/v1/audio/voices/voice_1", "/audio/voices/voice_1"] {
             assert!(!is_list(path, Scope::Ids) && is_list(path, Scope::Full), "{path}");
         }
         assert!(!is_list("/v1/audio/speech", Scope::Full));

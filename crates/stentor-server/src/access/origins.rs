@@ -27,6 +27,8 @@ pub(crate) fn cors(access: &Access) -> Option<CorsLayer> {
     let exposed = [
         CONTENT_LENGTH,
         RETRY_AFTER,
+        HeaderName::from_static("retry-after-ms"),
+        HeaderName::from_static("x-should-retry"),
         HeaderName::from_static("x-request-id"),
         HeaderName::from_static("x-model"),
         HeaderName::from_static("x-voice"),
@@ -56,7 +58,7 @@ pub(super) fn refuse_foreign(
     headers: &HeaderMap,
 ) -> Result<(), ApiError> {
     let changes = matches!(*method, Method::POST | Method::DELETE)
-        && ["/v1/models/", "/v1/audio/voices"].iter().any(|prefix| path.starts_with(prefix));
+        && ["/v1/models/", "/v1/audio/voices", "/audio/voices"].iter().any(|prefix| path.starts_with(prefix));
     if !changes || !is_foreign(headers) {
         return Ok(());
     }

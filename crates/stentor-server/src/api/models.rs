@@ -1,7 +1,7 @@
 //! The wire form of `GET /v1/models`.
 
 use serde::{Deserialize, Serialize};
-use stentor_catalog::{Model, VoiceEntry};
+use stentor_catalog::Model;
 use stentor_supervisor::{Counters, ModelState, ModelStatus, Unloaded, WorkerProgress};
 use stentor_types::{Language, ParamSpec, Precision};
 use utoipa::ToSchema;
@@ -70,7 +70,7 @@ pub(crate) struct ModelName {
 pub(crate) struct ModelDetail<'a> {
     #[serde(flatten)]
     pub(crate) model: ModelObject<'a>,
-    /// Those it can use now, by id.
+    /// Those it can use now, by id; uploaded ones by name, if that means no other.
     pub voices: Vec<VoiceName<'a>>,
     /// `unloaded`, `starting`, `ready`, `draining`, `backoff`, `failed`; `null` when not installed.
     pub state: Option<&'static str>,
@@ -112,7 +112,7 @@ pub(crate) struct ModelDetail<'a> {
 
 impl<'a> ModelDetail<'a> {
     pub(crate) fn new(
-        (model, voices): (&'a Model, Vec<&'a VoiceEntry>),
+        (model, voices): (&'a Model, Vec<VoiceName<'a>>),
         status: Option<ModelStatus>,
         counters: Counters,
         progress: WorkerProgress,
@@ -120,7 +120,7 @@ impl<'a> ModelDetail<'a> {
         let descriptor = status.as_ref().and_then(|status| status.descriptor.clone());
         Self {
             model: model.into(),
-            voices: voices.into_iter().map(|voice| VoiceName { name: voice.id.as_str() }).collect(),
+            voices,
             state: status.as_ref().map(|status| state_name(status.state)),
             load_seconds: status.as_ref().and_then(|status| status.load_seconds),
             idle_seconds: status.as_ref().and_then(|status| Some(status.idle_for?.as_secs_f64())),

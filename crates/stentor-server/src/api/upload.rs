@@ -2,7 +2,7 @@
 //!
 //! The file's own name and type are not looked at: what it is shows when it is decoded.
 
-use crate::{ApiError, ErrorCode};
+use crate::{ApiError, ErrorCode, routes::body};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
@@ -39,13 +39,36 @@ struct Parts {
 
 /// Reads a complete body of the media type `content_type`.
 pub(crate) async fn parse(content_type: &str, body: Vec<u8>, max_bytes: usize) -> Result<Upload, ApiError> {
-    let boundary = multer::parse_boundary(content_type).map_err(|error| {
+    read_parts(body, boundary(content_type)?).await?.check(max_bytes)
+}
+
+/// What is too large in a body whose `beginning` is at hand: the recording, where that alone fills more than it may.
+pub(crate) async fn too_large(content_type: &str, mut beginning: Vec<u8>, max_bytes: usize) -> ApiError {
+    let whole = beginning.len();
+    let form = async {
+        let boundary = boundary(content_type).ok()?;
+        // The part in which the beginning ends is read as if it ended there too.
+        beginning.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        read_parts(beginning, boundary).await.ok()
+    };
+    let recording = form.await.and_then(|parts| parts.recording);
+    match recording {
+        Some(bytes) if bytes.len() > max_bytes => too_large_sample(max_bytes),
+        _ => body::too_large(whole),
+    }
+}
+
+fn boundary(content_type: &str) -> Result<String, ApiError> {
+    multer::parse_boundary(content_type).map_err(|error| {
         if matches!(error, multer::Error::NoBoundary) {
             return malformed("its Content-Type names no boundary");
         }
         let message = "a voice is uploaded as multipart/form-data with `name` and `audio_sample`";
         ApiError::new(ErrorCode::UnsupportedMediaType, message)
-    })?;
+    })
+}
+
+async fn read_parts(body: Vec<u8>, boundary: String) -> Result<Parts, ApiError> {
     let body = stream::iter([Ok::<_, Infallible>(Bytes::from(body))]);
     let mut form = multer::Multipart::new(body, boundary);
     let mut parts = Parts::default();
@@ -59,7 +82,7 @@ pub(crate) async fn parse(content_type: &str, body: Vec<u8>, max_bytes: usize) -
         let bytes = field.bytes().await.map_err(|error| malformed(&error.to_string()))?;
         parts.take(name, bytes)?;
     }
-    parts.check(max_bytes)
+    Ok(parts)
 }
 
 impl Parts {
@@ -84,8 +107,7 @@ impl Parts {
         let recording = self.recording.filter(|bytes| !bytes.is_empty());
         let recording = recording.ok_or_else(|| missing("audio_sample"))?;
         if recording.len() > max_bytes {
-            let message = format!("`audio_sample` has more than {max_bytes} bytes");
-            return Err(ApiError::field(ErrorCode::BodyTooLarge, "audio_sample", message));
+            return Err(too_large_sample(max_bytes));
         }
         let language = self.language.map(|tag| tag.parse::<Language>()).transpose();
         let language = language.map_err(|error| invalid("language", error.to_string()))?;
@@ -97,6 +119,11 @@ impl Parts {
         };
         Ok(Upload { voice, recording, ignored: self.ignored })
     }
+}
+
+fn too_large_sample(max_bytes: usize) -> ApiError {
+    let message = format!("`audio_sample` has more than {max_bytes} bytes");
+    ApiError::field(ErrorCode::BodyTooLarge, "audio_sample", message)
 }
 
 fn put<T>(place: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), ApiError> {

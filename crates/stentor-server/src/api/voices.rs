@@ -1,8 +1,8 @@
 //! The wire form of `GET /v1/audio/voices`, in the two shapes that clients read.
 
-use crate::{ApiError, ErrorCode};
+use crate::{ApiError, ErrorCode, access::Scope};
 use serde::{Deserialize, Serialize};
-use stentor_catalog::VoiceEntry;
+use stentor_catalog::{Catalog, VoiceEntry};
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -14,11 +14,25 @@ pub(crate) struct VoiceObject<'a> {
     /// Of an uploaded voice: when, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
+    /// Of an uploaded voice in a list: who can speak with it now, maybe nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<&'a str>>,
 }
 
 impl<'a> VoiceObject<'a> {
+    /// As lists have it.
+    pub(crate) fn listed(catalog: &'a Catalog, voice: &'a VoiceEntry, scope: Scope) -> Self {
+        let object = match scope {
+            Scope::Full => Self::from(voice),
+            // What somebody called a voice may be a person's name.
+            Scope::Ids => Self::nameless(voice),
+        };
+        let models = || catalog.models_for(voice).map(|model| model.id.as_str()).collect();
+        Self { models: voice.hold.is_some().then(models), ..object }
+    }
+
     /// With its id in the place of its name.
-    pub(crate) fn nameless(voice: &'a VoiceEntry) -> Self {
+    fn nameless(voice: &'a VoiceEntry) -> Self {
         Self { name: voice.id.as_str(), created_at: None, ..Self::from(voice) }
     }
 }
@@ -44,6 +58,7 @@ impl<'a> From<&'a VoiceEntry> for VoiceObject<'a> {
             name: &voice.name,
             languages: voice.languages.iter().map(stentor_types::Language::as_str).collect(),
             created_at: voice.created_at.filter(|_| voice.hold.is_some()),
+            models: None,
         }
     }
 }

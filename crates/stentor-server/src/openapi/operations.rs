@@ -80,16 +80,26 @@ fn id_of(what: &str) -> ParameterBuilder {
 }
 
 fn speech(paths: PathsBuilder) -> PathsBuilder {
-    let create = |id| PathItem::new(POST, speak(id));
+    let create = PathItem::new(POST, speak("createSpeech"));
     let phonemize = operation("phonemize", "speech", "Shows how a text would be read.")
         .description(Some("The fields that matter are `input`, up to 20,000 characters, `model`, `voice`, `language`, `normalize` and `lexicon`."))
         .request_body(Some(json_body("SpeechRequest").build()))
         .response("200", ignored(json("The text as it is read.", "PhonemizeAnswer")));
-    let phonemize = failures(phonemize, &[&OF_BODIES[..], &OF_SPEECH].concat());
+    let phonemize = PathItem::new(POST, failures(phonemize, &[&OF_BODIES[..], &OF_SPEECH].concat()));
     paths
-        .path("/v1/audio/speech", create("createSpeech"))
-        .path("/audio/speech", create("createSpeechWithoutV1"))
-        .path("/v1/audio/phonemize", PathItem::new(POST, phonemize))
+        .path("/audio/speech", without_v1(&create))
+        .path("/v1/audio/speech", create)
+        .path("/audio/phonemize", without_v1(&phonemize))
+        .path("/v1/audio/phonemize", phonemize)
+}
+
+/// The same for clients whose base URL lacks the `/v1`.
+fn without_v1(item: &PathItem) -> PathItem {
+    let mut item = item.clone();
+    for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+        operation.operation_id = operation.operation_id.take().map(|id| id + "WithoutV1");
+    }
+    item
 }
 
 fn speak(id: &str) -> OperationBuilder {
@@ -184,14 +194,15 @@ fn voices(paths: PathsBuilder) -> PathsBuilder {
     let mut main = PathItem::new(GET, list_voices("listVoices"));
     main.post = Some(create.build());
     paths
+        .path("/audio/voices", without_v1(&main))
         .path("/v1/audio/voices", main)
         .path("/v1/voices", PathItem::new(GET, list_voices("listVoicesAlias")))
-        .path("/audio/voices", PathItem::new(GET, list_voices("listVoicesWithoutV1")))
+        .path("/audio/voices/{id}", without_v1(&one))
         .path("/v1/audio/voices/{id}", one)
 }
 
 fn list_voices(id: &str) -> OperationBuilder {
-    let legacy = field(Type::String, "`true`: plain ids under `voices`.")
+    let legacy = field(Type::String, "`true`: plain strings under `voices`: ids, of uploaded voices names.")
         .pattern(Some(any_case(&["true", "false", "1", "0", ""])));
     let shapes = AnyOfBuilder::new()
         .item(Ref::from_schema_name("VoiceList"))
@@ -199,7 +210,7 @@ fn list_voices(id: &str) -> OperationBuilder {
     let answer = response("The voices, in the two shapes that clients read.");
     let operation = operation(id, "voices", "The voices of a model.")
         .description(Some("Without a key, where keys are needed, names are ids, or the list is closed, as the operator decides."))
-        .parameter(parameter(ParameterIn::Query, "model", field(Type::String, "A model's id; absent: the default one.")))
+        .parameter(parameter(ParameterIn::Query, "model", field(Type::String, "A model's id; absent: the default one, and every voice that was uploaded.")))
         .parameter(parameter(ParameterIn::Query, "legacy", legacy))
         .response("200", answer.content(JSON, Content::new(Some(shapes))));
     failures(operation, &[InvalidValue, InvalidApiKey, ModelNotFound, ModelNotInstalled])
@@ -208,11 +219,10 @@ fn list_voices(id: &str) -> OperationBuilder {
 fn models(paths: PathsBuilder) -> PathsBuilder {
     let list = operation("listModels", "models", "The models, in OpenAI's shape.");
     let list = failures(list.response("200", json("The models.", "ModelList")), &[InvalidApiKey]);
-    let audio = |id| {
-        let list = operation(id, "models", "The models that can speak here.");
-        let answer = json("The models.", "AudioModelList");
-        PathItem::new(GET, failures(list.response("200", answer), &[InvalidApiKey]))
-    };
+    let list = PathItem::new(GET, list);
+    let audio = operation("listAudioModels", "models", "The models that can speak here.");
+    let audio = audio.response("200", json("The models.", "AudioModelList"));
+    let audio = PathItem::new(GET, failures(audio, &[InvalidApiKey]));
     let show = operation("getModel", "models", "One model with its life and its work.")
         .parameter(id_of("A model's id, which may hold slashes."))
         .response("200", json("The model.", "ModelDetail"));
@@ -225,15 +235,16 @@ fn models(paths: PathsBuilder) -> PathsBuilder {
         PathItem::new(POST, failures(operation, &[&OF_BODIES[..], &of_acts, codes].concat()))
     };
     paths
-        .path("/v1/models", PathItem::new(GET, list))
+        .path("/models", without_v1(&list))
+        .path("/v1/models", list)
         .path("/v1/models/{id}", PathItem::new(GET, failures(show, &of_showing)))
         .path(
             "/v1/models/load",
             act("loadModel", "Loads a model and waits until it can speak.", &[ModelUnavailable]),
         )
         .path("/v1/models/unload", act("unloadModel", "Unloads a model that does not speak.", &[ModelBusy]))
-        .path("/v1/audio/models", audio("listAudioModels"))
-        .path("/audio/models", audio("listAudioModelsWithoutV1"))
+        .path("/audio/models", without_v1(&audio))
+        .path("/v1/audio/models", audio)
 }
 
 fn probes(paths: PathsBuilder) -> PathsBuilder {

@@ -3,7 +3,7 @@
 use super::body;
 use crate::{
     ApiError, App, AppState, ErrorCode,
-    api::models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject},
+    api::models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject, VoiceName},
     router::method_not_allowed,
 };
 use axum::{
@@ -108,7 +108,8 @@ fn detail(app: &App, id: &str) -> Result<Response, ApiError> {
     let supervisor = &app.supervisor;
     let counters = supervisor.counters(&model.id).unwrap_or_default();
     let progress = supervisor.progress(&model.id).unwrap_or_default();
-    let detail =
-        ModelDetail::new((model, catalog.voices(model)), supervisor.status(&model.id), counters, progress);
+    let voices = catalog.voices(model).into_iter();
+    let voices = voices.map(|voice| VoiceName { name: catalog.shown_name(model, voice) }).collect();
+    let detail = ModelDetail::new((model, voices), supervisor.status(&model.id), counters, progress);
     Ok(Json(detail).into_response())
 }

@@ -1,6 +1,9 @@
 //! `GET` and `POST /v1/audio/voices`, `GET` and `DELETE /v1/audio/voices/{id}`.
 
-use super::{body, speech::shown};
+use super::{
+    body::{self, Start},
+    speech::shown,
+};
 use crate::{
     ApiError, App, AppState, ErrorCode,
     access::Scope,
@@ -22,7 +25,8 @@ use axum::{
 };
 use tokio::task::spawn_blocking;
 
-/// The voices of one model, the default one unless `?model=` names another.
+/// The voices of one model if `?model=` names one; else those of the default model and all that were uploaded, so that
+/// whoever uploaded a voice finds it, and can delete it, also where nobody speaks with it.
 pub(crate) async fn list(
     State(app): State<AppState>,
     scope: Scope,
@@ -31,17 +35,22 @@ pub(crate) async fn list(
     let Query(filter) = filter.map_err(|e| ApiError::new(ErrorCode::InvalidValue, e.body_text()))?;
     let catalog = app.catalog();
     let model = catalog.resolve_model(filter.model())?;
-    let voices = catalog.voices(model);
+    let mut voices = catalog.voices(model);
     if filter.is_legacy()? {
-        let voices = voices.iter().map(|voice| voice.id.as_str()).collect();
+        // Strings that speak, and nothing else.
+        let string = |voice| match scope {
+            Scope::Full => catalog.shown_name(model, voice),
+            Scope::Ids => voice.id.as_str(),
+        };
+        let voices = voices.into_iter().map(string).collect();
         return Ok(Json(LegacyVoiceList { voices }).into_response());
     }
-    let shown = |voice| match scope {
-        Scope::Full => VoiceObject::from(voice),
-        // What somebody called a voice may be a person's name.
-        Scope::Ids => VoiceObject::nameless(voice),
-    };
-    Ok(Json(VoiceList::new(voices.into_iter().map(shown).collect())).into_response())
+    if filter.model().is_none() {
+        let others = catalog.uploaded().filter(|own| voices.iter().all(|voice| voice.id != own.id));
+        voices.extend(others.collect::<Vec<_>>());
+    }
+    let voices = voices.into_iter().map(|voice| VoiceObject::listed(&catalog, voice, scope)).collect();
+    Ok(Json(VoiceList::new(voices)).into_response())
 }
 
 /// Takes a recording in and answers with the voice that it has become, which can be used at once.
@@ -58,11 +67,19 @@ pub(crate) async fn create(
         });
     };
     let limits = app.settings().limits;
-    let body = body::read(body, limits.max_voice_bytes + upload::FORM, limits.body_timeout).await?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let most = limits.max_voice_bytes + upload::FORM;
+    let Start { bytes: body, rest } = body::start(body, most, limits.body_timeout).await?;
+    if rest > 0 {
+        return Err(upload::too_large(kind, body, limits.max_voice_bytes).await);
+    }
     let upload = upload::parse(kind, body, limits.max_voice_bytes).await?;
     let ignored = upload.ignored.clone();
-    let (id, notes) = store(app.clone(), upload).await?;
+    let (id, mut notes) = store(app.clone(), upload).await?;
+    let catalog = app.catalog();
+    if catalog.voice(&id).is_some_and(|voice| catalog.models_for(voice).next().is_none()) {
+        notes.push("no model that is installed here can speak with a recording".to_owned());
+    }
     let mut response = detail(&app, &id, notes)?;
     if !ignored.is_empty()
         && let Ok(names) = HeaderValue::from_str(&shown(&ignored))

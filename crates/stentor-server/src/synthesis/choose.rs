@@ -14,7 +14,7 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
     let (catalog, settings) = (app.catalog(), app.settings());
     let manuscript = Manuscript::read(app, &request)?;
     let asked = catalog.resolve_model(request.speech.model.as_deref())?;
-    refuse_unknown_voice(&catalog, asked, (request.speech.voice.as_deref(), &manuscript))?;
+    refuse_unknown_voices(&catalog, asked, (request.speech.voice.as_deref(), &manuscript))?;
     let chain = chain(app, &settings, asked, &request);
     let mut refusal: Option<ApiError> = None;
     for (place, id) in chain.iter().enumerate() {
@@ -42,19 +42,28 @@ pub(super) async fn begin(app: &App, request: Request<'_>) -> Result<Synthesis, 
     Err(refusal.unwrap_or_else(|| ApiError::internal("a chain of models without a model")))
 }
 
-/// A voice that the asked model could not have is a mistake, whoever would speak in the end.
-pub(super) fn refuse_unknown_voice(
+/// As [`refuse_unknown_voice`], for the request's voice and for those that its text names.
+pub(super) fn refuse_unknown_voices(
     catalog: &Catalog,
     asked: &Model,
     (voice, manuscript): (Option<&str>, &Manuscript),
 ) -> Result<(), ApiError> {
-    use CatalogError::{Blend, VoiceNotFound, VoiceNotSupported};
-    let check = |voice| match catalog.resolve_voice(asked, voice) {
-        Err(error @ (VoiceNotFound { .. } | VoiceNotSupported { .. } | Blend { .. })) => Err(error.into()),
-        _ => Ok(()),
-    };
+    let check = |voice| refuse_unknown_voice(catalog, asked, voice);
     check(voice)?;
     manuscript.voices().try_for_each(|(name, place)| check(Some(name)).map_err(|error| at(error, place)))
+}
+
+/// A voice that the asked model could not have is a mistake, whoever would speak in the end.
+pub(crate) fn refuse_unknown_voice(
+    catalog: &Catalog,
+    asked: &Model,
+    voice: Option<&str>,
+) -> Result<(), ApiError> {
+    use CatalogError::{Blend, VoiceNotFound, VoiceNotSupported};
+    match catalog.resolve_voice(asked, voice) {
+        Err(error @ (VoiceNotFound { .. } | VoiceNotSupported { .. } | Blend { .. })) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The model that was asked for, then who may stand in for it.

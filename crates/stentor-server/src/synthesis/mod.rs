@@ -6,6 +6,7 @@ mod script;
 pub mod trace;
 
 use crate::{ApiError, App, ErrorCode, Limits, Terms};
+pub(crate) use choose::refuse_unknown_voice;
 use meter::Meter;
 pub use meter::Spoken;
 use script::{Manuscript, ResolvedStyle};

@@ -1,6 +1,6 @@
 //! How a text would be read, without speaking it: what each word becomes and which rule did it.
 
-use super::choose::{installed, refuse_unknown_voice};
+use super::choose::{installed, refuse_unknown_voices};
 use super::script::{Manuscript, text_options};
 use super::{Request, descriptor, language_of, not_speakable};
 use crate::{ApiError, App, ErrorCode};
@@ -55,7 +55,7 @@ pub async fn trace(app: &App, request: Request<'_>) -> Result<Reading, ApiError>
     let manuscript = Manuscript::read(app, &request)?;
     let catalog = app.catalog();
     let asked = catalog.resolve_model(speech.model.as_deref())?;
-    refuse_unknown_voice(&catalog, asked, (speech.voice.as_deref(), &manuscript))?;
+    refuse_unknown_voices(&catalog, asked, (speech.voice.as_deref(), &manuscript))?;
     let model = installed(app, &catalog, &asked.id)?;
     let voice = catalog.resolve_voice(model, speech.voice.as_deref())?;
     let patience = app.settings().limits.request_timeout.unwrap_or(PATIENCE);

@@ -23,7 +23,8 @@ pub(super) fn info(app: &App) -> Value {
 }
 
 fn program(catalog: &Catalog, model: &Model) -> Value {
-    let voices: Vec<Value> = catalog.voices(model).into_iter().map(|entry| voice(model, entry)).collect();
+    let voices = catalog.voices(model).into_iter().map(|entry| voice(catalog, model, entry));
+    let voices: Vec<Value> = voices.collect();
     json!({
         "name": model.id.as_str(),
         "description": model.name,
@@ -35,11 +36,11 @@ fn program(catalog: &Catalog, model: &Model) -> Value {
     })
 }
 
-fn voice(model: &Model, entry: &VoiceEntry) -> Value {
+fn voice(catalog: &Catalog, model: &Model, entry: &VoiceEntry) -> Value {
     // A voice of unknown origin speaks whatever its model does; without a language no client would show it.
     let languages = if entry.languages.is_empty() { &model.languages } else { &entry.languages };
     json!({
-        "name": entry.id.as_str(),
+        "name": catalog.shown_name(model, entry),
         "description": entry.name,
         "attribution": attribution(model),
         "installed": model.installed,

@@ -165,7 +165,7 @@ impl<W: AsyncWrite + Unpin> Talk<'_, W> {
     }
 
     async fn say(&mut self, data: &Map<String, Value>) -> Result<(), Fault> {
-        let speech = self.wish(data)?.speech(self.app, self.program.as_deref(), wish::text(data)?)?;
+        let speech = self.wish(data)?.speech(self.app, wish::text(data)?)?;
         let mut sound = Sound::new(self.app, self.out);
         tokio::select! {
             spoken = sound.speak(self.app, &speech, self.terms) => spoken.map_err(in_these_words)?,
@@ -189,7 +189,7 @@ impl<W: AsyncWrite + Unpin> Talk<'_, W> {
                 gather(&mut flow, event.map_err(|_| too_slow(limits.stalled_reader))?)?;
                 continue;
             };
-            let speech = wish.speech(self.app, self.program.as_deref(), &part)?;
+            let speech = wish.speech(self.app, &part)?;
             let mut speaking = pin!(sound.speak(self.app, &speech, self.terms));
             let spoken = loop {
                 tokio::select! {

@@ -1,13 +1,18 @@
 //! What a client asks for with its text: a voice by name or by language, and how the text is written.
 
-use crate::{ApiError, App, ErrorCode, synthesis::check_input};
+use crate::{
+    ApiError, App, ErrorCode,
+    synthesis::{check_input, refuse_unknown_voice},
+};
 use serde_json::{Map, Value};
-use stentor_catalog::Catalog;
+use stentor_catalog::{Catalog, Model};
 use stentor_types::{AudioFormat, Language, Params, ParseLanguageError, Seed, SpeechRequest, Speed};
 
 /// The data of `synthesize` and `synthesize-start`, less the text.
 #[derive(Debug, PartialEq)]
 pub(super) struct Wish {
+    /// `None`: the default one, which may have stand-ins.
+    model: Option<String>,
     voice: Option<String>,
     language: Option<Language>,
     /// The text is SSML, whether it begins as such or not.
@@ -25,6 +30,7 @@ impl Wish {
         };
         let language = text_of(voice, "language")?.map(str::parse).transpose();
         Ok(Self {
+            model: None,
             voice: text_of(voice, "name")?.map(str::to_owned),
             language: language.map_err(|e: ParseLanguageError| invalid("language", e.to_string()))?,
             ssml: text_of(data, "text_format")?.is_some_and(|form| form.eq_ignore_ascii_case("ssml")),
@@ -36,32 +42,27 @@ impl Wish {
         self.ssml
     }
 
-    /// A language without a voice takes one that was made for it, where there is one.
-    pub(super) fn settle(mut self, catalog: &Catalog, model: Option<&str>) -> Result<Self, ApiError> {
-        let (None, Some(language)) = (&self.voice, &self.language) else { return Ok(self) };
-        let model = catalog.resolve_model(model)?;
-        let speaks = |own: &Language| own == language;
-        let similar = |own: &Language| own.primary() == language.primary();
-        let usual = catalog.resolve_voice(model, None).ok().and_then(|voice| voice.language);
-        if usual.as_ref().is_some_and(speaks) {
-            return Ok(self);
+    /// Who speaks, and as whom: `program` if the client has chosen one, else the default model, or the one to which the
+    /// named voice belongs, for clients that see the voices of all programs and choose none. A language without a voice
+    /// takes one that was made for it, where there is one.
+    pub(super) fn settle(mut self, catalog: &Catalog, program: Option<&str>) -> Result<Self, ApiError> {
+        let model = catalog.resolve_model(program)?;
+        self.model = program.map(str::to_owned);
+        match (&self.voice, &self.language) {
+            (Some(voice), _) => {
+                if let Err(error) = refuse_unknown_voice(catalog, model, Some(voice)) {
+                    let owner = program.is_none().then(|| owner(catalog, voice)).flatten();
+                    self.model = Some(owner.ok_or(error)?.id.as_str().to_owned());
+                }
+            }
+            (None, Some(language)) => self.voice = voice_for(catalog, model, language),
+            (None, None) => {}
         }
-        let voices = catalog.voices(model);
-        let exact = voices.iter().find(|voice| voice.languages.iter().any(speaks));
-        // A voice of another region is no better than the usual one of another region.
-        let near = || voices.iter().find(|voice| voice.languages.iter().any(similar));
-        let found = exact.or_else(|| if usual.as_ref().is_some_and(similar) { None } else { near() });
-        self.voice = found.map(|voice| voice.id.as_str().to_owned());
         Ok(self)
     }
 
-    /// The request for `text`, to be spoken by `model`.
-    pub(super) fn speech(
-        &self,
-        app: &App,
-        model: Option<&str>,
-        text: &str,
-    ) -> Result<SpeechRequest, ApiError> {
+    /// The request for `text`.
+    pub(super) fn speech(&self, app: &App, text: &str) -> Result<SpeechRequest, ApiError> {
         let limits = app.settings().limits;
         let input = if self.ssml && !text.trim_start().starts_with("<speak") {
             check_input(&format!("<speak>{text}</speak>"), &limits)
@@ -69,7 +70,7 @@ impl Wish {
             check_input(text, &limits)
         };
         Ok(SpeechRequest {
-            model: model.map(str::to_owned),
+            model: self.model.clone(),
             voice: self.voice.clone(),
             input: input.map_err(renamed)?,
             format: AudioFormat::Pcm,
@@ -81,6 +82,28 @@ impl Wish {
             params: Params::new(),
         })
     }
+}
+
+/// The best installed model that can speak with the voice.
+fn owner<'a>(catalog: &'a Catalog, voice: &str) -> Option<&'a Model> {
+    let speaks = |model: &&Model| model.installed && catalog.resolve_voice(model, Some(voice)).is_ok();
+    catalog.models().iter().filter(speaks).max_by_key(|model| model.manifest().rank)
+}
+
+/// A voice that was made for the language, unless the model's usual one was too.
+fn voice_for(catalog: &Catalog, model: &Model, language: &Language) -> Option<String> {
+    let speaks = |own: &Language| own == language;
+    let similar = |own: &Language| own.primary() == language.primary();
+    let usual = catalog.resolve_voice(model, None).ok().and_then(|voice| voice.language);
+    if usual.as_ref().is_some_and(speaks) {
+        return None;
+    }
+    let voices = catalog.voices(model);
+    let exact = voices.iter().find(|voice| voice.languages.iter().any(speaks));
+    // A voice of another region is no better than the usual one of another region.
+    let near = || voices.iter().find(|voice| voice.languages.iter().any(similar));
+    let found = exact.or_else(|| if usual.as_ref().is_some_and(similar) { None } else { near() });
+    found.map(|voice| voice.id.as_str().to_owned())
 }
 
 /// What others call `input` is `text` in this protocol.
@@ -122,12 +145,12 @@ mod tests {
 
     #[test]
     fn null_equals_absent_and_mistakes_are_named() {
-        let none = Wish { voice: None, language: None, ssml: false };
+        let none = Wish { model: None, voice: None, language: None, ssml: false };
         for data in [json!({}), json!({"voice": null}), json!({"voice": {"name": null, "language": ""}})] {
             assert_eq!(read(&data).expect("a wish"), none, "{data}");
         }
         let wish = read(&json!({"voice": {"language": "en_GB"}, "text_format": "SSML"})).expect("a wish");
-        assert_eq!(wish, Wish { voice: None, language: Some(Language::en_gb()), ssml: true });
+        assert_eq!(wish, Wish { model: None, voice: None, language: Some(Language::en_gb()), ssml: true });
         for (data, param) in [
             (json!({"voice": "x"}), "voice"),
             (json!({"voice": {"name": 1}}), "name"),

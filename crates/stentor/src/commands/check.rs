@@ -13,9 +13,11 @@ pub(super) fn run(config: &Config, listing: &Listing) -> Result<ExitCode> {
     let catalog = compose::catalog(config)?;
     let problems = problems(config, &catalog)?;
     let settings = settings(config, &catalog)?;
+    let mut warnings = config.warnings();
+    warnings.extend_from_slice(catalog.warnings());
     let code = if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if listing.json {
-        print_json(&json!({ "settings": settings, "warnings": catalog.warnings(), "problems": problems }))?;
+        print_json(&json!({ "settings": settings, "warnings": warnings, "problems": problems }))?;
         return Ok(code);
     }
     let mut text = String::new();
@@ -25,7 +27,7 @@ pub(super) fn run(config: &Config, listing: &Listing) -> Result<ExitCode> {
             value => writeln!(text, "{name:18} {value}")?,
         }
     }
-    for warning in catalog.warnings() {
+    for warning in warnings {
         writeln!(text, "warning: {warning}")?;
     }
     for problem in problems {

@@ -26,9 +26,10 @@ pub(super) async fn run(config: &Config, options: &Doctor) -> Result<ExitCode> {
     report.add(Check::ok("configuration", patient.settings()));
     report.extend(places::checks(&config.catalog.data_dir));
     report.extend(devices::checks(&patient));
-    report.add(port::http(config.listen).await);
+    let keys = !config.settings.access.keys.is_empty();
+    report.add(port::http(config.listen, keys).await);
     if let Some(listen) = config.wyoming {
-        report.add(port::wyoming(listen, !config.settings.access.keys.is_empty()));
+        report.add(port::wyoming(listen, keys));
     }
     report.add(speech::espeak().await);
     report.extend(models::embedded());

@@ -2,7 +2,7 @@
 
 use super::{print, pull};
 use crate::{cli::Say, compose, config::Config};
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use std::{
     fs,
     io::{self, Read as _, Seek as _, Write},
@@ -18,26 +18,34 @@ use stentor_server::{
     encoded::EncodedSynthesis,
     synthesis::{self, Request, check_input},
 };
-use stentor_types::{AudioFormat, Language, Params, Seed, SpeechRequest, Speed};
+use stentor_types::{AudioFormat, Language, Params, Seed, SourceTiming, SpeechRequest, Speed};
 
 /// For a model to load: nobody else is waiting.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) async fn run(config: &Config, say: Say) -> Result<ExitCode> {
-    let request = request(config, &say)?;
+    let form = form(&say)?;
+    ensure!(
+        say.output != Path::new("-") || say.timings.as_deref() != Some(Path::new("-")),
+        "`-o -` and `--timings -` can't both go to standard output"
+    );
+    let request = request(config, &say, form)?;
     pull::configured_model(config).await?;
     let app = compose::app(config, None)?;
-    let result = speak(&app, &request, &say).await;
+    let result = speak(&app, &request, (form, &say)).await;
     app.supervisor.shutdown(Duration::ZERO).await;
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn request(config: &Config, say: &Say) -> Result<SpeechRequest> {
+fn request(config: &Config, say: &Say, form: Form) -> Result<SpeechRequest> {
     Ok(SpeechRequest {
         model: config.model.clone(),
         voice: say.voice.clone(),
         input: check_input(&text(say, &config.settings.limits)?, &config.settings.limits)?,
-        format: format(say)?,
+        format: match form {
+            Form::Sound(format) => format,
+            Form::Captions(_) => AudioFormat::Pcm,
+        },
         speed: Speed::try_from(say.speed)?,
         language: say.language.as_deref().map(str::parse::<Language>).transpose()?,
         seed: say.seed.map_or(Seed::FromContent, |seed| Seed::Fixed(seed.cast_unsigned())),
@@ -66,35 +74,95 @@ fn text(say: &Say, limits: &Limits) -> Result<String> {
     String::from_utf8(bytes).context("the text is not UTF-8")
 }
 
-fn format(say: &Say) -> Result<AudioFormat> {
-    let names = || AudioFormat::ALL.map(AudioFormat::name).join(", ");
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Sound(AudioFormat),
+    Captions(CaptionFormat),
+}
+
+impl Form {
+    fn named(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let sound = || AudioFormat::from_extension(&name).map(Self::Sound);
+        CaptionFormat::from_name(&name).map(Self::Captions).or_else(sound)
+    }
+}
+
+fn form(say: &Say) -> Result<Form> {
+    let sounds = AudioFormat::ALL.map(AudioFormat::name).into_iter();
+    let names = || sounds.chain(CaptionFormat::ALL.map(CaptionFormat::name)).collect::<Vec<_>>().join(", ");
     if let Some(name) = &say.format {
-        return name.parse().map_err(|()| anyhow!("--format must be one of {}", names()));
+        let sound = || name.parse().map(Form::Sound).ok();
+        let captions = CaptionFormat::from_name(name).map(Form::Captions);
+        return captions.or_else(sound).ok_or_else(|| anyhow!("--format must be one of {}", names()));
     }
     let Some(extension) = say.output.extension().and_then(|e| e.to_str()) else {
-        return Ok(AudioFormat::Wav);
+        return Ok(Form::Sound(AudioFormat::Wav));
     };
-    AudioFormat::from_extension(extension)
+    Form::named(extension)
         .ok_or_else(|| anyhow!("`.{extension}` is no known format; give --format, one of {}", names()))
 }
 
-async fn speak(app: &App, request: &SpeechRequest, say: &Say) -> Result<()> {
+async fn speak(app: &App, request: &SpeechRequest, (form, say): (Form, &Say)) -> Result<()> {
     let terms = Terms { deadline: Some(PATIENCE), ..Terms::default() };
     let synthesis = synthesis::begin(app, Request::new(request, terms)).await?;
     let rate = synthesis.rate;
     let mut encoded = EncodedSynthesis::new(synthesis, request.format, rate)?;
-    if say.output == Path::new("-") {
-        write_all(&mut encoded, &mut io::stdout()).await?;
-    } else if is_special(&say.output) {
-        // A device or a pipe is written to, never replaced.
-        write_all(&mut encoded, &mut fs::File::create(&say.output)?).await?;
-    } else {
-        write_file(&mut encoded, request.format, &say.output).await?;
+    let words = match form {
+        Form::Captions(format) => {
+            let words = only_words(&mut encoded).await?;
+            write_text(&say.output, &captions(format, &encoded, words.clone()))?;
+            words
+        }
+        Form::Sound(format) => {
+            if say.output == Path::new("-") {
+                write_all(&mut encoded, &mut io::stdout()).await?;
+            } else if is_special(&say.output) {
+                // A device or a pipe is written to, never replaced.
+                write_all(&mut encoded, &mut fs::File::create(&say.output)?).await?;
+            } else {
+                write_file(&mut encoded, format, &say.output).await?;
+            }
+            encoded.take_words()
+        }
+    };
+    if let Some(path) = &say.timings {
+        let named = path.extension().and_then(|e| e.to_str()).and_then(Form::named);
+        let format = if let Some(Form::Captions(format)) = named { format } else { CaptionFormat::Json };
+        write_text(path, &captions(format, &encoded, words))?;
     }
-    match &say.timings {
-        Some(path) => write_timings(path, &mut encoded),
-        None => Ok(()),
+    // Where nothing else is written to standard output.
+    if [Some(&say.output), say.timings.as_ref()].iter().flatten().all(|path| *path != Path::new("-"))
+        && !is_special(&say.output)
+    {
+        print(&format!("{}\n", say.output.display()))?;
     }
+    Ok(())
+}
+
+/// Speaks to the end and throws the sound away.
+async fn only_words(encoded: &mut EncodedSynthesis) -> Result<Vec<SourceTiming>> {
+    let mut words = Vec::new();
+    while let Some(stretch) = encoded.next_stretch().await {
+        words.extend(stretch?.words);
+    }
+    Ok(words)
+}
+
+fn captions(format: CaptionFormat, encoded: &EncodedSynthesis, words: Vec<SourceTiming>) -> String {
+    let mut text = String::new();
+    let mut captions = Captions::new(format, Arc::clone(encoded.original()), false);
+    captions.push(words, &mut text);
+    captions.finish(encoded.spoken().audio, &mut text);
+    text
+}
+
+fn write_text(path: &Path, text: &str) -> Result<()> {
+    if path == Path::new("-") {
+        return print(text);
+    }
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Something is there, and it is not a regular file.
@@ -125,7 +193,7 @@ async fn write_file(encoded: &mut EncodedSynthesis, format: AudioFormat, path: &
     }
     file.as_file().sync_all()?;
     file.persist(path).with_context(|| format!("writing {}", path.display()))?;
-    print(&format!("{}\n", path.display()))
+    Ok(())
 }
 
 async fn write_all(encoded: &mut EncodedSynthesis, out: &mut impl Write) -> Result<u64> {
@@ -137,22 +205,4 @@ async fn write_all(encoded: &mut EncodedSynthesis, out: &mut impl Write) -> Resu
     }
     out.flush()?;
     Ok(total)
-}
-
-/// As captions where the file is named as such, else as JSON.
-fn write_timings(path: &Path, encoded: &mut EncodedSynthesis) -> Result<()> {
-    let words = encoded.take_words();
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let format = extension.as_deref().and_then(CaptionFormat::from_name);
-    let text = match format.filter(|format| *format != CaptionFormat::Json) {
-        Some(format) => {
-            let mut text = String::new();
-            let mut captions = Captions::new(format, Arc::clone(encoded.original()), false);
-            captions.push(words, &mut text);
-            captions.finish(encoded.spoken().audio, &mut text);
-            text
-        }
-        None => serde_json::to_string_pretty(&words)? + "\n",
-    };
-    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }

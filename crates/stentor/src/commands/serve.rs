@@ -36,7 +36,9 @@ pub(super) async fn run(config: &Config) -> Result<ExitCode> {
     let wyoming = config.wyoming.map(bind).transpose()?;
     let store = compose::chunk_store(config);
     let app = compose::app(config, store.clone())?;
-    app.catalog().uploads().sweep();
+    for open in app.catalog().uploads().sweep() {
+        tracing::warn!("an uploaded voice may be readable for others: {open}");
+    }
     for warning in app.catalog().warnings() {
         tracing::warn!("{warning}");
     }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, path::Path};
 use stentor_server::access::{Access, ApiKey, PublicLists};
 
+/// How the keys begin that `stentor key` makes.
+pub(crate) const KEY_PREFIX: &str = "sk-stentor-";
+
 /// What lists show to clients without a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,11 +38,19 @@ struct RawKey {
     concurrent: Option<u32>,
 }
 
-/// `secrets`: keys, separated by commas or blanks, as the environment holds them.
+/// `secrets`: keys, separated by commas or blanks, as the environment holds them. The empty text equals none, as for every
+/// variable; any other text without a key is a mistake, like a file without one.
 pub(super) fn read(raw: &RawConfig, secrets: Option<&str>, mistakes: &mut Vec<String>) -> Access {
     let mut keys = raw.api_keys_file.as_deref().map(|path| keys_of_file(path, mistakes)).unwrap_or_default();
-    let secrets = secrets.unwrap_or_default().split([',', ' ', '\t', '\n', '\r']);
-    for (number, secret) in secrets.filter(|secret| !secret.is_empty()).enumerate() {
+    let text = secrets.unwrap_or_default();
+    let secrets = || text.split([',', ' ', '\t', '\n', '\r']).filter(|secret| !secret.is_empty());
+    // Somebody wanted keys; without one the server would be open to everybody.
+    if !text.is_empty() && secrets().next().is_none() {
+        mistakes.push(
+            "STENTOR_API_KEYS: it holds no key; leave it unset or empty for a server without keys".to_owned(),
+        );
+    }
+    for (number, secret) in secrets().enumerate() {
         let name = format!("environment-{}", number + 1);
         match ApiKey::from_secret(&name, secret) {
             Ok(key) => keys.push(key),
@@ -63,6 +74,13 @@ pub(super) fn read(raw: &RawConfig, secrets: Option<&str>, mistakes: &mut Vec<St
 fn keys_of_file(path: &Path, mistakes: &mut Vec<String>) -> Vec<ApiKey> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    let text = text.and_then(|text| match line_of_clear_key(&text) {
+        None => Ok(text),
+        Some(line) => Err(format!(
+            "line {line} holds a key itself, where hashes are enough: remove it, and the entry of that key too if others \
+             could read the file"
+        )),
+    });
     let file =
         text.and_then(|text| toml::from_str::<KeyFile>(&text).map_err(|error| error.message().to_owned()));
     let file = match file {
@@ -92,6 +110,13 @@ fn keys_of_file(path: &Path, mistakes: &mut Vec<String>) -> Vec<ApiKey> {
         }
     }
     keys
+}
+
+/// Where a key stands that `stentor key` made, be it in a comment.
+fn line_of_clear_key(text: &str) -> Option<usize> {
+    let begins_key = |rest: &str| rest.bytes().take_while(u8::is_ascii_hexdigit).count() >= 32;
+    let holds_key = |line: &str| line.split(KEY_PREFIX).skip(1).any(begins_key);
+    text.lines().position(holds_key).map(|index| index + 1)
 }
 
 fn origins(raw: &RawConfig, mistakes: &mut Vec<String>) -> Vec<String> {
@@ -150,9 +175,22 @@ mod tests {
             assert!(mistakes.len() == 1 && mistakes[0].contains(told), "{text}: {mistakes:?}");
             assert!(!mistakes[0].contains("hunter2"), "{mistakes:?}");
         }
+        let key = format!("{KEY_PREFIX}{}", "0123456789abcdef".repeat(4));
+        let (_, mistakes) = read_file(&format!("# sk-stentor-…\n[keys.a] # {key}\nsha256 = \"{HASH}\""));
+        assert!(mistakes.len() == 1 && mistakes[0].contains("line 2 holds a key"), "{mistakes:?}");
+        assert!(!mistakes[0].contains(&key), "{mistakes:?}");
         let mut mistakes = Vec::new();
         read(&RawConfig::default(), Some("hunter2"), &mut mistakes);
         assert!(mistakes.len() == 1 && !mistakes[0].contains("hunter2"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_variable_without_a_key_is_a_mistake_and_an_empty_one_is_none() {
+        for (secrets, fine) in [(None, true), (Some(""), true), (Some(","), false), (Some(" \n"), false)] {
+            let mut mistakes = Vec::new();
+            let access = read(&RawConfig::default(), secrets, &mut mistakes);
+            assert_eq!((access.keys.len(), mistakes.is_empty()), (0, fine), "{secrets:?}: {mistakes:?}");
+        }
     }
 
     #[test]

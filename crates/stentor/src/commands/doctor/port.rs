@@ -10,9 +10,13 @@ use tokio::net::TcpSocket;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// The port of HTTP.
-pub(super) async fn http(listen: SocketAddr) -> Check {
+/// The port of HTTP; with `keys` nobody speaks without one.
+pub(super) async fn http(listen: SocketAddr, keys: bool) -> Check {
     match bind(listen) {
+        Ok(()) if !keys && !listen.ip().is_loopback() => {
+            Check::warn("port", format!("{listen} is free; who reaches it speaks without a key"))
+                .remedy("make a key with `stentor key` and give its file as --api-keys-file, or let only those reach it who may")
+        }
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             let detail = format!("{listen} is in use: {}", who(listen).await);
             Check::fail("port", detail)
