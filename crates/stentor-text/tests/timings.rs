@@ -1,7 +1,7 @@
 //! Spans and timings name the words that the client wrote.
 
 use std::sync::Arc;
-use stentor_text::{TextOptions, chunks, normalize, source_timings};
+use stentor_text::{TextOptions, View, chunks, normalize, source_timings};
 use stentor_types::{ChunkBudget, Language, SampleRate, SpokenText, WordTiming};
 
 fn options() -> TextOptions {
@@ -23,7 +23,7 @@ fn engine(spoken: &SpokenText) -> Vec<WordTiming> {
 
 fn words_of(original: &str) -> Vec<String> {
     let spoken = normalize(original, &options());
-    let timings = source_timings(original, &spoken, &engine(&spoken), SampleRate(1000), 0.0);
+    let timings = source_timings(&View::verbatim(original), &spoken, &engine(&spoken), SampleRate(1000), 0.0);
     let mut end = (0, 0.0);
     for timing in &timings {
         assert_eq!(original[timing.source.clone()], timing.word);
@@ -59,7 +59,7 @@ fn an_expansion_is_one_entry_that_lasts_as_long_as_its_words() {
     let text = "pay $5.99 now";
     let spoken = normalize(text, &options());
     assert_eq!(spoken.text, "pay five dollars and ninety-nine cents now");
-    let timings = source_timings(text, &spoken, &engine(&spoken), SampleRate(1000), 10.0);
+    let timings = source_timings(&View::verbatim(text), &spoken, &engine(&spoken), SampleRate(1000), 10.0);
     let money = &timings[1];
     assert_eq!(money.word, "$5.99");
     assert!((money.start - 10.1).abs() < 1e-9 && (money.end - 10.59).abs() < 1e-9, "{money:?}");
@@ -70,7 +70,7 @@ fn an_engine_that_times_two_words_at_once_has_them_shared_out() {
     let text = "New York is big";
     let spoken = normalize(text, &options());
     let words = [WordTiming { text: 0..8, samples: 0..800 }, WordTiming { text: 9..11, samples: 800..1000 }];
-    let timings = source_timings(text, &spoken, &words, SampleRate(1000), 0.0);
+    let timings = source_timings(&View::verbatim(text), &spoken, &words, SampleRate(1000), 0.0);
     let got: Vec<_> = timings.iter().map(|t| (t.word.as_str(), t.start, t.end)).collect();
     assert_eq!(got, [("New", 0.0, 0.3), ("York", 0.4, 0.8), ("is", 0.8, 1.0)]);
 }
@@ -80,7 +80,13 @@ fn chunks_point_into_the_whole_text() {
     let text: Arc<str> = Arc::from("Prof. Plum came.\n\nHe had £3 and no keys. ".repeat(30));
     let mut found = Vec::new();
     for chunk in chunks(Arc::clone(&text), &options(), ChunkBudget { first: 20, max: 40 }) {
-        let timings = source_timings(&text, &chunk.spoken, &engine(&chunk.spoken), SampleRate(1000), 0.0);
+        let timings = source_timings(
+            &View::verbatim(&text),
+            &chunk.spoken,
+            &engine(&chunk.spoken),
+            SampleRate(1000),
+            0.0,
+        );
         found.extend(timings.into_iter().map(|t| t.word));
     }
     let want = ["Prof", "Plum", "came", "He", "had", "£3", "and", "no", "keys"].repeat(30);
@@ -93,7 +99,7 @@ fn timings_that_make_no_sense_do_no_harm() {
     let (late, early) = (9, 2);
     let words =
         [WordTiming { text: 5..early, samples: late as u64..2 }, WordTiming { text: 0..999, samples: 0..5 }];
-    let timings = source_timings("one two", &spoken, &words, SampleRate(1000), 0.0);
+    let timings = source_timings(&View::verbatim("one two"), &spoken, &words, SampleRate(1000), 0.0);
     assert!(timings.len() <= 2);
-    assert!(source_timings("", &spoken, &words, SampleRate(1000), 0.0).is_empty());
+    assert!(source_timings(&View::verbatim(""), &spoken, &words, SampleRate(1000), 0.0).is_empty());
 }
