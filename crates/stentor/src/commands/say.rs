@@ -147,7 +147,8 @@ fn write_timings(path: &Path, encoded: &mut EncodedSynthesis) -> Result<()> {
     let text = match format.filter(|format| *format != CaptionFormat::Json) {
         Some(format) => {
             let mut text = String::new();
-            let mut captions = Captions::new(format, Arc::clone(encoded.original()), false);
+            let shown = (Arc::clone(encoded.original()), Arc::clone(encoded.view()));
+            let mut captions = Captions::new(format, shown, false);
             captions.push(words, &mut text);
             captions.finish(encoded.spoken().audio, &mut text);
             text
