@@ -204,3 +204,15 @@ async fn a_long_text_with_entries_begins_as_a_short_one_does() {
     let short = heard(&app, "I like sequel.", json!({})).await;
     assert!(first[..24_000] == short[..24_000], "the first half second is that of the short text");
 }
+
+#[tokio::test]
+async fn an_entry_is_found_however_its_letters_are_coded() {
+    let app = start(LEXICON).await;
+    for (word, text) in [("O'Brien", "O’Brien"), ("caf\u{e9}", "cafe\u{301}"), ("Straße", "STRASSE")] {
+        let body = json!({"input": format!("So {text}, then."), "lexicon": [{"word": word, "replace": "tables", "case": null}]});
+        let read = phonemize(&app, &body).await;
+        let found = self::word(&read, text);
+        assert_eq!((&found["spoken"], &found["rule"]), (&json!("tables"), &json!("lexicon")), "{read}");
+        assert_eq!((&found["start_char"], &found["end_char"]), (&json!(3), &json!(3 + text.chars().count())));
+    }
+}

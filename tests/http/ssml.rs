@@ -118,6 +118,12 @@ async fn mistakes_name_input_and_their_place() {
             "invalid_value",
             "line 1, column 17",
         ),
+        ("<!DOCTYPE speak><speak>a</speak>", "invalid_value", "line 1, column 1"),
+        (
+            "<?xml version=\"1.0\"?>\n<!DOCTYPE x [<!ENTITY a \"b\">]><speak>&a;</speak>",
+            "invalid_value",
+            "line 2, column 1",
+        ),
         ("<speak>  </speak>", "input_not_speakable", ""),
     ];
     for (input, code, place) in rows {

@@ -193,3 +193,70 @@ async fn where_words_have_no_place_the_request_is_refused() {
     let (status, error) = app.error(&captions).await;
     assert_eq!((status, &error["param"]), (400, &json!("stream_format")));
 }
+
+/// What the cues of `text` say.
+async fn shown(app: &TestApp, text: &str) -> Vec<String> {
+    let srt = app.audio(&json!({"input": text, "response_format": "srt"})).await;
+    let srt = String::from_utf8(srt.to_vec()).expect("UTF-8");
+    cues(&srt, ',').into_iter().map(|cue| cue.2).collect()
+}
+
+#[tokio::test]
+async fn a_word_that_is_cut_between_two_pieces_is_told_once() {
+    let app = builtin().await;
+    let text = "Please call the office of the county clerk between nine and five on any working day at \
+                +1 (555) 123-4567 or write.";
+    assert_eq!(shown(&app, text).await.join(" "), text);
+    let (words, samples) = spoken_words(&app, text).await;
+    let phone: Vec<_> = words.iter().filter(|word| word["word"] == "+1 (555) 123-4567").collect();
+    assert_eq!((words.len(), phone.len()), (20, 1), "{words:?}");
+    let (start, end) = (seconds(phone[0], "start"), seconds(phone[0], "end"));
+    assert!(end - start > 1.5, "eleven digits are heard from {start} s to {end} s");
+    let last = seconds(&words[words.len() - 1], "end");
+    assert!(end < last && last <= samples.len() as f64 / 24_000.0 + 0.001);
+    let read = app.post("/v1/audio/phonemize", &json!({"input": text})).await;
+    let read: Value = read.json().await.expect("JSON");
+    let read: Vec<_> =
+        read["words"].as_array().expect("words").iter().filter(|w| w["start_char"] == 87).collect();
+    assert_eq!(read.len(), 1, "{read:?}");
+    assert_eq!(read[0]["rule"], "normalizer");
+    let spoken = read[0]["spoken"].as_str().expect("text");
+    assert!(spoken.contains("one") && spoken.contains("seven"), "{spoken}");
+}
+
+#[tokio::test]
+async fn captions_show_no_markup() {
+    let app = builtin().await;
+    let document = "<speak>Tom &amp; Jerry don&apos;t say &quot;no&quot; at AT&amp;T.</speak>";
+    let plain = "Tom & Jerry don't say \"no\" at AT&T.";
+    assert_eq!(shown(&app, document).await, [plain]);
+    let vtt = app.audio(&json!({"input": document, "response_format": "vtt"})).await;
+    let vtt = String::from_utf8(vtt.to_vec()).expect("UTF-8");
+    assert_eq!(cues(&vtt, '.')[0].2, plain.replace('&', "&amp;"));
+    let rows = [
+        ("<speak>Sec<![CDATA[ond a < b]]> x<!-- c -->y</speak>", "Second a < b xy"),
+        ("<speak>Hello, wo<mark name=\"x.y\"/>rld<break time=\"0.1s\"/>again</speak>", "Hello, world again"),
+        ("<b>Some</b> H<sub>2</sub>O &amp; \"ice\"<!-- now -->.", "Some H2O & \"ice\"."),
+    ];
+    for (text, want) in rows {
+        assert_eq!(shown(&app, text).await.join(" "), want);
+    }
+    let (words, _) = spoken_words(&app, document).await;
+    assert_eq!(
+        (&words[1]["word"], &words[1]["start_char"], &words[1]["end_char"]),
+        (&json!("&"), &json!(11), &json!(16))
+    );
+}
+
+#[tokio::test]
+async fn paragraphs_and_list_items_end_cues() {
+    let app = builtin().await;
+    for text in [
+        "One day\n\nTwo days",
+        "<speak><p>One day</p><p>Two days</p></speak>",
+        "- One day\n- Two days",
+        "<p>One day</p><p>Two days</p>",
+    ] {
+        assert_eq!(shown(&app, text).await, ["One day", "Two days"], "{text}");
+    }
+}

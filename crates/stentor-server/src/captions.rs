@@ -1,7 +1,8 @@
 //! Spoken words as SubRip, WebVTT or JSON, written while they are spoken.
 
 use crate::api::words::{WordCounter, milliseconds};
-use std::{fmt::Write as _, mem, sync::Arc};
+use std::{fmt::Write as _, mem, ops::Range, sync::Arc};
+use stentor_text::View;
 use stentor_types::SourceTiming;
 
 /// Two lines of a screen.
@@ -56,6 +57,8 @@ pub struct Captions {
     per_word: bool,
     /// What the words' places refer to.
     original: Arc<str>,
+    /// That text as cues show it.
+    view: Arc<View>,
     /// The cue that is not complete yet.
     cue: Vec<SourceTiming>,
     /// Its text so far.
@@ -66,12 +69,13 @@ pub struct Captions {
 }
 
 impl Captions {
-    /// Of `original`, the client's own text; with `per_word` each word is a cue of its own.
-    pub fn new(format: CaptionFormat, original: Arc<str>, per_word: bool) -> Self {
+    /// Of the client's own text, and what a reader sees of it; with `per_word` each word is a cue of its own.
+    pub fn new(format: CaptionFormat, (original, view): (Arc<str>, Arc<View>), per_word: bool) -> Self {
         Self {
             format,
             per_word,
             original,
+            view,
             cue: Vec::new(),
             text: String::new(),
             cues: 0,
@@ -123,14 +127,16 @@ impl Captions {
     }
 
     fn add(&mut self, word: SourceTiming, out: &mut String) {
-        let original = Arc::clone(&self.original);
-        let shown = Shown::of(&original, &word);
+        let view = Arc::clone(&self.view);
+        let place = view.shown(&word.source);
+        let shown = Shown::of(view.text(), &word.word, &place);
         if let Some(last) = self.cue.last() {
-            let gap = between(&original, last, &word);
+            let last = view.shown(&last.source);
+            let gap = view.text().get(last.end..place.start).unwrap_or_default();
             if self.per_word || self.ends_before(&word, gap, shown.chars()) {
                 self.end_cue(out);
             } else {
-                self.text.push_str(separator(&original, last, &word));
+                self.text.push_str(separator(gap));
             }
         }
         let before = if self.cue.is_empty() { shown.before } else { shown.before.trim_start() };
@@ -185,9 +191,10 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(original: &'a str, word: &'a SourceTiming) -> Self {
-        let before = original.get(..word.source.start).unwrap_or_default();
-        let after = original.get(word.source.end..).unwrap_or_default();
+    /// Of a word at `place` in the text that readers see.
+    fn of(text: &'a str, word: &'a str, place: &Range<usize>) -> Self {
+        let before = text.get(..place.start).unwrap_or_default();
+        let after = text.get(place.end..).unwrap_or_default();
         let opening = ['"', '\'', '(', '“', '‘', '„', '«', '¿', '¡'];
         let closing = [
             '.', ',', ';', ':', '!', '?', '…', '"', '\'', ')', '”', '’', '“', '»', '。', '、', '，', '！',
@@ -202,7 +209,7 @@ impl<'a> Shown<'a> {
             } else {
                 ""
             },
-            word: &word.word,
+            word,
             after: &after[..after.len() - rest],
         }
     }
@@ -212,17 +219,12 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn between<'a>(original: &'a str, last: &SourceTiming, next: &SourceTiming) -> &'a str {
-    original.get(last.source.end..next.source.start).unwrap_or_default()
-}
-
-/// What joins two words: nothing in scripts without spaces, a hyphen where there is one, else a space.
-fn separator<'a>(original: &'a str, last: &SourceTiming, next: &SourceTiming) -> &'a str {
-    let gap = between(original, last, next);
+/// What joins two words with `gap` between them: nothing in scripts without spaces, a hyphen where there is one, else a
+/// space.
+fn separator(gap: &str) -> &str {
     let joins = |c: char| matches!(c, '-' | '–' | '—' | '/');
-    let adjoins = last.source.end == next.source.start;
     let punctuation = |c: char| matches!(c, '。' | '、' | '，' | '！' | '？');
-    if adjoins || gap.chars().all(joins) {
+    if gap.chars().all(joins) {
         gap
     } else if gap.chars().all(punctuation) {
         ""
@@ -261,13 +263,13 @@ mod tests {
     fn written(format: CaptionFormat, text: &str, per_word: bool, gap: impl Fn(usize) -> f64) -> String {
         let words = timings(text, gap);
         let mut one_by_one = String::new();
-        let mut captions = Captions::new(format, text.into(), per_word);
+        let mut captions = Captions::new(format, (text.into(), Arc::new(View::verbatim(text))), per_word);
         for word in words.clone() {
             captions.push(vec![word], &mut one_by_one);
         }
         captions.finish(9.0, &mut one_by_one);
         let mut at_once = String::new();
-        let mut captions = Captions::new(format, text.into(), per_word);
+        let mut captions = Captions::new(format, (text.into(), Arc::new(View::verbatim(text))), per_word);
         captions.push(words, &mut at_once);
         captions.finish(9.0, &mut at_once);
         assert_eq!(one_by_one, at_once);

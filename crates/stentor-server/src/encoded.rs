@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 use stentor_audio::{AudioError, Encoder, Resampler, encoder};
+use stentor_text::View;
 use stentor_types::{AudioFormat, SampleRate, SourceTiming, content_hash};
 
 /// The encoded form of a request's audio.
@@ -109,6 +110,11 @@ impl EncodedSynthesis {
     /// The client's text, to which the places of words refer.
     pub fn original(&self) -> &Arc<str> {
         self.synthesis.original()
+    }
+
+    /// That text as a reader sees it.
+    pub fn view(&self) -> &Arc<View> {
+        self.synthesis.view()
     }
 
     /// Of the file.

@@ -17,12 +17,14 @@ mod normalize;
 mod script;
 pub mod ssml;
 mod timing;
+mod view;
 
 pub use chunk::{Chunks, chunks, complete, split};
 pub use marked::Rule;
 pub use normalize::normalize;
 pub use script::{Script, ScriptChunks, Style};
-pub use timing::source_timings;
+pub use timing::{WordJoiner, source_timings};
+pub use view::View;
 
 use stentor_types::Language;
 

@@ -3,7 +3,6 @@
 //! A script is a list of runs, each in one style (voice and rate). A run becomes a text in the marks that all later
 //! stages know, one run at a time, and its words are led back to what the client wrote.
 
-use crate::TextOptions;
 use crate::chunk::{Chunks, chunks};
 use crate::clean::html;
 use crate::cues::{Cues, well_known_at};
@@ -12,6 +11,7 @@ use crate::marked::{Marked, Rule};
 use crate::markup;
 use crate::normalize::say_as::{self, SayAs};
 use crate::ssml::{self, Place, SsmlError};
+use crate::{TextOptions, View};
 use std::ops::Range;
 use std::sync::Arc;
 use stentor_types::{Chunk, ChunkBudget, Language};
@@ -50,6 +50,8 @@ pub(crate) enum Part {
     /// Text, or a link, in place of an element.
     Put {
         text: String,
+        /// What the document has there.
+        shown: String,
         source: Range<usize>,
         element: &'static str,
     },
@@ -147,6 +149,45 @@ impl Script {
         marked.flat_map(|marked| marked.rewritten().collect::<Vec<_>>()).collect()
     }
 
+    /// The text as a reader sees it. Without `normalize` a text that is no document is shown as it is.
+    pub fn view(&self, normalize: bool) -> View {
+        if !self.is_ssml {
+            return if normalize { View::marked_up(&self.input) } else { View::verbatim(&self.input) };
+        }
+        let mut view = View::default();
+        let mut voice = None;
+        for run in &self.runs {
+            // One voice does not end a word of another one's.
+            let own = self.styles.get(run.style).and_then(|style| style.voice.as_ref());
+            if std::mem::replace(&mut voice, own) != own {
+                view.part(" ");
+            }
+            run.parts.iter().for_each(|part| self.show(part, &mut view));
+        }
+        view
+    }
+
+    fn show(&self, part: &Part, view: &mut View) {
+        match part {
+            Part::Text(range) => view.copy(&self.flat(range), range.start),
+            Part::Char(c, source) => view.put(c.encode_utf8(&mut [0; 4]), source.clone()),
+            Part::Put { shown, source, .. } | Part::SayAs { text: shown, source, .. } => {
+                if self.input.get(source.clone()) == Some(shown) {
+                    view.copy(shown, source.start);
+                } else {
+                    view.put(shown, source.clone());
+                }
+            }
+            Part::Pause(_) | Part::Sentence => view.part(" "),
+            Part::Paragraph => view.part("\n\n"),
+        }
+    }
+
+    /// Text of a document: line breaks mean no more than spaces in XML.
+    fn flat(&self, range: &Range<usize>) -> String {
+        self.input[range.clone()].replace(['\n', '\r', '\t'], " ")
+    }
+
     /// The text of a run; `None` if it is the client's own.
     fn mark(&self, run: usize, options: &TextOptions, lexicons: &[Arc<Lexicon>]) -> Option<Marked> {
         let lexicons: Vec<&Lexicon> = lexicons.iter().map(AsRef::as_ref).collect();
@@ -167,14 +208,10 @@ impl Script {
         for part in &run.parts {
             let at = out.text.len();
             match part {
-                Part::Text(range) if self.is_ssml => {
-                    // Line breaks mean no more than spaces in XML.
-                    let flat = self.input[range.clone()].replace(['\n', '\r', '\t'], " ");
-                    out.copy(&flat, range.start);
-                }
+                Part::Text(range) if self.is_ssml => out.copy(&self.flat(range), range.start),
                 Part::Text(range) => out.copy(&self.input[range.clone()], range.start),
                 Part::Char(c, source) => out.put(c.encode_utf8(&mut [0; 4]), source.clone(), Rule::Copied),
-                Part::Put { text, source, element } => out.put(text, source.clone(), Rule::Ssml(element)),
+                Part::Put { text, source, element, .. } => out.put(text, source.clone(), Rule::Ssml(element)),
                 Part::SayAs { how, text, source } => {
                     out.put(&say_as::read(*how, text, language), source.clone(), Rule::Ssml("say-as"));
                 }
@@ -348,6 +385,10 @@ impl ScriptChunks {
             chunk.style = now.style;
             if let Some(marked) = &now.marked {
                 marked.restore(&mut chunk.spoken);
+                // Words of one replacement are one word here.
+                let next = now.chunks.upcoming().and_then(|next| marked.source(next));
+                let last = chunk.spoken.spans.last();
+                chunk.goes_on = next.zip(last).is_some_and(|((next, _), last)| next.start < last.source.end);
             }
             // The first chunk of all is a short one, whichever run it comes from.
             self.budget.first = self.budget.max;

@@ -1,16 +1,16 @@
 //! Turns an engine's word timings into timings of the client's own words.
 
-use crate::markup;
+use crate::{View, markup};
 use std::ops::Range;
 use stentor_types::{SampleRate, SourceTiming, SpanMap, SpokenText, WordTiming};
 
 /// Words of the original text with the times at which they are heard, for one chunk.
 ///
-/// All spoken words of one expansion make one entry ("$5" for "five dollars"). `original` is the client's whole text,
+/// All spoken words of one expansion make one entry ("$5" for "five dollars"). `view` is of the client's whole text,
 /// `words` are in samples from the chunk's start, `offset` is the second at which chunk sample 0 sounds. Entries ascend
 /// and do not overlap, in the text as in time; a word that the engine gave no time for is left out.
 pub fn source_timings(
-    original: &str,
+    view: &View,
     spoken: &SpokenText,
     words: &[WordTiming],
     rate: SampleRate,
@@ -29,8 +29,11 @@ pub fn source_timings(
             heard = Some(heard.map_or(part.clone(), |h| h.start.min(part.start)..h.end.max(part.end)));
         }
         let Some(heard) = heard else { continue };
-        let source = visible(original, &span.source);
-        let Some(word) = original.get(source.clone()).filter(|word| !word.is_empty()) else { continue };
+        let source = visible(view, &span.source);
+        let word = view.word(&source);
+        if word.is_empty() {
+            continue;
+        }
         let start = heard.start.max(heard_until);
         let end = heard.end.max(start);
         heard_until = end;
@@ -44,6 +47,36 @@ pub fn source_timings(
     out
 }
 
+/// Makes one word of a word that chunks were cut in. The last word of a chunk waits here as long as more of it is to come.
+#[derive(Debug, Default)]
+pub struct WordJoiner {
+    held: Option<SourceTiming>,
+}
+
+impl WordJoiner {
+    /// Takes the words of a chunk, the last of which `goes_on` in the next one, and leaves those that are complete.
+    pub fn chunk(&mut self, view: &View, words: &mut Vec<SourceTiming>, goes_on: bool) {
+        if let Some(held) = self.held.take() {
+            match words.first_mut() {
+                Some(first) if first.source.start < held.source.end => {
+                    first.source = held.source.start..first.source.end.max(held.source.end);
+                    first.word = view.word(&first.source).to_owned();
+                    first.start = held.start;
+                }
+                _ => words.insert(0, held),
+            }
+        }
+        if goes_on {
+            self.held = words.pop();
+        }
+    }
+
+    /// What still waits when there are no more chunks.
+    pub fn finish(&mut self) -> Option<SourceTiming> {
+        self.held.take()
+    }
+}
+
 /// The samples of `word` that fall to `span`, by letters, when the engine's word covers more than one.
 fn share(word: &WordTiming, span: &SpanMap) -> Range<u64> {
     let length = word.text.len().max(1) as u64;
@@ -54,17 +87,19 @@ fn share(word: &WordTiming, span: &SpanMap) -> Range<u64> {
 }
 
 /// The part of a source range that a reader sees as the word: the text of a link, no punctuation around it.
-fn visible(original: &str, source: &Range<usize>) -> Range<usize> {
-    let range = match markup::link_at(original, source.start) {
-        Some(link) if link.end <= source.end => link.visible,
-        _ if stentor_types::cue_end(original, source.start) == Some(source.end) => return source.clone(),
-        _ => source.clone(),
+fn visible(view: &View, source: &Range<usize>) -> Range<usize> {
+    let (shown, all) = (view.shown(source), view.text());
+    let range = match markup::link_at(all, shown.start) {
+        Some(link) if link.end <= shown.end => link.visible,
+        _ if stentor_types::cue_end(all, shown.start) == Some(shown.end) => return source.clone(),
+        _ => shown,
     };
-    let Some(text) = original.get(range.clone()) else { return range };
+    let text = all.get(range.clone()).unwrap_or_default();
     let edge = |c: char| c.is_whitespace() || is_edge(c);
     let lead = text.len() - text.trim_start_matches(edge).len();
     let body = text.trim_matches(edge);
-    if body.is_empty() { range } else { range.start + lead..range.start + lead + body.len() }
+    let seen = if body.is_empty() { range } else { range.start + lead..range.start + lead + body.len() };
+    view.source(&seen)
 }
 
 /// Punctuation around words; signs that are read, such as "$" and "%", belong to them.

@@ -1,7 +1,7 @@
 //! Cues such as `[laugh]`: whole and untouched for engines that know them, never read out by those that don't.
 
 use std::sync::Arc;
-use stentor_text::{TextOptions, chunks, normalize, source_timings, split};
+use stentor_text::{TextOptions, View, chunks, normalize, source_timings, split};
 use stentor_types::{ChunkBudget, SampleRate, WordTiming};
 
 fn options(tags: &[&str], language: &str, normalize: bool) -> TextOptions {
@@ -51,7 +51,7 @@ fn a_cue_keeps_its_place_in_the_source() {
         .zip(0..)
         .map(|(span, n)| WordTiming { text: span.spoken.clone(), samples: n * 100..n * 100 + 100 })
         .collect();
-    let timings = source_timings(text, &spoken, &words, SampleRate(1000), 0.0);
+    let timings = source_timings(&View::verbatim(text), &spoken, &words, SampleRate(1000), 0.0);
     let words: Vec<&str> = timings.iter().map(|timing| timing.word.as_str()).collect();
     assert_eq!(words, ["Wow", "[Clear Throat]", "and", "[laugh]"]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use stentor_text::lexicon::{Case, Lexicon, RawEntry};
-use stentor_text::{Rule, Script, TextOptions, chunks, source_timings};
+use stentor_text::{Rule, Script, TextOptions, View, chunks, source_timings};
 use stentor_types::{Chunk, ChunkBudget, Language, SampleRate, WordTiming};
 
 const BUDGET: ChunkBudget = ChunkBudget { first: 200, max: 300 };
@@ -66,7 +66,7 @@ fn words_come_back_as_the_client_wrote_them() {
     let timed = |range: std::ops::Range<usize>, samples| WordTiming { text: range, samples };
     let timings = [timed(language..language + 10, 0..100), timed(language + 11..language + 16, 100..250)];
     let rate = SampleRate(1000);
-    let found = source_timings(input, spoken, &timings, rate, 0.0);
+    let found = source_timings(&View::verbatim(input), spoken, &timings, rate, 0.0);
     assert_eq!((found.len(), found[0].word.as_str(), found[0].end), (1, "SQL", 0.25));
 }
 

@@ -171,8 +171,9 @@ fn entities_are_the_five_and_numbers_and_never_markup() {
 fn a_document_type_is_refused_whatever_it_defines() {
     let document = "<speak>a</speak><!DOCTYPE speak [<!ENTITY a \"b\">]>";
     assert_eq!(error(document), ("it has a document type, which is not read".to_owned(), 1, 17));
-    // Ahead of it, the text is no SSML but ordinary text.
-    assert!(Script::parse(&Arc::from("<!DOCTYPE x><speak>a</speak>")).is_ok());
+    let ahead = "<?xml version=\"1.0\"?>\n<!DOCTYPE x [<!ENTITY a \"]>\">]>\n<speak>a</speak>";
+    assert_eq!(error(ahead), ("it has a document type, which is not read".to_owned(), 2, 1));
+    assert!(Script::parse(&Arc::from("<!DOCTYPE html><p>a</p>")).is_ok(), "HTML is ordinary text");
 }
 
 #[test]
@@ -231,4 +232,12 @@ fn chunks_are_numbered_through_and_only_the_first_is_short() {
     assert!(chunks[0].spoken.text.len() <= 60);
     let fast = chunks.iter().find(|chunk| chunk.style == 1).expect("a fast chunk");
     assert!(fast.spoken.text.len() > 60);
+}
+
+#[test]
+fn a_document_may_have_a_prolog_and_a_namespace() {
+    let document = "<!-- a --><?b c?><ssml:speak xmlns:ssml=\"x\">One<ssml:break time=\"1s\"/> <ssml:sub alias=\"two\">2nd</ssml:sub>.</ssml:speak>";
+    let chunks = spoken(document);
+    let said: Vec<_> = chunks.iter().map(|chunk| (chunk.spoken.text.as_str(), chunk.pause_ms)).collect();
+    assert_eq!((said[0], said[1].0), (("One", 1000), "two."));
 }

@@ -40,4 +40,6 @@ pub struct Chunk {
     pub pause_ms: u32,
     /// Which of the request's styles (voice, speed) it is spoken in; zero is the request's own.
     pub style: usize,
+    /// Its last word of the client's text goes on in the next chunk: the cut fell into what is read for it.
+    pub goes_on: bool,
 }

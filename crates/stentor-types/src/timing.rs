@@ -14,7 +14,7 @@ pub struct WordTiming {
 /// A word of the client's own text and when it is heard, in seconds from the start of the audio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceTiming {
-    /// The word as the client wrote it.
+    /// The word as the client wrote it, without tags and with the characters that entities stand for.
     pub word: String,
     /// Byte range in the client's text.
     pub source: Range<usize>,

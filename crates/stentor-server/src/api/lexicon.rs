@@ -19,7 +19,10 @@ pub(super) fn read(value: Option<Value>) -> Result<Option<Arc<Lexicon>>, ApiErro
         return Err(invalid(format!("`lexicon` has more than {MAX_ENTRIES} entries")));
     }
     let mut raw = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.into_iter().enumerate() {
+    for (index, mut entry) in entries.into_iter().enumerate() {
+        if let Some(fields) = entry.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
         let entry: RawEntry = serde_json::from_value(entry).map_err(|e| wrong(index, &e))?;
         raw.push(entry);
     }
@@ -44,12 +47,15 @@ mod tests {
     fn entries_are_read_and_a_bad_one_is_named() {
         let good = json!([{"word": "SQL", "replace": "sequel"}, {"word": "Nguyen", "ipa": "wɪn", "case": "exact", "language": "en"}]);
         assert_eq!(read(Some(good)).unwrap().unwrap().entries().len(), 2);
+        let null = json!([{"word": "x", "replace": "y", "case": null, "language": null, "ipa": null}]);
+        assert_eq!(read(Some(null)).unwrap().unwrap().entries()[0].case().name(), "any");
         assert!(read(None).unwrap().is_none());
         let rows = [
             (json!({}), "must be a list"),
             (json!(vec![json!({"word": "a", "replace": "b"}); 201]), "more than 200 entries"),
             (json!([{"word": "a", "replace": "b"}, 7]), "`lexicon[1]`"),
             (json!([{"word": "a"}]), "needs `replace` or `ipa`"),
+            (json!([{"word": null, "replace": "b"}]), "missing field `word`"),
             (json!([{"word": "a", "say": "b"}]), "unknown field `say`"),
             (json!([{"word": "a", "replace": "b", "case": "upper"}]), "unknown variant `upper`"),
             (

@@ -109,16 +109,21 @@ fn input(value: Option<Value>, limits: &Limits) -> Result<Arc<str>, ApiError> {
     }
 }
 
-/// A voice is a string or `{"id": "…"}`; an empty string equals absent.
+/// A voice is a string or `{"id": "…"}`; an empty string equals absent, and so does an object without an `id`.
 fn voice(value: Option<Value>) -> Result<Option<String>, ApiError> {
     let bad = || invalid("voice", "`voice` must be a string or {\"id\": \"…\"}");
     let name = match value {
         None => return Ok(None),
         Some(Value::String(name)) => name,
-        Some(Value::Object(mut object)) => match object.remove("id") {
-            Some(Value::String(id)) if object.is_empty() => id,
-            _ => return Err(bad()),
-        },
+        Some(Value::Object(mut object)) => {
+            object.retain(|_, value| !value.is_null());
+            match object.remove("id") {
+                _ if !object.is_empty() => return Err(bad()),
+                Some(Value::String(id)) => id,
+                Some(_) => return Err(bad()),
+                None => return Ok(None),
+            }
+        }
         Some(_) => return Err(bad()),
     };
     Ok(Some(name).filter(|name| !name.is_empty()))
@@ -222,7 +227,10 @@ mod tests {
         assert_eq!(voice(r#""Emily""#).unwrap().request.voice.as_deref(), Some("Emily"));
         assert_eq!(voice(r#"{"id":"voice_1"}"#).unwrap().request.voice.as_deref(), Some("voice_1"));
         assert_eq!(voice(r#""""#).unwrap().request.voice, None);
-        for bad in ["7", "[]", r#"{"id":"a","x":1}"#, r#"{"id":3}"#] {
+        for absent in [r#"{"id":null}"#, "{}", r#"{"id":"","x":null}"#] {
+            assert_eq!(voice(absent).unwrap().request.voice, None, "{absent}");
+        }
+        for bad in ["7", "[]", r#"{"x":1}"#, r#"{"id":"a","x":1}"#, r#"{"id":3}"#] {
             assert_eq!(voice(bad).unwrap_err().param.as_deref(), Some("voice"), "{bad}");
         }
     }

@@ -148,8 +148,7 @@ fn language(about: &str, pattern: &str) -> ObjectBuilder {
 fn voice() -> OneOfBuilder {
     let object = ObjectBuilder::new()
         .schema_type(Type::Object)
-        .property("id", ObjectBuilder::new().schema_type(Type::String))
-        .required("id")
+        .property("id", ObjectBuilder::new().schema_type(nullable(Type::String)))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     OneOfBuilder::new()
         .item(ObjectBuilder::new().schema_type(nullable(Type::String)))
@@ -162,7 +161,7 @@ fn voice() -> OneOfBuilder {
 /// An entry of the field `lexicon`.
 pub(super) fn lexicon_entry() -> ObjectBuilder {
     let text = |about: &str, limit: usize| optional(Type::String, about).max_length(Some(limit));
-    let case = field(Type::String, "`exact`: only as it is written here.");
+    let case = optional(Type::String, "`exact`: only as it is written here.");
     ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some("It needs `replace` or `ipa`, or both. Lengths are in bytes of UTF-8."))
@@ -171,7 +170,10 @@ pub(super) fn lexicon_entry() -> ObjectBuilder {
             "word",
             field(Type::String, "A word or a phrase.").min_length(Some(1)).max_length(Some(MAX_WORD_BYTES)),
         )
-        .property("case", case.enum_values(Some(["any", "exact"])).default(Some(json!("any"))))
+        .property(
+            "case",
+            case.enum_values(Some([json!("any"), json!("exact"), Value::Null])).default(Some(json!("any"))),
+        )
         .property("language", text("Only in this language; `en` is every English.", LANGUAGE_LENGTH))
         .property("replace", text("Text that is read instead.", MAX_REPLACE_BYTES))
         .property("ipa", text("Phonemes that are spoken.", MAX_IPA_BYTES))

@@ -17,7 +17,8 @@ pub(super) struct SpokenCaptions {
 
 impl SpokenCaptions {
     pub(super) fn new(synthesis: Synthesis, format: CaptionFormat, per_word: bool) -> Self {
-        let captions = Captions::new(format, Arc::clone(synthesis.original()), per_word);
+        let text = (Arc::clone(synthesis.original()), Arc::clone(synthesis.view()));
+        let captions = Captions::new(format, text, per_word);
         Self { synthesis, captions: Some(captions) }
     }
 

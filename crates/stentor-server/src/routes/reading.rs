@@ -22,7 +22,7 @@ pub(crate) struct PhonemizeAnswer<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PhonemizedWord)]
 struct Word<'a> {
-    /// As the client wrote it.
+    /// As the client wrote it, without tags and with the characters that entities stand for.
     #[serde(rename = "word")]
     written: &'a str,
     /// Where it stands in `input`, in characters.
@@ -72,16 +72,16 @@ impl<'a> PhonemizeAnswer<'a> {
             language: reading.language.as_str(),
             normalized: &reading.normalized,
             phonemes: reading.phonemes.as_deref(),
-            words: reading.words.iter().map(|word| Word::new(word, input, &mut chars)).collect(),
+            words: reading.words.iter().map(|word| Word::new(word, &mut chars)).collect(),
         }
     }
 }
 
 impl<'a> Word<'a> {
-    fn new(word: &'a TracedWord, input: &'a str, chars: &mut Characters<'_>) -> Self {
+    fn new(word: &'a TracedWord, chars: &mut Characters<'_>) -> Self {
         let parts = word.parts.iter();
         Self {
-            written: input.get(word.source.clone()).unwrap_or_default(),
+            written: &word.written,
             start_char: chars.before(word.source.start),
             end_char: chars.before(word.source.end),
             spoken: &word.spoken,

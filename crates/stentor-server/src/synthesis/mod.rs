@@ -16,7 +16,7 @@ use stentor_catalog::{Catalog, Hold, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::{Permit, Session, SessionEvent, SessionRequest, SpeechError};
-use stentor_text::lexicon::Lexicon;
+use stentor_text::{View, WordJoiner, lexicon::Lexicon};
 use stentor_types::{
     Chunk, Language, ModelId, ParamSpec, Params, SampleRate, Seed, SourceTiming, SpeechRequest, Speed,
     VoiceSource, WordTiming, content_hash,
@@ -77,10 +77,12 @@ pub struct Synthesis {
     /// Keeps the files of uploaded voices until it is over.
     _holds: Vec<Hold>,
     original: Arc<str>,
+    view: Arc<View>,
     session: Session,
     joiner: Joiner,
     chunk: Option<Chunk>,
     timings: Vec<WordTiming>,
+    joined: WordJoiner,
     /// Samples given out.
     given: u64,
     /// Waited for when the synthesis began, and not yet given out.
@@ -266,7 +268,7 @@ async fn open(
     let Admitted { model, voice, language, descriptor, params, seed, digest, styles, keep, permit } = all;
     let others = styles.iter().map(|style| style.language.clone());
     let languages = [language.clone()].into_iter().chain(others).collect();
-    let (first, second, chunks) = manuscript.begin(languages, speech, &descriptor).await?;
+    let (view, (first, second, chunks)) = manuscript.begin(languages, speech, &descriptor).await?;
     let Some(first) = first else {
         meter.end();
         return Err(not_speakable());
@@ -298,10 +300,12 @@ async fn open(
         params,
         ignored: manuscript.script.ignored().to_vec(),
         original: Arc::clone(&speech.input),
+        view,
         session: app.supervisor.session(permit, session),
         joiner: Joiner::new(descriptor.sample_rate, JoinOptions::default()),
         chunk: None,
         timings: Vec::new(),
+        joined: WordJoiner::default(),
         given: 0,
         first: None,
         meter,
@@ -335,6 +339,11 @@ impl Synthesis {
             let event = match self.session.next().await {
                 Some(Ok(event)) => event,
                 end => {
+                    if end.is_none()
+                        && let Some(word) = self.joined.finish()
+                    {
+                        return Some(Ok(Piece { samples: Vec::new(), words: vec![word] }));
+                    }
                     self.meter.end();
                     return match end {
                         Some(Err(error)) => Some(Err(error.into())),
@@ -359,6 +368,11 @@ impl Synthesis {
     /// The client's text, to which the places of words refer.
     pub fn original(&self) -> &Arc<str> {
         &self.original
+    }
+
+    /// That text as a reader sees it.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// What has become of it so far.
@@ -386,13 +400,8 @@ impl Synthesis {
                 for word in &mut self.timings {
                     word.samples = placed.sounds_at(word.samples.start)..placed.sounds_at(word.samples.end);
                 }
-                piece.words = stentor_text::source_timings(
-                    &self.original,
-                    &chunk.spoken,
-                    &self.timings,
-                    self.rate,
-                    0.0,
-                );
+                piece.words =
+                    stentor_text::source_timings(&self.view, &chunk.spoken, &self.timings, self.rate, 0.0);
                 // An engine may count silence that was cut away to a word; no word is heard outside its chunk.
                 let end = self.rate.seconds(self.given + piece.samples.len() as u64);
                 let start = self.rate.seconds(placed.start).min(end);
@@ -400,6 +409,7 @@ impl Synthesis {
                     word.start = word.start.clamp(start, end);
                     word.end = word.end.clamp(word.start, end);
                 }
+                self.joined.chunk(&self.view, &mut piece.words, chunk.goes_on);
             }
         }
     }

@@ -7,9 +7,12 @@ use stentor_catalog::{Catalog, Model, ResolvedVoice};
 use stentor_engine::EngineDescriptor;
 use stentor_jobs::KeyBase;
 use stentor_supervisor::SessionStyle;
-use stentor_text::{Script, ScriptChunks, TextOptions, lexicon::Lexicon, ssml::Place};
+use stentor_text::{Script, ScriptChunks, TextOptions, View, lexicon::Lexicon, ssml::Place};
 use stentor_types::{Chunk, Language, SpeechRequest, Speed};
 use tokio::task::spawn_blocking;
+
+/// The first two chunks, and what gives the others.
+type Cut = (Option<Chunk>, Option<Chunk>, ScriptChunks);
 
 /// A text from here on is marked beside the threads that answer.
 const LONG_BYTES: usize = 64 * 1024;
@@ -68,16 +71,17 @@ impl Manuscript {
         self.script.clone().chunks(options, self.lexicons.clone(), engine.chunk_budget)
     }
 
-    /// The first two chunks, and what gives the others.
+    /// The text as a reader sees it, the first two chunks, and what gives the others.
     pub(super) async fn begin(
         &self,
         languages: Vec<Language>,
         speech: &SpeechRequest,
         engine: &EngineDescriptor,
-    ) -> Result<(Option<Chunk>, Option<Chunk>, ScriptChunks), ApiError> {
+    ) -> Result<(Arc<View>, Cut), ApiError> {
         let mut chunks = self.chunks(languages, speech.normalize, engine);
-        let pull = move || (chunks.next(), chunks.next(), chunks);
-        // Lexicons go through all of a text before its first chunk.
+        let (script, normalize) = (self.script.clone(), speech.normalize);
+        let pull = move || (Arc::new(script.view(normalize)), (chunks.next(), chunks.next(), chunks));
+        // Lexicons go through all of a text before its first chunk, and so does who looks at it.
         if speech.input.len() < LONG_BYTES {
             return Ok(pull());
         }

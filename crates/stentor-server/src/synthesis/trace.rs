@@ -7,7 +7,7 @@ use crate::{ApiError, App, ErrorCode};
 use std::{ops::Range, sync::Arc, time::Duration};
 use stentor_engine::{EngineDescriptor, PhonemeTrace};
 use stentor_supervisor::SpeechError;
-use stentor_text::{Rule, lexicon::Entry};
+use stentor_text::{Rule, View, lexicon::Entry};
 use stentor_types::{Language, ModelId, SpokenText};
 use tokio::time::timeout;
 
@@ -36,6 +36,8 @@ pub struct Reading {
 pub struct TracedWord {
     /// Bytes of the client's text.
     pub source: Range<usize>,
+    /// What a reader sees there.
+    pub written: String,
     pub spoken: String,
     /// Who made `spoken`: `none`, `normalizer`, `lexicon` or `ssml:` with an element's name.
     pub rule: String,
@@ -79,10 +81,18 @@ pub async fn trace(app: &App, request: Request<'_>) -> Result<Reading, ApiError>
         words: Vec::new(),
         ignored: manuscript.script.ignored().to_vec(),
     };
+    let view = manuscript.script.view(speech.normalize);
+    let mut goes_on = false;
     for chunk in manuscript.chunks(languages.clone(), speech.normalize, &engine) {
         let language = languages.get(chunk.style).unwrap_or(&reading.language).clone();
         let traced = ask(app, &model.id, (&chunk.spoken, language), patience).await?;
-        reading.add(&chunk.spoken, traced.as_ref(), (&speech.input, &rules));
+        let begun = goes_on.then(|| reading.words.pop()).flatten();
+        let from = reading.words.len();
+        reading.add(&chunk.spoken, traced.as_ref(), (&view, &rules));
+        if let Some(begun) = begun {
+            reading.join(begun, from, &rules);
+        }
+        goes_on = chunk.goes_on;
     }
     if reading.words.is_empty() {
         return Err(not_speakable());
@@ -106,7 +116,7 @@ async fn ask(
 }
 
 impl Reading {
-    fn add(&mut self, spoken: &SpokenText, traced: Option<&PhonemeTrace>, (input, rules): (&str, &Rules)) {
+    fn add(&mut self, spoken: &SpokenText, traced: Option<&PhonemeTrace>, (view, rules): (&View, &Rules)) {
         line(&mut self.normalized, &spoken.text);
         match (traced, &mut self.phonemes) {
             (Some(traced), Some(phonemes)) => line(phonemes, &traced.phonemes),
@@ -121,15 +131,30 @@ impl Reading {
             }
             let inside = placed[first..].iter().take_while(|(range, _)| range.start < span.spoken.end);
             let parts = inside.map(|(_, part)| (*part).clone()).collect();
-            let (rule, entry) = rules.of(&span.source, input.get(span.source.clone()) == Some(said));
+            let written = view.word(&span.source).to_owned();
+            let (rule, entry) = rules.of(&span.source, written == said);
             self.words.push(TracedWord {
                 source: span.source.clone(),
+                written,
                 spoken: said.to_owned(),
                 rule,
                 entry,
                 parts,
             });
         }
+    }
+
+    /// Puts `begun`, the first part of a word that a chunk's end cut, before the word at `at`, the other part.
+    fn join(&mut self, begun: TracedWord, at: usize, rules: &Rules) {
+        let Some(word) = self.words.get_mut(at).filter(|word| word.source.start < begun.source.end) else {
+            return self.words.insert(at, begun);
+        };
+        // A word that is longer than a chunk is cut between letters.
+        let whole = format!("{}{}", begun.spoken, word.spoken);
+        let gap = if word.written.starts_with(&whole) { "" } else { " " };
+        word.spoken = format!("{}{gap}{}", begun.spoken, word.spoken);
+        (word.rule, word.entry) = rules.of(&word.source, word.written == word.spoken);
+        word.parts.splice(0..0, begun.parts);
     }
 }
 

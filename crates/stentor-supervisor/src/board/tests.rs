@@ -19,7 +19,13 @@ fn manner() -> Arc<Manner> {
 }
 
 pub(super) fn chunk(index: u32, text: &str) -> Chunk {
-    Chunk { index, spoken: SpokenText { text: text.to_owned(), spans: Vec::new() }, pause_ms: 0, style: 0 }
+    Chunk {
+        index,
+        spoken: SpokenText { text: text.to_owned(), spans: Vec::new() },
+        pause_ms: 0,
+        style: 0,
+        goes_on: false,
+    }
 }
 
 pub(super) fn offer(chunk: Chunk) -> Offer {

@@ -170,7 +170,7 @@ pub(crate) fn voice() -> VoiceSource {
 
 pub(crate) fn chunk(index: usize, text: &str) -> Chunk {
     let spoken = SpokenText { text: text.to_owned(), spans: Vec::new() };
-    Chunk { index: index as u32, spoken, pause_ms: 0, style: 0 }
+    Chunk { index: index as u32, spoken, pause_ms: 0, style: 0, goes_on: false }
 }
 
 /// Cuts a text in two.

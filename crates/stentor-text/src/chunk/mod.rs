@@ -10,6 +10,7 @@ use crate::blocks::{BlockEnd, Blocks};
 use crate::markup::PAUSE_LIMIT_MS;
 use crate::normalize::{self, Settings};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use stentor_types::{Chunk, ChunkBudget};
 
@@ -67,13 +68,26 @@ impl Iterator for Chunks {
         if self.ready.is_empty() && !ready.explicit {
             ready.chunk.pause_ms = ready.last_pause_ms;
         }
+        ready.chunk.goes_on = self.ready.front().is_some_and(|next| joins(&ready.chunk, &next.chunk));
         ready.chunk.index = self.next_index;
         self.next_index += 1;
         Some(ready.chunk)
     }
 }
 
+/// The last word of `chunk` and the first of `next` are one in the client's text.
+fn joins(chunk: &Chunk, next: &Chunk) -> bool {
+    let (last, first) = (chunk.spoken.spans.last(), next.spoken.spans.first());
+    last.zip(first).is_some_and(|(last, first)| first.source.start < last.source.end)
+}
+
 impl Chunks {
+    /// Where the first word of the next chunk stands, as far as that has been read: behind each chunk that was given out
+    /// the next one has, if there is one.
+    pub(crate) fn upcoming(&self) -> Option<&Range<usize>> {
+        Some(&self.ready.front()?.chunk.spoken.spans.first()?.source)
+    }
+
     /// Reads one more block; `false` at the end of the text.
     fn read_block(&mut self) -> bool {
         let Some(block) = self.blocks.next(&self.input) else { return false };
@@ -101,7 +115,7 @@ impl Chunks {
         true
     }
 
-    fn pack(&mut self, spoken: &stentor_types::SpokenText, range: std::ops::Range<usize>) {
+    fn pack(&mut self, spoken: &stentor_types::SpokenText, range: Range<usize>) {
         let mut packer = pack::Packer::new(spoken, range, self.budget.max);
         if !self.started {
             packer = packer.first(self.budget.first);
@@ -110,7 +124,13 @@ impl Chunks {
             self.started = true;
             let last_pause_ms = piece.pause_ms;
             self.ready.push_back(Ready {
-                chunk: Chunk { index: 0, spoken: piece.spoken, pause_ms: piece.pause_ms, style: 0 },
+                chunk: Chunk {
+                    index: 0,
+                    spoken: piece.spoken,
+                    pause_ms: piece.pause_ms,
+                    style: 0,
+                    goes_on: false,
+                },
                 explicit: false,
                 last_pause_ms,
             });
@@ -147,10 +167,14 @@ pub fn split(chunk: Chunk, limit: usize) -> Vec<Chunk> {
             spoken: piece.spoken,
             pause_ms: piece.pause_ms,
             style: chunk.style,
+            goes_on: false,
         })
         .collect();
+    for next in 1..parts.len() {
+        parts[next - 1].goes_on = joins(&parts[next - 1], &parts[next]);
+    }
     match parts.last_mut() {
-        Some(last) => last.pause_ms = chunk.pause_ms,
+        Some(last) => (last.pause_ms, last.goes_on) = (chunk.pause_ms, chunk.goes_on),
         None => parts.push(chunk),
     }
     parts

@@ -34,7 +34,7 @@ const INLINE: [&str; 46] = [
 const TAG_LIMIT: usize = 512;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(crate) enum Tag {
     /// Nothing is heard.
     Silent,
     /// A break is heard.
@@ -50,7 +50,7 @@ pub(crate) fn end_of_tag(text: &str, pos: usize) -> Option<usize> {
 
 /// The tag, comment or bracketed address that starts at `pos` with `<`, and its end. Names that HTML does not know
 /// are text: "a <b and c> d" is rather mathematics.
-pub(super) fn tag_at(text: &str, pos: usize) -> Option<(Tag, usize)> {
+pub(crate) fn tag_at(text: &str, pos: usize) -> Option<(Tag, usize)> {
     let bytes = text.as_bytes();
     let window = &bytes[pos..bytes.len().min(pos + TAG_LIMIT)];
     if window.starts_with(b"<!--") {
@@ -90,7 +90,7 @@ fn is_mail(inner: &str) -> bool {
 }
 
 /// The character of the entity that starts at `pos` with `&`, and its end.
-pub(super) fn entity_at(text: &str, pos: usize) -> Option<(char, usize)> {
+pub(crate) fn entity_at(text: &str, pos: usize) -> Option<(char, usize)> {
     let window = &text.as_bytes()[pos..text.len().min(pos + 12)];
     let close = window.iter().position(|&b| b == b';')?;
     let name = text.get(pos + 1..pos + close)?;

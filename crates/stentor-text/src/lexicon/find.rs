@@ -3,7 +3,10 @@
 use super::{Case, Entry, Lexicon, single_spaces};
 use std::collections::HashMap;
 use stentor_types::Language;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::{
+    UnicodeNormalization as _,
+    char::{decompose_canonical, is_combining_mark},
+};
 
 /// Folded words, character by character.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,13 +21,44 @@ impl Trie {
     /// The entries that end where `word` does.
     pub(super) fn place(&mut self, word: &str) -> &mut Vec<usize> {
         let mut node = 0;
-        for c in word.chars().flat_map(char::to_lowercase) {
-            let fresh = self.nodes + 1;
-            node = *self.steps.entry((node, c)).or_insert(fresh);
-            self.nodes = self.nodes.max(node);
+        for c in word.chars() {
+            fold(c, |c| {
+                let fresh = self.nodes + 1;
+                node = *self.steps.entry((node, c)).or_insert(fresh);
+                self.nodes = self.nodes.max(node);
+            });
         }
         self.ends.entry(node).or_default()
     }
+}
+
+/// What a character is looked for as: letters of one word may be small or capital, composed or not, and have any apostrophe.
+fn fold(c: char, mut put: impl FnMut(char)) {
+    let mut letter = |c: char| match c {
+        'ß' => ['s', 's'].into_iter().for_each(&mut put),
+        'ς' => put('σ'),
+        'ſ' => put('s'),
+        _ => put(c),
+    };
+    if c.is_whitespace() {
+        letter(' ');
+    } else if is_apostrophe(c) {
+        letter('\'');
+    } else if c.is_ascii() {
+        letter(c.to_ascii_lowercase());
+    } else {
+        decompose_canonical(c, |c| c.to_lowercase().for_each(&mut letter));
+    }
+}
+
+/// A word as it is compared letter by letter: what can't be told apart by looking at it is the same.
+pub(super) fn spelling(word: &str) -> String {
+    single_spaces(word).chars().map(|c| if is_apostrophe(c) { '\'' } else { c }).nfc().collect()
+}
+
+/// The same without regard to case.
+pub(super) fn lower(word: &str) -> String {
+    spelling(word).to_lowercase()
 }
 
 /// Entries of several lexicons that hold for one language; of two that fit equally the first lexicon's counts.
@@ -88,9 +122,9 @@ impl<'a> Finder<'a> {
             } else {
                 spaced = false;
             }
-            let folded = if c.is_whitespace() { ' ' } else { c };
-            let step = |node: Option<u32>, c| trie.steps.get(&(node?, c)).copied();
-            let Some(next) = folded.to_lowercase().fold(Some(node), step) else { break };
+            let mut next = Some(node);
+            fold(c, |c| next = next.and_then(|node| trie.steps.get(&(node, c)).copied()));
+            let Some(next) = next else { break };
             node = next;
             let end = pos + i + c.len_utf8();
             let Some(entries) = trie.ends.get(&node).filter(|_| ends_word(text, end)) else { continue };
@@ -102,12 +136,15 @@ impl<'a> Finder<'a> {
     /// Of entries for the same letters: who asks for exact case first, then who asks for a language, the narrower first.
     fn choose(&self, lexicon: &Lexicon, entries: &[usize], found: &str) -> Option<usize> {
         let fits = |entry: &Entry| {
-            entry.speaks(self.language) && (entry.case == Case::Any || single_spaces(found) == entry.word)
+            entry.speaks(self.language)
+                && (entry.case == Case::Any || spelling(found) == spelling(&entry.word))
         };
+        // "Maße" and "Masse" may be two entries, though either has the letters of "MASSE".
+        let closer = |entry: &Entry| entries.len() > 1 && lower(found) == lower(&entry.word);
         let fitting = entries.iter().copied().filter(|index| fits(&lexicon.entries[*index]));
         fitting.max_by_key(|index| {
             let entry = &lexicon.entries[*index];
-            (entry.case, entry.language.as_ref().map_or(0, String::len))
+            (entry.case, closer(entry), entry.language.as_ref().map_or(0, String::len))
         })
     }
 }
@@ -115,7 +152,7 @@ impl<'a> Finder<'a> {
 /// Scripts that put no space between words, or glue endings to them: an entry may stand anywhere.
 fn is_glued(c: char) -> bool {
     matches!(c,
-        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
+        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
         | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
@@ -124,7 +161,7 @@ fn is_word(c: char) -> bool {
 }
 
 fn is_apostrophe(c: char) -> bool {
-    matches!(c, '\'' | '’')
+    matches!(c, '\'' | '’' | 'ʼ' | '＇')
 }
 
 fn starts_word(text: &str, pos: usize) -> bool {
@@ -143,7 +180,8 @@ fn ends_word(text: &str, end: usize) -> bool {
     let mut rest = text[end..].chars();
     let (Some(last), next) = (text[..end].chars().next_back(), rest.next()) else { return false };
     let Some(next) = next else { return true };
-    if is_combining_mark(next) || !is_word(last) && next == last {
+    // Vowels and finals of Korean syllables that are written out belong to the letter before them.
+    if is_combining_mark(next) || matches!(next, '\u{1160}'..='\u{11ff}') || !is_word(last) && next == last {
         return false;
     }
     if !is_word(last) || is_glued(last) || is_glued(next) {
@@ -210,6 +248,38 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(marked(&lexicon, "en", text), want);
         }
+    }
+
+    #[test]
+    fn words_that_look_the_same_are_the_same() {
+        for (word, text) in [
+            ("don't", "Don’t"),
+            ("O’Brien", "O'BRIEN"),
+            ("caf\u{e9}", "Cafe\u{301}"),
+            ("cafe\u{301}", "CAF\u{c9}"),
+            ("Stra\u{df}e", "STRASSE"),
+            ("STRASSE", "straße"),
+            ("ὈΔΥΣΣΕΎΣ", "Ὀδυσσεύς"),
+            ("서울", "\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}"),
+            ("\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}", "서울"),
+        ] {
+            for case in [Case::Any, Case::Exact] {
+                let lexicon = lexicon(&[(word, case, None, "1")]);
+                let same = case == Case::Any || lower(word) == spelling(text);
+                let want = if same { "a <1>, b".to_owned() } else { format!("a {text}, b") };
+                assert_eq!(marked(&lexicon, "ko", &format!("a {text}, b")), want, "{word} {case:?}");
+            }
+        }
+        let lexicon = lexicon(&[("cafe", Case::Any, None, "1"), ("서우", Case::Any, None, "2")]);
+        for text in ["café", "cafe\u{301}", "서울", "\u{1109}\u{1165}\u{110b}\u{116e}\u{11af}"] {
+            assert_eq!(marked(&lexicon, "ko", text), text);
+        }
+    }
+
+    #[test]
+    fn words_that_only_capitals_make_the_same_are_two_entries() {
+        let lexicon = lexicon(&[("Maße", Case::Any, None, "1"), ("Masse", Case::Any, None, "2")]);
+        assert_eq!(marked(&lexicon, "de", "Maße Masse MASSE"), "<1> <2> <2>");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod find;
 
 pub(crate) use find::Finder;
 
-use find::Trie;
+use find::{Trie, lower, spelling};
 use serde::Deserialize;
 use stentor_types::Language;
 use unicode_normalization::UnicodeNormalization as _;
@@ -208,9 +208,11 @@ impl Lexicon {
         for (index, entry) in entries.iter().enumerate() {
             let same = |other: &usize| {
                 let other = &entries[*other];
-                let spelled =
-                    other.case == entry.case && (entry.case == Case::Any || other.word == entry.word);
-                spelled && other.language == entry.language
+                let spelled = match entry.case {
+                    Case::Any => lower(&other.word) == lower(&entry.word),
+                    Case::Exact => spelling(&other.word) == spelling(&entry.word),
+                };
+                spelled && other.case == entry.case && other.language == entry.language
             };
             let place = trie.place(&entry.word);
             if let Some(first) = place.iter().find(|other| same(other)) {

@@ -80,7 +80,10 @@ impl<'a> Builder<'a> {
         let source = source.unwrap_or(tag);
         match purpose {
             Purpose::Mute => {}
-            Purpose::Sub(alias) => self.word(Part::Put { text: alias, source, element: "sub" }),
+            Purpose::Sub(alias) => {
+                let shown = if text.is_empty() { alias.clone() } else { text };
+                self.word(Part::Put { text: alias, shown, source, element: "sub" });
+            }
             Purpose::Phoneme(ipa) => {
                 let visible = text.replace(['[', ']'], " ");
                 if !visible.contains(char::is_alphanumeric) {
@@ -89,8 +92,8 @@ impl<'a> Builder<'a> {
                 if visible.len() > crate::lexicon::MAX_WORD_BYTES {
                     return Err("`phoneme` holds more than 200 bytes of text");
                 }
-                let text = format!("[{}](/{ipa}/)", visible.trim());
-                self.word(Part::Put { text, source, element: "phoneme" });
+                let link = format!("[{}](/{ipa}/)", visible.trim());
+                self.word(Part::Put { text: link, shown: text, source, element: "phoneme" });
             }
             Purpose::SayAs(_) if text.is_empty() => {}
             Purpose::SayAs(how) => self.word(Part::SayAs { how, text, source }),

@@ -55,15 +55,48 @@ pub struct SsmlError {
     pub place: Place,
 }
 
-/// A text that is meant as SSML: `<speak` stands at its start, or behind an XML declaration.
+/// A text that is meant as SSML: `<speak` stands at its start, or behind what XML allows before a document's first element.
 pub fn is_ssml(text: &str) -> bool {
     let mut body = text.trim_start_matches('\u{feff}').trim_start();
-    if body.starts_with("<?xml") {
-        let Some(end) = body.find("?>").filter(|end| *end < 256) else { return false };
-        body = body[end + 2..].trim_start();
+    while let Some(end) = prolog_end(body) {
+        body = body[end..].trim_start();
     }
-    body.strip_prefix("<speak")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_whitespace() || matches!(c, '>' | '/')))
+    let Some(tag) = body.strip_prefix('<') else { return false };
+    tag.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).is_some_and(|end| is_root(&tag[..end]))
+}
+
+/// `speak`, in whatever namespace.
+fn is_root(name: &str) -> bool {
+    let local = name.split_once(':').filter(|(prefix, _)| prefix.chars().all(char::is_alphanumeric));
+    name == "speak" || local.is_some_and(|(prefix, local)| !prefix.is_empty() && local == "speak")
+}
+
+/// The end of the declaration, instruction, comment or document type with which `body` starts.
+fn prolog_end(body: &str) -> Option<usize> {
+    let between = |open: &str, close: &str| {
+        let rest = body.strip_prefix(open)?;
+        Some(open.len() + rest.find(close)? + close.len())
+    };
+    between("<?", "?>").or_else(|| between("<!--", "-->")).or_else(|| doctype_end(body))
+}
+
+/// A document type may hold a list of declarations in brackets, and quoted text.
+fn doctype_end(body: &str) -> Option<usize> {
+    body.get(..9).filter(|start| start.eq_ignore_ascii_case("<!doctype"))?;
+    let (mut quote, mut inside, mut pos) = (None, false, 9);
+    while let Some(&byte) = body.as_bytes().get(pos) {
+        pos += 1;
+        match (quote, byte) {
+            (Some(open), _) => quote = Some(open).filter(|open| *open != byte),
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'<') if body[pos..].starts_with("!--") => pos += body[pos..].find("-->")? + 3,
+            (None, b'[') => inside = true,
+            (None, b']') => inside = false,
+            (None, b'>') if !inside => return Some(pos),
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -78,10 +111,27 @@ mod tests {
             "<speak/>",
             "<?xml version='1.0'?>\n<speak>",
             "\u{feff}<speak>",
+            "<?xml version='1.0'?><!DOCTYPE speak><speak>",
+            "<!DOCTYPE x [<!ENTITY a \">]>\"> <!-- it's ]> --> ] ><speak>",
+            "<!-- a --> <?b c?>\n<!-- d --><speak>",
+            "<ssml:speak>",
         ] {
             assert!(is_ssml(text), "{text}");
         }
-        for text in ["<speaker>", "speak", "a <speak>", "<p>", "<?xml <speak>", "<speak", ""] {
+        for text in [
+            "<speaker>",
+            "speak",
+            "a <speak>",
+            "<p>",
+            "<?xml <speak>",
+            "<speak",
+            "",
+            "<!DOCTYPE html><html>",
+            "<!-- a -->b <speak>",
+            "<!DOCTYPE <speak>",
+            "<:speak>",
+            "<!-- <speak>",
+        ] {
             assert!(!is_ssml(text), "{text}");
         }
     }

@@ -34,8 +34,8 @@ struct Walk<'a> {
     elements: usize,
     language: Option<Language>,
     ignored: Vec<String>,
-    /// `speak` has begun.
-    begun: bool,
+    /// Before the names of elements; `None` until `speak` has begun.
+    prefix: Option<String>,
 }
 
 /// Reads a document; the cost is linear, and nothing in it is expanded.
@@ -51,7 +51,7 @@ pub(crate) fn parse(input: &Arc<str>) -> Result<Script, SsmlError> {
         elements: 0,
         language: None,
         ignored: Vec::new(),
-        begun: false,
+        prefix: None,
     };
     loop {
         let start = base + reader.buffer_position() as usize;
@@ -138,15 +138,20 @@ impl Walk<'_> {
         let full = tag.name().0.to_owned();
         let attributes = self.attributes(tag, at)?;
         if self.open.is_empty() {
-            if full != "speak" || self.begun {
+            if !super::is_root(&full) || self.prefix.is_some() {
                 return Err(self.error(at, "it must have one `speak` element, with everything in it"));
             }
-            self.begun = true;
+            self.prefix = full.strip_suffix("speak").map(str::to_owned);
             self.speak(&attributes, at)?;
             self.open.push(End::Nothing);
             return Ok(());
         }
-        let end = if self.out.captures() { End::Nothing } else { self.element(&full, attributes, range)? };
+        let end = if self.out.captures() {
+            End::Nothing
+        } else {
+            let name = self.prefix.as_deref().and_then(|prefix| full.strip_prefix(prefix));
+            self.element(name.unwrap_or(&full), attributes, range)?
+        };
         self.open.push(end);
         Ok(())
     }

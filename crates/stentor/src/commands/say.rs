@@ -152,7 +152,8 @@ async fn only_words(encoded: &mut EncodedSynthesis) -> Result<Vec<SourceTiming>>
 
 fn captions(format: CaptionFormat, encoded: &EncodedSynthesis, words: Vec<SourceTiming>) -> String {
     let mut text = String::new();
-    let mut captions = Captions::new(format, Arc::clone(encoded.original()), false);
+    let shown = (Arc::clone(encoded.original()), Arc::clone(encoded.view()));
+    let mut captions = Captions::new(format, shown, false);
     captions.push(words, &mut text);
     captions.finish(encoded.spoken().audio, &mut text);
     text
