@@ -1,7 +1,8 @@
 //! Sizes that MP4, Matroska and CAF files claim, held against the file before a demuxer allocates by them.
 //!
 //! An allocation that fails ends the process, which no thread contains; the other formats claim 4 GiB at most, which is
-//! never touched.
+//! never touched. Matroska's demuxer looks for something it knows wherever it meets what it does not, and would find what was not looked
+//! at here; so such a file must be well-formed, and is read from front to back.
 
 use super::ClipError;
 use std::{
@@ -22,7 +23,7 @@ const TABLES: [(&[u8; 4], u64, u64); 5] =
 /// Elements of Matroska that hold sound: `SimpleBlock` and `Block`.
 const BLOCKS: [u64; 2] = [0xa3, 0xa1];
 /// Elements of Matroska that hold elements and that demuxers enter.
-const MASTERS: [u32; 19] = [
+const MASTERS: [u32; 30] = [
     0x1a45_dfa3,
     0x1853_8067,
     0x114d_9b74,
@@ -42,15 +43,27 @@ const MASTERS: [u32; 19] = [
     0x1254_c367,
     0x7373,
     0x67c8,
+    0x63c0,
+    0x75a1,
+    0xa6,
+    0x5035,
+    0x47e7,
+    0x55b0,
+    0x55d0,
+    0x1043_a770,
+    0x45b9,
+    0xb6,
+    0x80,
 ];
 
-/// Fails where a claim is absurd; leaves the file at its beginning.
-pub(super) fn check(file: &File, len: u64) -> Result<(), ClipError> {
-    let mut reader = Reader { file: BufReader::new(file), at: 0, len, elements: 0 };
+/// Fails where a claim is absurd; leaves the file at its beginning. Returns whether a demuxer may go where the file says.
+pub(super) fn check(file: &File, len: u64) -> Result<bool, ClipError> {
+    let mut reader = Reader { file: BufReader::new(file), at: 0, len, elements: 0, jumps: true };
     // A file that ends too early is the demuxer's to judge.
     let outcome = reader.check().unwrap_or(Ok(()));
     reader.file.seek(SeekFrom::Start(0)).map_err(|source| ClipError::Io { source })?;
-    outcome.map_err(|why| ClipError::Damaged { why })
+    outcome.map_err(|why| ClipError::Damaged { why })?;
+    Ok(reader.jumps)
 }
 
 /// Outside: the end of the file, or a failure to read. Inside: what is absurd.
@@ -61,6 +74,7 @@ struct Reader<'a> {
     at: u64,
     len: u64,
     elements: usize,
+    jumps: bool,
 }
 
 impl Reader<'_> {
@@ -70,7 +84,10 @@ impl Reader<'_> {
         match start {
             [_, _, _, _, b'f', b't', b'y', b'p'] => self.boxes(self.len, true),
             [b'c', b'a', b'f', b'f', ..] => self.chunks(),
-            [0x1a, 0x45, 0xdf, 0xa3, ..] => self.elements(self.len),
+            [0x1a, 0x45, 0xdf, 0xa3, ..] => {
+                self.jumps = false;
+                self.elements()
+            }
             _ => Ok(Ok(())),
         }
     }
@@ -159,18 +176,29 @@ impl Reader<'_> {
         Ok(self.all_seen())
     }
 
-    /// Elements of Matroska up to `end`, depth first and without keeping the nesting: what holds others is entered.
-    fn elements(&mut self, end: u64) -> Judged {
-        while self.at < end && self.count() {
-            let (id, _) = self.number(false)?;
-            let (size, unknown) = self.number(true)?;
+    /// Elements of Matroska: each has a name and a size, and lies within what holds it.
+    fn elements(&mut self) -> Judged {
+        // Where the elements end that this one is in; those without a size end with theirs.
+        let mut ends = vec![u64::MAX];
+        while self.at < self.len && self.count() {
+            while ends.len() > 1 && ends.last().is_some_and(|end| self.at >= *end) {
+                ends.pop();
+            }
+            let end = ends.last().copied().unwrap_or(u64::MAX);
+            let (Some((id, _)), Some((size, unknown))) = (self.number(false)?, self.number(true)?) else {
+                return Ok(Err("it has something that is no element".to_owned()));
+            };
+            let stop = if unknown { end } else { self.at.saturating_add(size) };
+            if id > u64::from(u32::MAX) || stop > end || self.at > end {
+                return Ok(Err(format!("an element of it ({id:#x}) is larger than what holds it")));
+            }
             if u32::try_from(id).is_ok_and(|id| MASTERS.contains(&id)) {
+                ends.push(stop);
                 continue;
             }
-            let stop = self.at.saturating_add(size);
             if unknown || stop > self.len {
                 // The last block of a file that was cut off reads like this too.
-                return Ok(if stop.saturating_sub(self.len) > MAX_CUT {
+                return Ok(if unknown || stop - self.len > MAX_CUT {
                     Err(format!("an element of it ({id:#x}) is larger than the file"))
                 } else {
                     Ok(())
@@ -189,7 +217,9 @@ impl Reader<'_> {
     /// The sizes of frames that share a block, where each is said by its distance from the one before.
     fn laces(&mut self, stop: u64) -> Judged {
         const DISTANCES: u8 = 0b110;
-        self.number(true)?;
+        if self.number(true)?.is_none() {
+            return Ok(Err("a block of it has no track".to_owned()));
+        }
         let [_, _, flags] = self.bytes()?;
         if flags & DISTANCES != DISTANCES {
             return Ok(Ok(()));
@@ -197,7 +227,13 @@ impl Reader<'_> {
         let [frames] = self.bytes()?;
         let (mut size, mut all) = (0, 0);
         for frame in 0..frames {
-            size = if frame == 0 { self.number(true)?.0 as i64 } else { size + self.distance()? };
+            let start = self.at;
+            let Some((number, _)) = self.number(true)? else {
+                return Ok(Err("a frame of it has no size".to_owned()));
+            };
+            // The first is a size, the others are how much larger than the one before they are, from below zero on.
+            let half = if frame == 0 { 0 } else { (1 << (7 * (self.at - start) - 1)) - 1 };
+            size += number as i64 - half;
             all += size;
             if size < 0 || all > stop as i64 - self.at as i64 {
                 return Ok(Err(format!("a frame of {size} bytes does not fit its block")));
@@ -206,24 +242,16 @@ impl Reader<'_> {
         Ok(Ok(()))
     }
 
-    /// A signed number of variable length.
-    fn distance(&mut self) -> io::Result<i64> {
-        let start = self.at;
-        let (value, _) = self.number(true)?;
-        let bits = 7 * (self.at - start) - 1;
-        Ok(value as i64 - ((1 << bits) - 1))
-    }
-
     fn all_seen(&self) -> Result<(), String> {
         if self.elements > MAX_ELEMENTS { Err("it has too many parts".to_owned()) } else { Ok(()) }
     }
 
-    /// A number of variable length, and whether all its bits are set; an id keeps its length marker.
-    fn number(&mut self, strip: bool) -> io::Result<(u64, bool)> {
+    /// A number of variable length, and whether all its bits are set; an id keeps its length marker. `None` is none.
+    fn number(&mut self, strip: bool) -> io::Result<Option<(u64, bool)>> {
         let [first] = self.bytes()?;
         let more = first.leading_zeros();
         if more > 7 {
-            return Err(io::ErrorKind::InvalidData.into());
+            return Ok(None);
         }
         let mut value = u64::from(first);
         if strip {
@@ -233,7 +261,7 @@ impl Reader<'_> {
             let [byte] = self.bytes()?;
             value = (value << 8) | u64::from(byte);
         }
-        Ok((value, strip && value == (1 << (7 * (more + 1))) - 1))
+        Ok(Some((value, strip && value == (1 << (7 * (more + 1))) - 1)))
     }
 
     fn count(&mut self) -> bool {

@@ -43,8 +43,8 @@ pub(super) fn decode(path: &Path, limit: f64) -> Result<Clip, ClipError> {
     if metadata.len() == 0 {
         return Err(ClipError::Empty);
     }
-    bounds::check(&file, metadata.len())?;
-    let (source, exhausted) = Bounded::new(file, metadata.len());
+    let jumps = bounds::check(&file, metadata.len())?;
+    let (source, exhausted) = Bounded::new(file, metadata.len(), jumps);
     let decoded = Walk::new(path, source).and_then(|walk| walk.run(limit));
     match decoded {
         Err(ClipError::Unknown | ClipError::NoSound) if exhausted.load(Ordering::Relaxed) => {

@@ -18,14 +18,16 @@ pub(super) struct Bounded {
     file: File,
     len: u64,
     left: u64,
+    jumps: bool,
     exhausted: Arc<AtomicBool>,
 }
 
 impl Bounded {
-    /// The flag tells afterwards that reading was stopped by the bound.
-    pub(super) fn new(file: File, len: u64) -> (Self, Arc<AtomicBool>) {
+    /// `jumps` lets the demuxer go where the file says; without, it reads from front to back. The flag tells afterwards that
+    /// reading was stopped by the bound.
+    pub(super) fn new(file: File, len: u64, jumps: bool) -> (Self, Arc<AtomicBool>) {
         let exhausted = Arc::new(AtomicBool::new(false));
-        (Self { file, len, left: MAX_READ, exhausted: exhausted.clone() }, exhausted)
+        (Self { file, len, left: MAX_READ, jumps, exhausted: exhausted.clone() }, exhausted)
     }
 }
 
@@ -50,7 +52,7 @@ impl Seek for Bounded {
 
 impl MediaSource for Bounded {
     fn is_seekable(&self) -> bool {
-        true
+        self.jumps
     }
 
     fn byte_len(&self) -> Option<u64> {

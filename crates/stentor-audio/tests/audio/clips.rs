@@ -316,8 +316,12 @@ fn absurd_sizes_are_refused_before_memory_is_taken() {
     bytes.splice(at - 1..at, [1, 0x20, 0, 0, 0, 0, 0, 0]);
     assert_eq!(
         folder.told("a.webm", &bytes),
-        "it is damaged: an element of it (0x63a2) is larger than the file"
+        "it is damaged: an element of it (0x63a2) is larger than what holds it"
     );
+    let mut bytes = read("opus.webm");
+    let at = bytes.windows(4).rposition(|four| four == [0x16, 0x54, 0xae, 0x6b]).expect("the tracks");
+    bytes.insert(at, 0);
+    assert_eq!(folder.told("a.webm", &bytes), "it is damaged: it has something that is no element");
     let mut bytes = read("opus.webm");
     // The first block with sound: track 1, no time, a key frame.
     let at = bytes.windows(4).position(|four| four == [0x81, 0, 0, 0x80]).expect("a block");
