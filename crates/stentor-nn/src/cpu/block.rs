@@ -148,11 +148,14 @@ unsafe fn keep<V: Vector, const R: usize, const C: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        for (held, sums) in held.iter_mut().zip(sums) {
-            for (held, sum) in held.iter_mut().zip(&mut sums[first..]) {
-                let all = if kept { held.mul_add(V::splat(1.0), V::load(sum)) } else { *held };
+        // By index, so that every trip is known when it is compiled: else the sums leave their registers, at every step.
+        for row in 0..R {
+            for col in 0..C {
+                let sum = &mut sums[row][first + col];
+                let all =
+                    if kept { held[row][col].mul_add(V::splat(1.0), V::load(sum)) } else { held[row][col] };
                 all.store(sum);
-                *held = V::splat(0.0);
+                held[row][col] = V::splat(0.0);
             }
         }
     }
