@@ -125,7 +125,10 @@ async fn a_voice_is_a_name_or_an_object_with_an_id() {
     let two = app.audio(&with(json!("two"))).await;
     assert!(two == app.audio(&with(json!({"id": "two"}))).await);
     assert_ne!(two, app.audio(&with(json!(""))).await, "no name means the model's own voice");
-    for bad in [json!({"id": "two", "name": "x"}), json!({}), json!(["two"]), json!(2), json!({"id": null})] {
+    for absent in [json!({}), json!({"id": null})] {
+        assert!(app.audio(&with(json!(""))).await == app.audio(&with(absent.clone())).await, "{absent}");
+    }
+    for bad in [json!({"id": "two", "name": "x"}), json!(["two"]), json!(2), json!({"id": 2})] {
         let (status, error) = app.error(&with(bad.clone())).await;
         assert_eq!((status, &error["param"]), (400, &json!("voice")), "{bad}");
     }

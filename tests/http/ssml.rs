@@ -159,12 +159,12 @@ async fn words_are_timed_as_they_stand_in_the_document() {
     let path = |path: &std::path::Path| path.to_str().expect("a path").to_owned();
     let output = setup.run(&["say", document, "--output", &path(&audio), "--timings", &path(&words)]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let timed: Vec<Value> = serde_json::from_slice(&std::fs::read(&words).expect("timings")).expect("JSON");
+    let timed: Value = serde_json::from_slice(&std::fs::read(&words).expect("timings")).expect("JSON");
+    let timed = timed["words"].as_array().expect("words");
     let names: Vec<_> = timed.iter().filter_map(|row| row["word"].as_str()).collect();
     assert_eq!(names, ["The", "W3C", "met", "SQL"]);
     for (row, name) in timed.iter().zip(names) {
-        let range =
-            row["source"]["start"].as_u64().expect("a start")..row["source"]["end"].as_u64().expect("an end");
+        let range = row["start_char"].as_u64().expect("a start")..row["end_char"].as_u64().expect("an end");
         assert_eq!(&document[range.start as usize..range.end as usize], name);
         assert!(row["start"].as_f64() < row["end"].as_f64(), "{row}");
     }

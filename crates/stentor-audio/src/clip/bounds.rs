@@ -14,6 +14,9 @@ use std::{
 const MAX_ELEMENTS: usize = 1 << 22;
 /// The last element of a file that was cut off may reach this far behind its end, in bytes.
 const MAX_CUT: u64 = 16 << 20;
+/// What symphonia takes for the beginning of a file of these kinds, and for how many bytes it looks for that, at least.
+const HIDDEN: [&[u8; 4]; 3] = [b"ftyp", b"caff", b"\x1a\x45\xdf\xa3"];
+const SEARCHED: u64 = 2 << 20;
 /// Boxes of MP4 that hold boxes.
 const CONTAINERS: [&[u8; 4]; 9] =
     [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"mvex", b"moof", b"traf", b"edts"];
@@ -88,8 +91,29 @@ impl Reader<'_> {
                 self.jumps = false;
                 self.elements()
             }
-            _ => Ok(Ok(())),
+            [b'R', b'I', b'F', b'F', ..]
+            | [b'F', b'O', b'R', b'M', ..]
+            | [b'O', b'g', b'g', b'S', ..]
+            | [b'f', b'L', b'a', b'C', ..] => Ok(Ok(())),
+            _ => self.hidden(),
         }
+    }
+
+    /// A demuxer is looked for behind tags and junk, too, where nothing was checked.
+    fn hidden(&mut self) -> Judged {
+        while let Ok([b'I', b'D', b'3', _, _, _, a, b, c, d]) = self.bytes::<10>() {
+            let size = [a, b, c, d].iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
+            self.go(self.at + size)?;
+        }
+        self.go(self.at.saturating_sub(10))?;
+        let mut searched = Vec::new();
+        (&mut self.file).take(SEARCHED).read_to_end(&mut searched)?;
+        let starts = |four: &[u8]| HIDDEN.iter().any(|start| four == start.as_slice());
+        Ok(if searched.windows(4).any(starts) {
+            Err("a file of another kind begins inside of it".to_owned())
+        } else {
+            Ok(())
+        })
     }
 
     fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {

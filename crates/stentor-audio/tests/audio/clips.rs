@@ -301,6 +301,11 @@ fn absurd_sizes_are_refused_before_memory_is_taken() {
         let table = String::from_utf8_lossy(table);
         assert_eq!(told, format!("it is damaged: its table `{table}` claims 4294967295 entries"));
     }
+    for name in ["aac.m4a", "alac.caf", "opus.webm"] {
+        let bytes = [b"ID".as_slice(), &read(name)].concat();
+        let told = folder.told("a.bin", &bytes);
+        assert_eq!(told, "it is damaged: a file of another kind begins inside of it", "{name}");
+    }
     let mut bytes = read("alac.caf");
     let at = bytes.windows(4).position(|four| four == b"pakt").expect("a table");
     bytes[at + 12..at + 20].copy_from_slice(&(1_i64 << 40).to_be_bytes());
