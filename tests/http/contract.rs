@@ -3,6 +3,25 @@
 use super::{builtin, fake, say};
 use serde_json::json;
 
+/// What a request may have beside its text.
+const FIELDS: [&str; 15] = [
+    "model",
+    "voice",
+    "instructions",
+    "response_format",
+    "speed",
+    "stream_format",
+    "language",
+    "lang_code",
+    "seed",
+    "sample_rate",
+    "normalize",
+    "stream",
+    "timestamps",
+    "priority",
+    "cache",
+];
+
 #[tokio::test]
 async fn fields_without_effect_are_named_in_a_header() {
     let app = fake().await;
@@ -34,27 +53,8 @@ async fn the_text_alone_is_a_request() {
 async fn null_is_absent_for_every_field() {
     let app = fake().await;
     let plain = app.audio(&json!({"input": "Hi."})).await;
-    let fields = [
-        "model",
-        "voice",
-        "instructions",
-        "response_format",
-        "speed",
-        "stream_format",
-        "language",
-        "lang_code",
-        "seed",
-        "sample_rate",
-        "normalize",
-        "stream",
-        "timestamps",
-        "priority",
-        "cache",
-        "temperature",
-        "a_field_of_nobody",
-    ];
     let mut all = json!({"input": "Hi."});
-    for field in fields {
+    for field in FIELDS.into_iter().chain(["temperature", "a_field_of_nobody"]) {
         all[field] = json!(null);
         let response = app.speech(&json!({"input": "Hi.", field: null})).await;
         assert_eq!(response.status(), 200, "{field}");
@@ -70,26 +70,9 @@ async fn null_is_absent_for_every_field() {
 #[tokio::test]
 async fn every_field_takes_its_value_or_names_itself() {
     let app = fake().await;
-    let fields = [
-        "model",
-        "voice",
-        "instructions",
-        "response_format",
-        "speed",
-        "stream_format",
-        "language",
-        "lang_code",
-        "seed",
-        "sample_rate",
-        "normalize",
-        "stream",
-        "timestamps",
-        "priority",
-        "cache",
-    ];
     let values = json!([true, 7, -1, 0.5, 1e300, 18_446_744_073_709_551_615_u64, "", "x", "\u{0}", "🎉", [], {},
         [null], ["word"], {"id": 1}, {"id": "x"}, [[[]]]]);
-    for field in fields {
+    for field in FIELDS {
         let mut refused = 0;
         for value in values.as_array().unwrap() {
             let response = app.speech(&json!({"input": "Hi.", field: value})).await;
