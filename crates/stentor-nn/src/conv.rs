@@ -42,9 +42,10 @@ impl ConvShape {
         TileSize { rows: 256, cols: (INPUT_PER_TILE / self.input).clamp(64, 512) / 64 * 64 }
     }
 
-    /// The same, if it can be computed with fewer products and there are enough channels for that to pay.
+    /// The same, if it can be computed with fewer products and there are so many channels that it pays, but not so many that its
+    /// weights, which take twice the room, would matter.
     fn winograd(&self) -> Option<WinogradShape> {
-        const CHANNELS: std::ops::RangeInclusive<usize> = 256..=512;
+        const CHANNELS: std::ops::RangeInclusive<usize> = 128..=512;
         let Self { input, output, kernel, stride, padding, dilation } = *self;
         let fits = stride == 1 && kernel >= 3 && dilation % 2 == 1 && CHANNELS.contains(&input);
         fits.then_some(WinogradShape { input, output, kernel, padding, dilation })

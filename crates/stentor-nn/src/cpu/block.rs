@@ -2,11 +2,10 @@
 //!
 //! Every sum runs over its depth in order, whatever the number of rows: what becomes of a row does not depend on the others.
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Avx2, Avx512};
 use super::{
+    simd::widest,
     tiles::Mat,
-    vector::{LANES, Portable, Vector},
+    vector::{LANES, Vector},
 };
 use half::f16;
 
@@ -20,8 +19,10 @@ pub(super) const MOST_ROWS: usize = 12;
 /// Panels that one or two rows meet at once, at most.
 pub(super) const MOST_PANELS: usize = 4;
 
-/// Where a block's sums go: rows of panels.
-pub(super) type Sums = [[[f32; LANES]; 2 * MOST_PANELS]; MOST_ROWS];
+/// Where the sums of a row of a block go.
+pub(super) type RowSums = [[f32; LANES]; 2 * MOST_PANELS];
+/// Where a block's sums go.
+pub(super) type Sums = [RowSums; MOST_ROWS];
 
 /// The right operand of blocks: `panels` one after the other, each `segments` times `depth` rows of [`COLS`] numbers. Rows begin
 /// `stride` numbers after the one before, segments `shift` numbers, panels `next`.
@@ -96,14 +97,15 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
     lhs: Mat<'_>,
     right: &Right<'_, T>,
     first: usize,
-    sums: &mut Sums,
+    sums: &mut [RowSums],
 ) {
     // SAFETY: the caller's promises.
     unsafe {
         let mut held = [[V::splat(0.0); C]; R];
+        let sums = &mut *sums.as_mut_ptr().cast::<[RowSums; R]>();
         let (mut steps, mut kept) = (0, false);
         for segment in 0..right.segments {
-            let mut x = lhs.data.as_ptr().add(segment * right.depth);
+            let mut x = lhs.data.as_ptr().add(segment * right.depth * lhs.col_stride);
             let mut line = right.data.as_ptr().add(segment * right.shift + first * LANES);
             let mut left = right.depth;
             while left > 0 {
@@ -118,7 +120,7 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
                             *held = x.mul_add(*part, *held);
                         }
                     }
-                    x = x.wrapping_add(1);
+                    x = x.wrapping_add(lhs.col_stride);
                     line = line.wrapping_add(right.stride);
                 }
                 (left, steps) = (left - now, steps + now);
@@ -142,7 +144,7 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
 unsafe fn keep<V: Vector, const R: usize, const C: usize>(
     held: &mut [[V; C]; R],
-    sums: &mut Sums,
+    sums: &mut [RowSums; R],
     first: usize,
     kept: bool,
 ) {
@@ -167,51 +169,51 @@ unsafe fn keep<V: Vector, const R: usize, const C: usize>(
 /// As of [`block`], for `rows` rows and all panels.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn blocks<V: Vector, T: Number>(
+unsafe fn blocks<V: Vector>(
     lhs: Mat<'_>,
     rows: usize,
-    right: &Right<'_, T>,
-    sums: &mut Sums,
+    right: &Right<'_, impl Number>,
+    sums: &mut [RowSums],
 ) -> (usize, usize) {
     // SAFETY: the caller's promises; no block has more than `rows` rows or more panels than there are.
     unsafe {
         match (V::BLOCK, rows, V::PANELS.min(right.panels)) {
             ((12, 2), 12.., _) => {
-                block::<V, T, 12, 2>(lhs, right, 0, sums);
+                block::<V, _, 12, 2>(lhs, right, 0, sums);
                 (12, 1)
             }
             ((6, 1), 6.., _) => {
-                block::<V, T, 6, 1>(lhs, right, 0, sums);
-                block::<V, T, 6, 1>(lhs, right, 1, sums);
+                block::<V, _, 6, 1>(lhs, right, 0, sums);
+                block::<V, _, 6, 1>(lhs, right, 1, sums);
                 (6, 1)
             }
             ((_, 2), 4.., _) => {
-                block::<V, T, 4, 2>(lhs, right, 0, sums);
+                block::<V, _, 4, 2>(lhs, right, 0, sums);
                 (4, 1)
             }
             ((_, 1), 4.., _) => {
-                block::<V, T, 4, 1>(lhs, right, 0, sums);
-                block::<V, T, 4, 1>(lhs, right, 1, sums);
+                block::<V, _, 4, 1>(lhs, right, 0, sums);
+                block::<V, _, 4, 1>(lhs, right, 1, sums);
                 (4, 1)
             }
             (_, 2.., 4..) => {
-                block::<V, T, 2, 8>(lhs, right, 0, sums);
+                block::<V, _, 2, 8>(lhs, right, 0, sums);
                 (2, 4)
             }
             (_, 2.., _) => {
-                block::<V, T, 2, 2>(lhs, right, 0, sums);
+                block::<V, _, 2, 2>(lhs, right, 0, sums);
                 (2, 1)
             }
             (_, _, 4..) => {
-                block::<V, T, 1, 8>(lhs, right, 0, sums);
+                block::<V, _, 1, 8>(lhs, right, 0, sums);
                 (1, 4)
             }
             (_, _, 2..) => {
-                block::<V, T, 1, 4>(lhs, right, 0, sums);
+                block::<V, _, 1, 4>(lhs, right, 0, sums);
                 (1, 2)
             }
             _ => {
-                block::<V, T, 1, 2>(lhs, right, 0, sums);
+                block::<V, _, 1, 2>(lhs, right, 0, sums);
                 (1, 1)
             }
         }
@@ -225,65 +227,20 @@ macro_rules! multiply {
             lhs: Mat<'_>,
             rows: usize,
             right: &Right<'_, $number>,
-            sums: &mut Sums,
+            sums: &mut [RowSums],
         ) -> (usize, usize) {
+            widest! {
+                fn run(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut [RowSums]) -> (usize, usize) => blocks
+            }
+            assert!(sums.len() >= rows.min(MOST_ROWS), "no room for the sums");
             assert!(rows > 0 && right.panels > 0 && right.steps() > 0, "nothing to multiply");
             assert!(right.reach() <= right.data.len(), "right operand too short");
-            let last = (rows.min(MOST_ROWS) - 1) * lhs.row_stride;
-            assert!(last + right.steps() <= lhs.data.len(), "left operand too short");
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
-                #[expect(unsafe_code, reason = "called with the features that it enables")]
-                fn avx512(
-                    lhs: Mat<'_>,
-                    rows: usize,
-                    right: &Right<'_, $number>,
-                    sums: &mut Sums,
-                ) -> (usize, usize) {
-                    // SAFETY: the features are there; the operands' lengths were checked above.
-                    unsafe { blocks::<Avx512, _>(lhs, rows, right, sums) }
-                }
-                #[target_feature(enable = "avx2,fma,f16c")]
-                #[expect(unsafe_code, reason = "called with the features that it enables")]
-                fn avx2(
-                    lhs: Mat<'_>,
-                    rows: usize,
-                    right: &Right<'_, $number>,
-                    sums: &mut Sums,
-                ) -> (usize, usize) {
-                    // SAFETY: the features are there; the operands' lengths were checked above.
-                    unsafe { blocks::<Avx2, _>(lhs, rows, right, sums) }
-                }
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    #[expect(
-                        unsafe_code,
-                        reason = "calls code compiled for features that were just detected"
-                    )]
-                    // SAFETY: every feature that `avx512` enables is present.
-                    return unsafe { avx512(lhs, rows, right, sums) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2")
-                    && std::arch::is_x86_feature_detected!("fma")
-                    && std::arch::is_x86_feature_detected!("f16c")
-                {
-                    #[expect(
-                        unsafe_code,
-                        reason = "calls code compiled for features that were just detected"
-                    )]
-                    // SAFETY: every feature that `avx2` enables is present.
-                    return unsafe { avx2(lhs, rows, right, sums) };
-                }
-            }
+            let last = (rows.min(MOST_ROWS) - 1) * lhs.row_stride + (right.steps() - 1) * lhs.col_stride;
+            assert!(last < lhs.data.len(), "left operand too short");
             #[expect(unsafe_code, reason = "the kernel's signature")]
-            // SAFETY: no instructions are asked for; the operands' lengths were checked above.
+            // SAFETY: the operands' lengths were checked above.
             unsafe {
-                blocks::<Portable, _>(lhs, rows, right, sums)
+                run(lhs, rows, right, sums)
             }
         }
     };

@@ -178,7 +178,7 @@ impl Tile<'_> {
             "columns outside of the panels"
         );
         assert!(lhs.col_stride == 1, "the left operand's rows must lie in line");
-        let mut sums = [[[0.0; LANES]; _]; _];
+        let mut sums: Sums = [[[0.0; LANES]; _]; _];
         // All rows of a panel come before the next; only a few rows can take several at once.
         let most = if rows.len() > 2 { 1 } else { MOST_PANELS };
         let mut start = 0;
@@ -213,7 +213,7 @@ impl Tile<'_> {
         let (rows, first) = (self.rows.clone(), self.cols.start);
         let Windows { data, count, shift, depth, width } = *windows;
         let right = Right { data, panels: 1, next: 0, segments: count, shift, depth, stride: width };
-        let mut sums = [[[0.0; LANES]; _]; _];
+        let mut sums: Sums = [[[0.0; LANES]; _]; _];
         let mut done = 0;
         while done < rows.len() {
             let below = Mat { data: &lhs.data[done * lhs.row_stride..], ..lhs };

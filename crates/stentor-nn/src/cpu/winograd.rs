@@ -10,9 +10,9 @@
 use super::{
     block::{COLS, MOST_ROWS, Right, Sums, multiply_singles},
     scratch::with_scratch,
-    simd::simd,
+    simd::{simd, widest},
     tiles::{Mat, Tile, TileSize},
-    vector::LANES,
+    vector::{LANES, Vector, fetch},
 };
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ const POINTS: usize = 6;
 const LINE: usize = 16;
 /// Numbers of the transformed input of a tile, at most: they should stay in the second-level cache.
 const TRANSFORMED: usize = 1 << 18;
-const MOST_PANELS: usize = 8;
+const MOST_PANELS: usize = 4;
 
 /// What a segment's taps are at each point: 0, 1, -1, 2, -2 and infinity.
 const OF_TAPS: [[f64; TAPS]; POINTS] = [
@@ -36,82 +36,159 @@ const OF_TAPS: [[f64; TAPS]; POINTS] = [
     [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
     [0.0, 0.0, 1.0],
 ];
-simd! {
-    /// Parts a row into its residues modulo 4, which lie one after the other.
-    fn part(row: &[f32], residues: &mut [f32]) {
-        let len = residues.len() / OUTPUTS;
-        let (a, rest) = residues.split_at_mut(len);
-        let (b, rest) = rest.split_at_mut(len);
-        let (c, d) = rest.split_at_mut(len);
-        for ((((four, a), b), c), d) in row.as_chunks::<OUTPUTS>().0.iter().zip(a).zip(b).zip(c).zip(d) {
-            [*a, *b, *c, *d] = *four;
+/// Parts a row into its residues modulo 4, which lie one after the other. Both have the same length, a multiple of four vectors.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn part_by<V: Vector>(row: &[f32], residues: &mut [f32]) {
+    let len = residues.len() / OUTPUTS;
+    let (a, rest) = residues.split_at_mut(len);
+    let (b, rest) = rest.split_at_mut(len);
+    let (c, d) = rest.split_at_mut(len);
+    for (index, fours) in row.as_chunks::<{ OUTPUTS * LANES }>().0.iter().enumerate() {
+        let at = index * LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [ac, bd] = load::<V>(fours, 0).unzip(load(fours, LANES));
+            let [more_ac, more_bd] = load::<V>(fours, 2 * LANES).unzip(load(fours, 3 * LANES));
+            let ([x, z], [y, w]) = (ac.unzip(more_ac), bd.unzip(more_bd));
+            store(x, a, at);
+            store(y, b, at);
+            store(z, c, at);
+            store(w, d, at);
         }
     }
 }
 
-simd! {
-    /// Adds four rows to a row that takes one number of each in turn.
-    fn join(rows: [&[f32]; OUTPUTS], out: &mut [f32]) {
-        let [a, b, c, d] = rows;
-        let (fours, rest) = out.as_chunks_mut::<OUTPUTS>();
-        let whole = fours.len();
-        for ((((four, a), b), c), d) in fours.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            four[0] += a;
-            four[1] += b;
-            four[2] += c;
-            four[3] += d;
+/// Adds four rows to a row that takes one number of each in turn.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn join_by<V: Vector>(rows: [&[f32]; OUTPUTS], out: &mut [f32]) {
+    let [a, b, c, d] = rows;
+    let (fours, rest) = out.as_chunks_mut::<{ OUTPUTS * LANES }>();
+    let whole = fours.len() * LANES;
+    for (index, fours) in fours.iter_mut().enumerate() {
+        let at = index * LANES;
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ([ac, more_ac], [bd, more_bd]) =
+                (load::<V>(a, at).zip(load(c, at)), load::<V>(b, at).zip(load(d, at)));
+            let ([x, y], [z, w]) = (ac.zip(bd), more_ac.zip(more_bd));
+            store(x.add(load(fours, 0)), fours, 0);
+            store(y.add(load(fours, LANES)), fours, LANES);
+            store(z.add(load(fours, 2 * LANES)), fours, 2 * LANES);
+            store(w.add(load(fours, 3 * LANES)), fours, 3 * LANES);
         }
-        for (out, row) in rest.iter_mut().zip([a, b, c]) {
-            *out += row[whole];
-        }
+    }
+    for (place, out) in rest.iter_mut().enumerate() {
+        *out += rows[place % OUTPUTS][whole + place / OUTPUTS];
     }
 }
 
-simd! {
-    /// What the inputs in `near` are at each point. `near` has rows of `stride` numbers, and `places` says where the tiles' inputs
-    /// begin in each; `to` is a panel for each point, with a line for every row.
-    fn transform(near: &[f32], stride: usize, places: [usize; POINTS], to: [&mut [f32]; POINTS]) {
-        let [v0, v1, v2, v3, v4, v5] = to.map(|to| to.as_chunks_mut::<COLS>().0);
-        for (index, row) in near.chunks_exact(stride).enumerate() {
-            let [x0, x1, x2, x3, x4, x5] = places.map(|at| &row[at..at + COLS]);
-            for i in 0..COLS {
-                let even = 4.0f32.mul_add(-x2[i], x4[i]);
-                let odd = 4.0f32.mul_add(-x1[i], x3[i]);
-                v1[index][i] = even + odd;
-                v2[index][i] = even - odd;
-                let even = x4[i] - x2[i];
-                let odd = 2.0 * (x3[i] - x1[i]);
-                v3[index][i] = even + odd;
-                v4[index][i] = even - odd;
-                v0[index][i] = 4.0f32.mul_add(x0[i], 5.0f32.mul_add(-x2[i], x4[i]));
-                v5[index][i] = 4.0f32.mul_add(x1[i], 5.0f32.mul_add(-x3[i], x5[i]));
+widest! { fn part(row: &[f32], residues: &mut [f32]) => part_by }
+widest! { fn join(rows: [&[f32]; OUTPUTS], out: &mut [f32]) => join_by }
+
+/// What the inputs in `near` are at each point. `near` has rows of `stride` numbers, and `places` says where the tiles' inputs
+/// begin in each; `to` is a panel for each point, with a line for every row.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn transform_by<V: Vector>(
+    near: &[f32],
+    stride: usize,
+    places: [usize; POINTS],
+    to: [&mut [f32]; POINTS],
+) {
+    let [v0, v1, v2, v3, v4, v5] = to;
+    let [p0, p1, p2, p3, p4, p5] = places;
+    for (index, row) in near.chunks_exact(stride).enumerate() {
+        for part in (0..COLS).step_by(LANES) {
+            let line = index * COLS + part;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (x0, x1, x2) =
+                    (load::<V>(row, p0 + part), load::<V>(row, p1 + part), load::<V>(row, p2 + part));
+                let (x3, x4, x5) =
+                    (load::<V>(row, p3 + part), load::<V>(row, p4 + part), load::<V>(row, p5 + part));
+                let (four, five) = (V::splat(4.0), V::splat(-5.0));
+                let (even, odd) = (x2.mul_add(V::splat(-4.0), x4), x1.mul_add(V::splat(-4.0), x3));
+                store(even.add(odd), v1, line);
+                store(even.sub(odd), v2, line);
+                let (even, odd) = (x4.sub(x2), x3.sub(x1));
+                store(odd.mul_add(V::splat(2.0), even), v3, line);
+                store(odd.mul_add(V::splat(-2.0), even), v4, line);
+                store(x0.mul_add(four, x2.mul_add(five, x4)), v0, line);
+                store(x1.mul_add(four, x3.mul_add(five, x5)), v5, line);
             }
         }
     }
 }
 
-simd! {
-    /// The outputs of some rows out of their products at each point, at columns from `at` on; a row of `out` has four times `stride`
-    /// numbers.
-    fn outputs(products: &[Sums], out: &mut [f32], at: usize, stride: usize) {
-        for (row, out) in out.chunks_exact_mut(OUTPUTS * stride).enumerate() {
-            let [m0, m1, m2, m3, m4, m5]: [&[f32]; POINTS] =
-                std::array::from_fn(|point| &products[point][row].as_flattened()[..COLS]);
-            let (y0, out) = out.split_at_mut(stride);
-            let (y1, out) = out.split_at_mut(stride);
-            let (y2, y3) = out.split_at_mut(stride);
-            let [y0, y1, y2, y3] = [y0, y1, y2, y3].map(|y| &mut y[at..at + COLS]);
-            for i in 0..COLS {
-                let (near, far) = (m1[i] + m2[i], m3[i] + m4[i]);
-                y0[i] = m0[i] + near + far;
-                y2[i] = 4.0f32.mul_add(far, near);
-                let (near, far) = (m1[i] - m2[i], m3[i] - m4[i]);
-                y1[i] = 2.0f32.mul_add(far, near);
-                y3[i] = 8.0f32.mul_add(far, near) + m5[i];
+/// [`LANES`] numbers from a place on.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn load<V: Vector>(from: &[f32], at: usize) -> V {
+    let from = from[at..at + LANES].first_chunk().unwrap_or(&[0.0; LANES]);
+    // SAFETY: the caller's promise.
+    unsafe { V::load(from) }
+}
+
+/// Writes them to a place.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn store<V: Vector>(vector: V, to: &mut [f32], at: usize) {
+    if let Some(to) = to[at..at + LANES].first_chunk_mut() {
+        // SAFETY: the caller's promise.
+        unsafe { vector.store(to) }
+    }
+}
+
+/// The outputs of some rows out of their products at each point, at columns from `at` on; a row of `out` has four times `stride`
+/// numbers.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn outputs_by<V: Vector>(products: &[Sums], out: &mut [f32], at: usize, stride: usize) {
+    let [p0, p1, p2, p3, p4, p5] = products else { unreachable!("there is a product for each point") };
+    for (row, out) in out.chunks_exact_mut(OUTPUTS * stride).enumerate() {
+        for part in 0..COLS / LANES {
+            let at = at + part * LANES;
+            // SAFETY: the caller's promise.
+            unsafe {
+                let (m0, m1, m2) =
+                    (V::load(&p0[row][part]), V::load(&p1[row][part]), V::load(&p2[row][part]));
+                let (m3, m4, m5) =
+                    (V::load(&p3[row][part]), V::load(&p4[row][part]), V::load(&p5[row][part]));
+                let (near, far) = (m1.add(m2), m3.add(m4));
+                store(m0.add(near).add(far), out, at);
+                store(far.mul_add(V::splat(4.0), near), out, 2 * stride + at);
+                let (near, far) = (m1.sub(m2), m3.sub(m4));
+                store(far.mul_add(V::splat(2.0), near), out, stride + at);
+                store(far.mul_add(V::splat(8.0), near).add(m5), out, 3 * stride + at);
             }
         }
     }
 }
+
+widest! {
+    fn transform(near: &[f32], stride: usize, places: [usize; POINTS], to: [&mut [f32]; POINTS]) => transform_by
+}
+widest! { fn outputs(products: &[Sums], out: &mut [f32], at: usize, stride: usize) => outputs_by }
 
 simd! {
     /// Adds sums of rows to columns from `at` on of one output.
@@ -158,13 +235,14 @@ impl Shape {
     }
 }
 
-/// The weights of a convolution at each point.
+/// The weights of a convolution at each point. Outputs are parted into groups of [`MOST_ROWS`], with zeros at the end, and lie in
+/// the order in which they are multiplied: a cache fetches ahead what lies in line.
 #[derive(Debug)]
 pub(crate) struct Winograd {
     shape: Shape,
-    /// `(output, segments * input)` for each point.
-    points: [Vec<f32>; POINTS],
-    /// `(output, input)` of the tap that no segment has.
+    /// `(group, point, segments * input, MOST_ROWS)`.
+    points: Vec<f32>,
+    /// `(group, input, MOST_ROWS)` of the tap that no segment has.
     rest: Option<Vec<f32>>,
 }
 
@@ -188,26 +266,34 @@ impl Winograd {
         assert!(shape.dilation % 2 == 1 && shape.kernel >= TAPS, "no such convolution: {shape:?}");
         let Shape { input, output, kernel, .. } = shape;
         let segments = shape.segments();
-        let points = OF_TAPS.map(|factors| {
-            let mut at_point = Vec::with_capacity(output * segments * input);
-            for kernels in weight.chunks_exact(input * kernel) {
-                for segment in 0..segments {
-                    at_point.extend(kernels.chunks_exact(kernel).map(|taps| {
-                        let taps = taps[segment * TAPS..].iter().zip(factors);
-                        taps.map(|(tap, factor)| f64::from(*tap) * factor).sum::<f64>() as f32
-                    }));
+        let depth = segments * input;
+        let groups = output.div_ceil(MOST_ROWS);
+        let mut points = vec![0.0; groups * POINTS * depth * MOST_ROWS];
+        for (row, kernels) in weight.chunks_exact(input * kernel).enumerate() {
+            let group = &mut points[row / MOST_ROWS * POINTS * depth * MOST_ROWS..];
+            for (factors, at_point) in OF_TAPS.iter().zip(group.chunks_exact_mut(depth * MOST_ROWS)) {
+                for (step, at_point) in at_point.chunks_exact_mut(MOST_ROWS).enumerate() {
+                    let (segment, channel) = (step / input, step % input);
+                    let taps = &kernels[channel * kernel..][..kernel][segment * TAPS..];
+                    let products = taps.iter().zip(factors).map(|(tap, factor)| f64::from(*tap) * factor);
+                    at_point[row % MOST_ROWS] = products.sum::<f64>() as f32;
                 }
             }
-            at_point
+        }
+        let rest = (segments * TAPS < kernel).then(|| {
+            let mut rest = vec![0.0; groups * input * MOST_ROWS];
+            for (index, taps) in weight.chunks_exact(kernel).enumerate() {
+                let (row, channel) = (index / input, index % input);
+                rest[(row / MOST_ROWS * input + channel) * MOST_ROWS + row % MOST_ROWS] = taps[kernel - 1];
+            }
+            rest
         });
-        let left = segments * TAPS < kernel;
-        let rest = left.then(|| weight.iter().skip(kernel - 1).step_by(kernel).copied().collect());
         Self { shape, points, rest }
     }
 
     /// The grid that [`Winograd::add_to`] wants.
     pub(crate) fn tile(&self) -> TileSize {
-        TileSize { rows: 256, cols: self.shape.columns() }
+        TileSize { rows: self.shape.output, cols: self.shape.columns() }
     }
 
     /// Adds the convolution to the tile, whose first column is a multiple of four.
@@ -221,7 +307,7 @@ impl Winograd {
         let lines = self.shape.segments() * channels;
         let sizes = [
             channels * OUTPUTS * stride,
-            POINTS * panels * lines * COLS,
+            POINTS * panels * Self::room(lines),
             MOST_ROWS * OUTPUTS * panels * COLS,
             OUTPUTS * stride,
         ];
@@ -234,11 +320,9 @@ impl Winograd {
             let near = Near { data: near, stride, panels };
             self.transform(&near, at_points);
             let mut products = vec![[[[0.0; LANES]; _]; _]; POINTS];
-            let mut done = rows.start;
-            while done < rows.end {
-                let high = self.multiply(&near, done..rows.end, at_points, (&mut products, out));
-                self.put(out, panels * COLS, tile, done..done + high);
-                done += high;
+            for start in rows.clone().step_by(MOST_ROWS) {
+                self.multiply(&near, start / MOST_ROWS, at_points, (&mut products, out));
+                self.put(out, panels * COLS, tile, start..rows.end.min(start + MOST_ROWS));
             }
         });
     }
@@ -246,55 +330,63 @@ impl Winograd {
     /// What the input is at each point, panel by panel.
     fn transform(&self, near: &Near<'_>, at_points: &mut [f32]) {
         let (channels, segments) = (self.shape.input, self.shape.segments());
-        let mut at_points = at_points.chunks_exact_mut(near.panels * segments * channels * COLS);
-        let mut at_points: [_; POINTS] =
-            std::array::from_fn(|_| at_points.next().unwrap_or_default().chunks_exact_mut(channels * COLS));
-        for panel in 0..near.panels {
+        let at_panels = at_points.chunks_exact_mut(POINTS * Self::room(segments * channels));
+        for (panel, at_points) in at_panels.enumerate() {
+            let mut at_points = at_points.chunks_exact_mut(Self::room(segments * channels));
+            let mut at_points: [_; POINTS] = std::array::from_fn(|_| {
+                at_points.next().unwrap_or_default().chunks_exact_mut(channels * COLS)
+            });
             for segment in 0..segments {
                 let places = std::array::from_fn(|step| {
                     let (residue, distance) = self.shape.place(step + segment * TAPS);
                     residue * near.stride + distance + panel * COLS
                 });
                 let to = at_points.each_mut().map(|lines| lines.next().unwrap_or_default());
-                transform(near.data, OUTPUTS * near.stride, places, to);
+                #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
+                // SAFETY: it asks for nothing else.
+                unsafe {
+                    transform(near.data, OUTPUTS * near.stride, places, to);
+                }
             }
         }
     }
 
-    /// The outputs of the first of `rows`; returns how many.
-    fn multiply<'a>(
-        &'a self,
+    /// Numbers of a panel at one point. Panels of the same line should not meet in the same set of a cache.
+    fn room(lines: usize) -> usize {
+        lines * COLS + 3 * LINE
+    }
+
+    /// The outputs of a group of rows.
+    fn multiply(
+        &self,
         near: &Near<'_>,
-        rows: Range<usize>,
+        group: usize,
         at_points: &[f32],
         (products, out): (&mut [Sums], &mut [f32]),
-    ) -> usize {
+    ) {
         let channels = self.shape.input;
         let (depth, width) = (self.shape.segments() * channels, near.panels * COLS);
-        let mut high = 0;
-        let left = |weights: &'a [f32], depth: usize| -> Mat<'a> {
-            Mat { data: &weights[rows.start * depth..], row_stride: depth, col_stride: 1 }
-        };
+        let weights = &self.points[group * POINTS * depth * MOST_ROWS..];
         for panel in 0..near.panels {
-            for (point, sums) in products.iter_mut().enumerate() {
-                let data = &at_points[(point * near.panels + panel) * depth * COLS..];
-                let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride: COLS };
-                (high, _) = multiply_singles(left(&self.points[point], depth), rows.len(), &right, sums);
+            let weights = weights.chunks_exact(depth * MOST_ROWS);
+            for (point, (sums, weights)) in products.iter_mut().zip(weights).enumerate() {
+                let data = &at_points[(panel * POINTS + point) * Self::room(depth)..];
+                multiply_group(weights, data, (depth, COLS), sums);
             }
-            let out = &mut out[..high * OUTPUTS * width];
-            outputs(products, out, panel * COLS, width);
+            #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
+            // SAFETY: it asks for nothing else.
+            unsafe {
+                outputs(products, out, panel * COLS, width);
+            }
             let Some(rest) = &self.rest else { continue };
+            let rest = &rest[group * channels * MOST_ROWS..][..channels * MOST_ROWS];
             for output in 0..OUTPUTS {
                 let (residue, distance) = self.shape.place(output + self.shape.segments() * TAPS);
                 let data = &near.data[residue * near.stride + distance + panel * COLS..];
-                let stride = OUTPUTS * near.stride;
-                let right =
-                    Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth: channels, stride };
-                multiply_singles(left(rest, channels), rows.len(), &right, &mut products[0]);
+                multiply_group(rest, data, (channels, OUTPUTS * near.stride), &mut products[0]);
                 add(&products[0], out, output * width + panel * COLS, width);
             }
         }
-        high
     }
 
     /// Adds the outputs of `rows`, of which each has four of `width` numbers, to their places in the tile.
@@ -308,8 +400,22 @@ impl Winograd {
         }
         for (row, outputs) in rows.zip(outputs.chunks_exact(OUTPUTS * width)) {
             let rows = places.map(|(output, from)| &outputs[output * width + from..][..width - before]);
-            join(rows, tile.row(row));
+            #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
+            // SAFETY: it asks for nothing else.
+            unsafe {
+                join(rows, tile.row(row));
+            }
         }
+    }
+}
+
+/// The sums of a group of rows over `depth` lines of `data`, which lie `stride` numbers apart.
+fn multiply_group(weights: &[f32], data: &[f32], (depth, stride): (usize, usize), sums: &mut Sums) {
+    let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride };
+    let mut done = 0;
+    while done < MOST_ROWS {
+        let lhs = Mat { data: &weights[done..], row_stride: 1, col_stride: MOST_ROWS };
+        done += multiply_singles(lhs, MOST_ROWS - done, &right, &mut sums[done..]).0;
     }
 }
 
@@ -320,9 +426,24 @@ fn copy_near(input: &Input<'_>, first: isize, near: &mut [f32], row: &mut [f32])
     let from = first.clamp(0, input.len as isize) as usize;
     let to = (first + span as isize).clamp(from as isize, input.len as isize) as usize;
     let before = ((from as isize - first) as usize).min(span);
+    let whole = to - from == span;
     row.fill(0.0);
-    for (x, near) in input.x.chunks_exact(input.len).zip(near.chunks_exact_mut(span)) {
-        row[before..before + (to - from)].copy_from_slice(&x[from..to]);
-        part(row, near);
+    for (channel, near) in near.chunks_exact_mut(span).enumerate() {
+        let at = channel * input.len;
+        if let Some(next) = input.x.get(at + input.len + from..at + input.len + to) {
+            fetch(next);
+        }
+        let x = &input.x[at + from..at + to];
+        let x = if whole {
+            x
+        } else {
+            row[before..before + (to - from)].copy_from_slice(x);
+            &*row
+        };
+        #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
+        // SAFETY: it asks for nothing else.
+        unsafe {
+            part(x, near);
+        }
     }
 }
