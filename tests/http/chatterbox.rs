@@ -103,6 +103,7 @@ async fn nano_is_served_with_recorded_voices() {
     let app = start("tiny-nano", Variant::Nano, &tokenizer).await;
     let hi = short_texts_are_short_and_cues_are_heard(&app).await;
     emotion_is_ignored_and_said_to_be(&app, &hi).await;
+    only_the_first_chunk_is_rendered_in_pieces(&app).await;
     a_recording_speaks_under_each_of_its_names(&app, &hi).await;
     bad_recordings_are_refused_by_name(&app).await;
     a_voice_is_made_once_and_survives_its_worker(&app).await;
@@ -274,6 +275,24 @@ async fn the_first_window_comes_before_the_chunk_is_done(app: &TestApp) {
     }
     assert_eq!(app.number("tiny-english", "chunks_done").await, done + 2);
     assert!(heard > HEADER + 2 * RATE as usize * 4, "{heard} bytes");
+}
+
+/// Nobody waits for the first sound of a later chunk, unless the client asks for pieces.
+async fn only_the_first_chunk_is_rendered_in_pieces(app: &TestApp) {
+    let mut spoken = Vec::new();
+    for fields in [json!({}), json!({"stream_tokens": 25}), json!({"stream_tokens": 0})] {
+        spoken.push(app.audio(&say(LONG, &fields)).await.slice(HEADER..));
+    }
+    let [default, pieces, whole] = spoken.try_into().expect("three");
+    assert!(default.len() == pieces.len() && default.len() == whole.len(), "the same tokens each time");
+    let same = |a: &Bytes, b: &Bytes| a.iter().zip(b).map(|(a, b)| a == b).collect::<Vec<_>>();
+    let second = 2 * RATE as usize;
+    let (beginning, end) = (..2 * second, default.len() - 2 * second..);
+    let (like_pieces, like_whole) = (same(&default, &pieces), same(&default, &whole));
+    assert!(like_pieces[beginning].iter().all(|same| *same), "the first chunk comes in pieces");
+    assert!(like_whole[end.clone()].iter().all(|same| *same), "the second is rendered whole");
+    assert!(like_pieces[end].contains(&false), "pieces are heard where they are asked for");
+    assert!(like_whole[beginning].contains(&false), "the first is not rendered whole");
 }
 
 /// In windows and as a whole. What the words' times are worth shows with trained weights only.

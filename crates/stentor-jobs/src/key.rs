@@ -11,11 +11,15 @@ impl KeyBase {
     /// `parts`: build, model and its revision, voice digest, language, speed, parameters, seed. Each part is hashed
     /// with its length, so that no two lists give the same key.
     pub fn new(parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
+        parts.iter().fold(Self(Sha256::new()), |base, part| base.with(part))
+    }
+
+    /// The base where one more thing is in common.
+    #[must_use]
+    pub fn with(&self, part: &[u8]) -> Self {
+        let mut hash = self.0.clone();
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
         Self(hash)
     }
 

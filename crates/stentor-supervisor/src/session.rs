@@ -50,6 +50,8 @@ pub struct SessionRequest {
     pub styles: Vec<SessionStyle>,
     pub seed: u64,
     pub params: Params,
+    /// What is added to `params`, or goes in its place, from the second chunk on.
+    pub later: Params,
     /// Pulled lazily, in the task that calls [`Session::next`], at most two chunks ahead of what was consumed.
     pub chunks: Box<dyn Iterator<Item = Chunk> + Send>,
     pub resplit: Resplit,
@@ -84,8 +86,8 @@ pub enum SessionEvent {
 /// synthesized for it, and other sessions are not held up.
 pub struct Session {
     permit: Permit,
-    /// By style; never empty.
-    manners: Vec<(Arc<Manner>, Option<KeyBase>)>,
+    /// By style, for the first chunk and for the others; never empty.
+    manners: Vec<[(Arc<Manner>, Option<KeyBase>); 2]>,
     chunks: Box<dyn Iterator<Item = Chunk> + Send>,
     /// Pulled from `chunks` and not offered yet: it is being looked up.
     pulled: Option<Chunk>,
@@ -142,6 +144,7 @@ impl Session {
             speed,
             seed,
             params,
+            later,
             styles,
             chunks,
             resplit,
@@ -149,7 +152,16 @@ impl Session {
         let first = SessionStyle { voice, voice_digest, language, speed, keep };
         let manner = |style: SessionStyle| {
             let SessionStyle { voice, voice_digest, language, speed, keep } = style;
-            (Arc::new(Manner { voice, voice_digest, language, speed, seed, params: params.clone() }), keep)
+            let manner = Manner { voice, voice_digest, language, speed, seed, params: params.clone() };
+            let first = (Arc::new(manner), keep);
+            if later.is_empty() {
+                return [first.clone(), first];
+            }
+            let (mut manner, keep) = (Manner::clone(&first.0), &first.1);
+            manner.params.extend(later.clone());
+            // Parameters are sorted by their names.
+            let keep = keep.as_ref().map(|keep| keep.with(format!("{later:?}").as_bytes()));
+            [first, (Arc::new(manner), keep)]
         };
         let manners = std::iter::once(first).chain(styles).map(manner).collect();
         let (pulled, queued) = (None, None);
@@ -234,7 +246,8 @@ impl Session {
 
     /// Asks the store for a chunk that nobody is waiting for already.
     async fn look_up(&mut self, chunk: Chunk) -> Offer {
-        let (manner, keep) = &self.manners[chunk.style.min(self.manners.len() - 1)];
+        let [first, others] = &self.manners[chunk.style.min(self.manners.len() - 1)];
+        let (manner, keep) = if chunk.index == 0 { first } else { others };
         let key = keep.as_ref().map(|keep| keep.chunk(&chunk.spoken));
         let sought = key.filter(|key| !self.permit.shared.board().is_live(key));
         let found = match (sought, &self.permit.shared.store) {

@@ -30,6 +30,9 @@ pub enum ParamKind {
 pub struct ParamSpec {
     pub name: String,
     pub kind: ParamKind,
+    /// What it is from a text's second chunk on, where that is not what it is by default: nobody waits for the first sound there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<ParamValue>,
     pub description: String,
 }
 
@@ -90,7 +93,7 @@ mod tests {
     #[test]
     fn values_are_held_to_type_and_range() {
         let kind = ParamKind::Number { min: 0.0, max: 2.0, default: 1.0 };
-        let spec = ParamSpec { name: "t".into(), kind, description: String::new() };
+        let spec = ParamSpec { name: "t".into(), kind, later: None, description: String::new() };
         assert_eq!(spec.check(ParamValue::Integer(2)), Ok(ParamValue::Number(2.0)));
         assert!(matches!(spec.check(ParamValue::Number(2.5)), Err(ParamError::Range { .. })));
         assert!(matches!(spec.check(ParamValue::Number(f64::NAN)), Err(ParamError::Range { .. })));

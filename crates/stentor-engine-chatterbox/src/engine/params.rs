@@ -45,13 +45,16 @@ pub(super) fn specs(family: Family, meanflow: bool) -> Vec<ParamSpec> {
             "Makes tokens that were spoken less likely.",
         ),
         integer("cfm_steps", (1, 32), steps, "Solver steps of the flow: more are slower, fewer are rougher."),
-        integer(
-            "stream_tokens",
-            (0, 1000),
-            STREAM_TOKENS,
-            "Speech tokens (40 ms each) of a chunk's first piece; each later one has twice as many. \
-             0 renders a chunk whole.",
-        ),
+        ParamSpec {
+            later: Some(ParamValue::Integer(0)),
+            ..integer(
+                "stream_tokens",
+                (0, 1000),
+                STREAM_TOKENS,
+                "Speech tokens (40 ms each) of a chunk's first piece; each later one has twice as many. 0 renders a \
+                 chunk whole, as by default all but a text's first, since each piece renders the voice along with it.",
+            )
+        },
     ];
     if family != Family::Turbo {
         specs.extend([
@@ -74,7 +77,7 @@ pub(super) fn specs(family: Family, meanflow: bool) -> Vec<ParamSpec> {
 }
 
 fn spec(name: &str, kind: ParamKind, description: &str) -> ParamSpec {
-    ParamSpec { name: name.to_owned(), kind, description: description.to_owned() }
+    ParamSpec { name: name.to_owned(), kind, later: None, description: description.to_owned() }
 }
 
 /// A request's parameters; what it leaves out is the default, what `specs` do not have is ignored.

@@ -276,7 +276,8 @@ mod tests {
     #[test]
     fn engine_parameters_are_checked_against_their_specs() {
         let kind = ParamKind::Number { min: 0.0, max: 2.0, default: 0.5 };
-        let specs = [ParamSpec { name: "exaggeration".into(), kind, description: String::new() }];
+        let specs =
+            [ParamSpec { name: "exaggeration".into(), kind, later: None, description: String::new() }];
         let read = |body: &str| {
             let parsed = parse_text(body)?;
             let params = parsed.params(&specs)?;

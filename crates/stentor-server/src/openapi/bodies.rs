@@ -221,6 +221,12 @@ pub(crate) fn engine_parameters() -> RefOr<Schema> {
         .schema_type(Type::Object)
         .property("name", field(Type::String, "A field of the body of speech."))
         .property("kind", kind)
+        .property(
+            "later",
+            ObjectBuilder::new()
+                .schema_type(SchemaType::AnyValue)
+                .description(Some("The default from a text's second chunk on, where it is another.")),
+        )
         .property("description", field(Type::String, "What it does."))
         .required("name")
         .required("kind")

@@ -203,6 +203,12 @@ async fn digest_of(catalog: &Arc<Catalog>, source: &VoiceSource) -> Result<Strin
     })
 }
 
+/// What the engine wants otherwise from a text's second chunk on, but for what the client has said.
+fn later(specs: &[ParamSpec], said: &Params) -> Params {
+    let wanted = specs.iter().filter(|spec| !said.contains_key(&spec.name));
+    wanted.filter_map(|spec| Some((spec.name.clone(), spec.later.clone()?))).collect()
+}
+
 /// Everything that a chunk's samples depend on beside its text, for each style.
 fn keys(app: &App, model: &Model, all: &Admitted, speech: &SpeechRequest) -> Vec<KeyBase> {
     let own = (all.digest.as_str(), &all.language, speech.speed);
@@ -286,6 +292,7 @@ async fn open(
         styles: styles.into_iter().map(|style| style.with_key(keep.next())).collect(),
         seed,
         params: params.clone(),
+        later: later(&descriptor.params, &params),
         chunks: Box::new([first].into_iter().chain(second).chain(chunks)),
         resplit: stentor_text::split,
     };

@@ -119,6 +119,7 @@ impl Bench {
             styles: Vec::new(),
             seed: 7,
             params: Params::new(),
+            later: Params::new(),
             chunks: Box::new(std::iter::once(chunk(0, "a few words"))),
             resplit: |chunk, _| vec![chunk],
         };

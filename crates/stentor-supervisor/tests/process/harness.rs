@@ -111,6 +111,7 @@ impl Bench {
             styles: Vec::new(),
             seed: 7,
             params: Params::new(),
+            later: Params::new(),
             chunks: Box::new(chunks.into_iter()),
             resplit: |chunk, _| vec![chunk],
         };
