@@ -12,3 +12,8 @@ mod golden_checks;
 fn every_stage_agrees_with_the_network_that_was_trained() {
     golden_checks::builtin::check(&golden_checks::On::cpu());
 }
+
+#[test]
+fn utterances_together_are_to_the_bit_what_each_is_alone() {
+    golden_checks::together::check(&golden_checks::On::cpu(), 0.0);
+}

@@ -10,7 +10,7 @@
 #[expect(dead_code, reason = "no test here is on the CPU")]
 mod golden_checks;
 
-use golden_checks::{On, builtin, correlation, full_size, tiny};
+use golden_checks::{On, builtin, correlation, full_size, tiny, together};
 use std::sync::OnceLock;
 use stentor_engine::{CancelFlag, ChunkOutput, ChunkRequest, StepCounter, WholeChunk};
 use stentor_engine_kokoro::load_engine;
@@ -51,6 +51,11 @@ fn the_tiny_model_agrees() {
 #[test]
 fn the_embedded_model_agrees_stage_by_stage() {
     builtin::check(&single());
+}
+
+#[test]
+fn utterances_together_are_what_each_is_alone() {
+    together::check(&single(), 1e-2);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 
 mod golden_checks;
 
-use golden_checks::{On, builtin, full_size, tiny};
+use golden_checks::{On, builtin, full_size, tiny, together};
 use stentor_types::Precision;
 
 fn stock() -> On {
@@ -48,6 +48,11 @@ fn the_reference_as_published_differs_only_by_the_drift_of_its_phase() {
 #[test]
 fn exact_ties_of_durations_round_to_even() {
     full_size::check_ties(&stock());
+}
+
+#[test]
+fn utterances_together_are_what_each_is_alone() {
+    together::check(&stock(), 2e-3);
 }
 
 #[test]

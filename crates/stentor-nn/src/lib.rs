@@ -24,13 +24,13 @@ mod lstm;
 pub mod noise;
 mod norm;
 mod packed_attention;
+mod packing;
 mod pickle;
 mod rms_norm;
 mod rope;
 mod row_conv;
 mod stft;
 mod stock_lstm;
-mod vocoder;
 mod watch;
 mod weights;
 
@@ -49,11 +49,11 @@ pub use linear::{Embedding, Linear};
 pub use lstm::BiLstm;
 pub use norm::{AdaIn, AdaLayerNorm, LayerNorm};
 pub use packed_attention::{RelativePositions, packed_attention, relative_attention};
+pub use packing::{Packing, for_each_stretch};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopeScaling};
 pub use row_conv::{RowConv, RowShape, Then, repeat_rows_twice};
 pub use stft::Stft;
-pub use vocoder::reflect_left;
 pub use watch::{Unwatched, Watch};
 pub use weights::{Scope, Weights};
 

@@ -67,10 +67,11 @@ impl BiLstm {
         })
     }
 
-    pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    /// Rows are those of one sequence after the other, whose lengths are `lens`.
+    pub fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
         match self {
-            Self::Kernel(lstm) => lstm.forward(x, watch),
-            Self::Stock(lstm) => lstm.forward(x, watch),
+            Self::Kernel(lstm) => lstm.forward(x, lens, watch),
+            Self::Stock(lstm) => lstm.forward(x, lens, watch),
         }
     }
 }
@@ -101,10 +102,22 @@ impl KernelLstm {
         })
     }
 
-    fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
         let gates = self.input.forward(x, watch)?;
         let (len, hidden) = (x.dims2()?.0, self.hidden);
-        let values = view(&gates)?;
+        let mut rest: &[f32] = &view(&gates)?;
+        let mut out = Vec::with_capacity(len * 2 * hidden);
+        for len in lens {
+            let (gates, others) = rest.split_at(len * 8 * hidden);
+            self.run(gates, &mut out, watch)?;
+            rest = others;
+        }
+        matrix(out, len, 2 * hidden)
+    }
+
+    /// One sequence, from the input's part of its gates.
+    fn run(&self, values: &[f32], out: &mut Vec<f32>, watch: &dyn Watch) -> Result<()> {
+        let hidden = self.hidden;
         let [forward, backward] = &self.directions;
         let (forward, backward) = rayon::join(
             || forward.run(values.chunks_exact(8 * hidden).map(|row| &row[..4 * hidden]), hidden, watch),
@@ -117,12 +130,11 @@ impl KernelLstm {
             },
         );
         let (forward, backward) = (forward?, backward?);
-        let mut out = Vec::with_capacity(len * 2 * hidden);
         for (forward, backward) in forward.chunks_exact(hidden).zip(backward.chunks_exact(hidden).rev()) {
             out.extend_from_slice(forward);
             out.extend_from_slice(backward);
         }
-        matrix(out, len, 2 * hidden)
+        Ok(())
     }
 }
 
@@ -196,13 +208,14 @@ mod tests {
     #[test]
     fn candles_ops_give_the_same() {
         let random = |dims: &[usize]| Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap();
-        for (input, hidden, len) in [(3, 5, 30), (4, 2, 1)] {
+        for (input, hidden, lens) in [(3, 5, vec![30]), (4, 2, vec![1]), (3, 4, vec![7, 1, 12, 7])] {
+            let len = lens.iter().sum::<usize>();
             let recurrent = [(); 2].map(|()| random(&[4 * hidden * hidden]).to_vec1().unwrap());
             let (input, bias, x) =
                 (random(&[8 * hidden, input]), random(&[8 * hidden]), random(&[len, input]));
             let weights = LstmWeights { input, bias, recurrent, hidden };
-            let ours = KernelLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap();
-            assert_same(&ours, &StockLstm::new(&weights).unwrap().forward(&x, &Unwatched).unwrap());
+            let ours = KernelLstm::new(&weights).unwrap().forward(&x, &lens, &Unwatched).unwrap();
+            assert_same(&ours, &StockLstm::new(&weights).unwrap().forward(&x, &lens, &Unwatched).unwrap());
         }
     }
 }

@@ -4,8 +4,9 @@
 //! mean far from zero, where E[x²] - E[x]² in f32 loses everything.
 
 use crate::{
-    Activation, Linear, Result, Scope, Watch,
+    Activation, Linear, Packing, Result, Scope, Watch,
     cpu::{for_rows, is_cpu, matrix, simd, view},
+    for_each_stretch,
     watch::tick,
 };
 use candle_core::{D, Tensor};
@@ -59,6 +60,31 @@ fn stock_normalize(x: &Tensor, eps: f32) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?;
     Ok(centred.broadcast_div(&deviation)?)
+}
+
+/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops.
+fn stock_styled(
+    x: &Tensor,
+    (gain, shift): (&Tensor, &Tensor),
+    packing: &Packing,
+    activation: Activation<'_>,
+) -> Result<Tensor> {
+    let (channels, columns) = x.dims2()?;
+    let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
+    let normal = match packing.mask()? {
+        None => stock_normalize(&x, STYLE_EPS)?,
+        Some(mask) => {
+            let lens: Vec<f32> = packing.lens().iter().map(|&len| len as f32).collect();
+            let lens = Tensor::new(lens, x.device())?.reshape((1, packing.count(), 1))?;
+            let mean = |x: &Tensor| x.broadcast_mul(&mask)?.sum_keepdim(D::Minus1)?.broadcast_div(&lens);
+            let centred = x.broadcast_sub(&mean(&x)?)?;
+            let deviation = (mean(&centred.sqr()?)? + f64::from(STYLE_EPS))?.sqrt()?;
+            centred.broadcast_div(&deviation)?
+        }
+    };
+    let affine = |x: &Tensor| x.t()?.contiguous()?.unsqueeze(2);
+    let styled = normal.broadcast_mul(&affine(gain)?)?.broadcast_add(&affine(shift)?)?;
+    packing.clear_gaps(&activation.stock(&styled.flatten_from(1)?)?)
 }
 
 simd! {
@@ -148,11 +174,11 @@ impl StyleAffine {
         Ok(Self { fc: Linear::load(&scope, style, 2 * channels)?, channels })
     }
 
-    /// Gain and shift, each `(channels)`.
-    fn of(&self, style: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
-        let both = self.fc.forward_vector(style, watch)?;
-        let gamma = both.narrow(0, 0, self.channels)?;
-        Ok(((gamma + 1.0)?, both.narrow(0, self.channels, self.channels)?))
+    /// Gain and shift for each of the `styles`, each `(styles, channels)`.
+    fn of(&self, styles: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+        let both = self.fc.forward(styles, watch)?;
+        let gamma = both.narrow(1, 0, self.channels)?;
+        Ok(((gamma + 1.0)?.contiguous()?, both.narrow(1, self.channels, self.channels)?.contiguous()?))
     }
 }
 
@@ -168,14 +194,17 @@ impl AdaLayerNorm {
         Ok(Self { style: StyleAffine::load(scope, style, channels)? })
     }
 
-    pub fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let (gain, shift) = self.style.of(style, watch)?;
-        layer_norm(x, &gain, &shift, STYLE_EPS, watch)
+    /// Row i of `styles` is that of the i-th stretch of rows; `lens` says how long each is.
+    pub fn forward(&self, x: &Tensor, styles: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
+        let (gain, shift) = self.style.of(styles, watch)?;
+        for_each_stretch(x, lens, |index, x| {
+            layer_norm(x, &gain.get(index)?, &shift.get(index)?, STYLE_EPS, watch)
+        })
     }
 }
 
 /// Instance norm over the time of `(channels, time)` whose affine part comes from a style vector, with the activation that
-/// follows it.
+/// follows it. Between packed sequences it leaves zeros.
 #[derive(Debug, Clone)]
 pub struct AdaIn {
     style: StyleAffine,
@@ -190,22 +219,25 @@ impl AdaIn {
     pub fn forward(
         &self,
         x: &Tensor,
-        style: &Tensor,
+        (styles, packing): (&Tensor, &Packing),
         activation: Activation<'_>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let (gain, shift) = self.style.of(style, watch)?;
+        let (gain, shift) = self.style.of(styles, watch)?;
         if !is_cpu(x) {
             tick(watch)?;
-            let normal = stock_normalize(x, STYLE_EPS)?;
-            let styled = normal.broadcast_mul(&gain.unsqueeze(1)?)?.broadcast_add(&shift.unsqueeze(1)?)?;
-            return activation.stock(&styled);
+            return stock_styled(x, (&gain, &shift), packing, activation);
         }
         let (rows, cols) = x.dims2()?;
         let (values, gain, shift, ready) = (view(x)?, view(&gain)?, view(&shift)?, activation.ready()?);
         let out = for_rows(rows, cols, watch, |row, out| {
-            let x = &values[row * cols..][..cols];
-            ready.modulate(row, affine(moments(x), STYLE_EPS, gain[row], shift[row]), x, out);
+            let sequences =
+                values[row * cols..][..cols].chunks(packing.pitch()).zip(out.chunks_mut(packing.pitch()));
+            for (index, ((x, out), &len)) in sequences.zip(packing.lens()).enumerate() {
+                let (x, place) = (&x[..len], index * rows + row);
+                let affine = affine(moments(x), STYLE_EPS, gain[place], shift[place]);
+                ready.modulate(row, affine, x, &mut out[..len]);
+            }
         })?;
         matrix(out, rows, cols)
     }

@@ -34,10 +34,34 @@ fn by_gate(x: &Tensor, hidden: usize) -> Result<Tensor> {
     Ok(ordered.broadcast_mul(&scales)?.reshape((8 * hidden, width))?)
 }
 
-/// The rows of `x` from the last to the first.
-fn reversed(x: &Tensor) -> Result<Tensor> {
-    let len = x.dims()[0] as u32;
-    let order = Tensor::new((0..len).rev().collect::<Vec<u32>>(), x.device())?;
+/// Which row each sequence sees at each step, `[step][sequence]`; what comes after a sequence's end is never looked at.
+fn rows_by_step(lens: &[usize], backward: bool) -> Vec<u32> {
+    let steps = lens.iter().max().copied().unwrap_or(0);
+    let mut rows = vec![0; steps * lens.len()];
+    let mut first = 0;
+    for (sequence, &len) in lens.iter().enumerate() {
+        for step in 0..len {
+            let row = if backward { len - 1 - step } else { step };
+            rows[step * lens.len() + sequence] = (first + row) as u32;
+        }
+        first += len;
+    }
+    rows
+}
+
+/// Where in `[step][sequence]` each row's state is found: [`rows_by_step`] undone.
+fn steps_by_row(lens: &[usize], backward: bool) -> Vec<u32> {
+    let place = |sequence: usize, len: usize, row: usize| {
+        let step = if backward { len - 1 - row } else { row };
+        (step * lens.len() + sequence) as u32
+    };
+    let rows = |(sequence, &len): (usize, &usize)| (0..len).map(move |row| place(sequence, len, row));
+    lens.iter().enumerate().flat_map(rows).collect()
+}
+
+/// The rows of `x` in this order.
+fn ordered(x: &Tensor, order: Vec<u32>) -> Result<Tensor> {
+    let order = Tensor::new(order, x.device())?;
     Ok(x.contiguous()?.index_select(&order, 0)?)
 }
 
@@ -64,18 +88,21 @@ impl StockLstm {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let (len, hidden) = (x.dims2()?.0, self.hidden);
+    /// All sequences take each step together.
+    pub(crate) fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
+        let (len, hidden, sequences) = (x.dims2()?.0, self.hidden, lens.len());
+        let steps = lens.iter().max().copied().unwrap_or(0);
         let gates = self.input.forward(x, watch)?.reshape((len, 4, 2, hidden))?;
         // Row i holds what the forward direction sees at step i and what the backward one sees at its own step i.
-        let forward = gates.narrow(2, 0, 1)?;
-        let backward = reversed(&gates.narrow(2, 1, 1)?)?;
-        let gates = Tensor::cat(&[&forward.contiguous()?, &backward], 2)?.reshape((len, 8 * hidden))?;
-        let mut h = Tensor::zeros((1, 2 * hidden), DType::F32, x.device())?;
+        let forward = ordered(&gates.narrow(2, 0, 1)?, rows_by_step(lens, false))?;
+        let backward = ordered(&gates.narrow(2, 1, 1)?, rows_by_step(lens, true))?;
+        let gates = Tensor::cat(&[&forward, &backward], 2)?.reshape((steps * sequences, 8 * hidden))?;
+        let mut h = Tensor::zeros((sequences, 2 * hidden), DType::F32, x.device())?;
         let mut c = h.clone();
-        let mut outputs = Vec::with_capacity(len);
-        for step in 0..len {
-            let all = (gates.narrow(0, step, 1)? + h.matmul(&self.recurrent)?)?.tanh()?;
+        let mut outputs = Vec::with_capacity(steps);
+        for step in 0..steps {
+            let seen = gates.narrow(0, step * sequences, sequences)?;
+            let all = (seen + h.matmul(&self.recurrent)?)?.tanh()?;
             let open = all.affine(0.5, 0.5)?;
             let of = |gates: &Tensor, gate: usize| gates.narrow(1, 2 * gate * hidden, 2 * hidden);
             c = ((of(&open, 1)? * c)? + (of(&open, 0)? * of(&all, CELL)?)?)?;
@@ -87,7 +114,8 @@ impl StockLstm {
         }
         tick(watch)?;
         let both = Tensor::cat(&outputs, 0)?;
-        let backward = reversed(&both.narrow(1, hidden, hidden)?)?;
-        Ok(Tensor::cat(&[&both.narrow(1, 0, hidden)?.contiguous()?, &backward], 1)?)
+        let forward = ordered(&both.narrow(1, 0, hidden)?, steps_by_row(lens, false))?;
+        let backward = ordered(&both.narrow(1, hidden, hidden)?, steps_by_row(lens, true))?;
+        Ok(Tensor::cat(&[&forward, &backward], 1)?)
     }
 }

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use stentor_nn::{
     Activation, AdaIn, BiLstm, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, LayerNorm, Linear,
-    Unwatched, Weights, activate, mean_of, repeat_interleave, repeat_twice, self_attention,
+    Packing, Unwatched, Weights, activate, mean_of, repeat_interleave, repeat_twice, self_attention,
 };
 
 /// Numbers within ±1 that differ from call to call only by `salt`.
@@ -165,7 +165,7 @@ fn bidirectional_lstm_agrees_with_its_definition_in_both_directions() {
         let rows =
             directions[0].iter().zip(&directions[1]).flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
         let expected = Tensor::from_vec::<_, f32>(rows, (len, 2 * hidden), &Device::Cpu).unwrap();
-        assert_close(&layer.forward(&tensor(&[len, input], 9), &Unwatched).unwrap(), &expected, 2e-6);
+        assert_close(&layer.forward(&tensor(&[len, input], 9), &[len], &Unwatched).unwrap(), &expected, 2e-6);
     }
 }
 
@@ -178,12 +178,12 @@ fn adaptive_instance_norm_agrees_with_its_definition_under_each_activation() {
     let (weight, bias) = (tensor(&[2 * channels, width], 1), tensor(&[2 * channels], 2));
     let (x, style, alpha) = (
         tensor(&[channels, len], 3),
-        tensor(&[width], 4),
+        tensor(&[1, width], 4),
         (tensor(&[channels], 5).abs().unwrap() + 0.5).unwrap(),
     );
     let norm =
         AdaIn::load(&weights(&[("fc.weight", &weight), ("fc.bias", &bias)]).root(), width, channels).unwrap();
-    let h = flat(&(weight.matmul(&style.unsqueeze(1).unwrap()).unwrap().squeeze(1).unwrap() + bias).unwrap());
+    let h = flat(&(weight.matmul(&style.t().unwrap()).unwrap().squeeze(1).unwrap() + bias).unwrap());
     let alphas = flat(&alpha);
     let activations: [(Activation<'_>, OfChannel<'_>); 3] = [
         (Activation::Identity, &|y, _| y),
@@ -202,7 +202,11 @@ fn adaptive_instance_norm_agrees_with_its_definition_under_each_activation() {
             expected.extend(row.iter().map(|x| function(styled(x), channel) as f32));
         }
         let expected = Tensor::from_vec(expected, (channels, len), &Device::Cpu).unwrap();
-        assert_close(&norm.forward(&x, &style, activation, &Unwatched).unwrap(), &expected, 3e-6);
+        assert_close(
+            &norm.forward(&x, (&style, &Packing::alone(len)), activation, &Unwatched).unwrap(),
+            &expected,
+            3e-6,
+        );
     }
 }
 

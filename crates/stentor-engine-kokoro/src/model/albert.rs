@@ -2,7 +2,10 @@
 
 use crate::config::Config;
 use candle_core::Tensor;
-use stentor_nn::{Activation, Embedding, LayerNorm, Linear, Result, Scope, Watch, activate, self_attention};
+use stentor_nn::{
+    Activation, Embedding, LayerNorm, Linear, Result, Scope, Watch, activate, for_each_stretch,
+    self_attention,
+};
 
 const EPS: f32 = 1e-12;
 const NORM: [&str; 2] = ["weight", "bias"];
@@ -48,17 +51,18 @@ impl Albert {
         })
     }
 
-    /// Ids `(tokens)` to `(tokens, hidden)`.
-    pub(super) fn forward(&self, ids: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let tokens = ids.dims1()?;
-        let sum = (self.words.forward(ids)? + self.positions.first(tokens)?)?;
+    /// Ids `(tokens)` to `(tokens, hidden)`, sequence after sequence, whose lengths are `lens`.
+    pub(super) fn forward(&self, ids: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
+        let positions: Vec<u32> = lens.iter().flat_map(|&len| 0..len as u32).collect();
+        let positions = self.positions.forward(&Tensor::new(positions, ids.device())?)?;
+        let sum = (self.words.forward(ids)? + positions)?;
         let sum = sum.broadcast_add(&self.token_types.first(1)?)?;
         let embedded = self.norm.forward(&sum, watch)?;
         watch.layer("bert.embeddings", &embedded);
         let mut x = self.into_hidden.forward(&embedded, watch)?;
         watch.layer("bert.encoder.embedding_hidden_mapping_in", &x);
         for _ in 0..self.passes {
-            x = self.layer.forward(&x, watch)?;
+            x = self.layer.forward(&x, lens, watch)?;
         }
         watch.layer("bert", &x);
         Ok(x)
@@ -83,10 +87,16 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
         let (query, key, value) =
             (self.query.forward(x, watch)?, self.key.forward(x, watch)?, self.value.forward(x, watch)?);
-        let seen = self_attention(&query, &key, &value, self.heads, watch)?;
+        let mut start = 0;
+        let seen = for_each_stretch(&query, lens, |index, query| {
+            let own = |x: &Tensor| x.narrow(0, start, lens[index])?.contiguous();
+            let (key, value) = (own(&key)?, own(&value)?);
+            start += lens[index];
+            self_attention(&query.contiguous()?, &key, &value, self.heads, watch)
+        })?;
         let x = self.attention_norm.forward(&(x + self.dense.forward(&seen, watch)?)?, watch)?;
         let inner = activate(&self.widen.forward(&x, watch)?, Activation::GeluTanh, watch)?;
         self.norm.forward(&(&x + self.narrow.forward(&inner, watch)?)?, watch)

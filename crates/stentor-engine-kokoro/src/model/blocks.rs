@@ -3,10 +3,20 @@
 use candle_core::Tensor;
 use std::f64::consts::FRAC_1_SQRT_2;
 use stentor_nn::{
-    Activation, AdaIn, Conv1d, ConvShape, DepthwiseUpsample, Result, Scope, Watch, repeat_twice,
+    Activation, AdaIn, Conv1d, ConvShape, DepthwiseUpsample, Packing, Result, Scope, Watch, repeat_twice,
 };
 
 const SLOPE: Activation<'static> = Activation::LeakyRelu(0.2);
+
+/// Whose columns are styled how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Styled<'a> {
+    /// `(sequences, style)`.
+    pub(super) styles: &'a Tensor,
+    pub(super) packing: &'a Packing,
+    /// The packing after the length has doubled.
+    pub(super) doubled: &'a Packing,
+}
 
 /// The block of predictor and decoder (`AdainResBlk1d`): two convolutions of kernel 3, optionally to twice the length.
 #[derive(Debug, Clone)]
@@ -38,20 +48,27 @@ impl StyledBlock {
         })
     }
 
-    /// `(input, time)` to `(output, time or twice that)`.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let mut inner = self.norm1.forward(x, style, SLOPE, watch)?;
+    /// `(input, time)` to `(output, time or twice that)`, and how that is packed.
+    pub(super) fn forward<'a>(
+        &self,
+        x: &Tensor,
+        styled: Styled<'a>,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Styled<'a>)> {
+        let (styles, mut after) = (styled.styles, styled);
+        let mut inner = self.norm1.forward(x, (styles, styled.packing), SLOPE, watch)?;
         let mut outer = x.clone();
         if let Some(pool) = &self.pool {
-            inner = pool.forward(&inner, watch)?;
+            after = Styled { packing: styled.doubled, ..styled };
+            inner = after.packing.clear_gaps(&pool.forward(&inner, watch)?)?;
             outer = repeat_twice(x, watch)?;
         }
         let inner = self.conv1.forward(&inner, watch)?;
-        let inner = self.norm2.forward(&inner, style, SLOPE, watch)?;
+        let inner = self.norm2.forward(&inner, (styles, after.packing), SLOPE, watch)?;
         if let Some(shortcut) = &self.shortcut {
             outer = shortcut.forward(&outer, watch)?;
         }
-        Ok((self.conv2.forward_add(&inner, &outer, watch)? * FRAC_1_SQRT_2)?)
+        Ok(((self.conv2.forward_add(&inner, &outer, watch)? * FRAC_1_SQRT_2)?, after))
     }
 }
 
@@ -90,11 +107,16 @@ impl SnakeBlock {
     }
 
     /// `(channels, time)` to the same.
-    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        styled: (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let mut x = x.clone();
         for [first, second] in &self.pairs {
-            let inner = first.conv.forward(&first.activate(&x, style, watch)?, watch)?;
-            let inner = second.activate(&inner, style, watch)?;
+            let inner = first.conv.forward(&first.activate(&x, styled, watch)?, watch)?;
+            let inner = second.activate(&inner, styled, watch)?;
             x = second.conv.forward_add(&inner, &x, watch)?;
         }
         Ok(x)
@@ -102,7 +124,7 @@ impl SnakeBlock {
 }
 
 impl SnakeConv {
-    fn activate(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        self.norm.forward(x, style, Activation::Snake(&self.alpha), watch)
+    fn activate(&self, x: &Tensor, styled: (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
+        self.norm.forward(x, styled, Activation::Snake(&self.alpha), watch)
     }
 }

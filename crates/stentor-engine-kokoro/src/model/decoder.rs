@@ -1,6 +1,9 @@
 //! From stretched phonemes, pitch and energy to the generator's input, at two columns for each frame.
 
-use super::{Curves, blocks::StyledBlock};
+use super::{
+    Curves,
+    blocks::{Styled, StyledBlock},
+};
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{Conv1d, ConvShape, Result, Scope, Watch};
@@ -33,24 +36,26 @@ impl Decoder {
         })
     }
 
-    /// Text `(hidden, frames)` and the curves to `(channels, 2 * frames)`.
+    /// Text `(hidden, frames)` and the curves to `(channels, 2 * frames)`, all packed.
     pub(super) fn forward(
         &self,
         text: &Tensor,
         curves: &Curves,
-        style: &Tensor,
+        styled: Styled<'_>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let pitch = self.pitch.forward(&curves.pitch, watch)?;
         let energy = self.energy.forward(&curves.energy, watch)?;
         watch.layer("decoder.F0_conv", &pitch);
         watch.layer("decoder.N_conv", &energy);
-        let mut x = self.encode.forward(&Tensor::cat(&[text, &pitch, &energy], 0)?, style, watch)?;
+        let input = Tensor::cat(&[text, &pitch, &energy], 0)?;
+        let (mut x, _) = self.encode.forward(&input, styled, watch)?;
         watch.layer("decoder.encode", &x);
         let residual = self.residual.forward(text, watch)?;
         watch.layer("decoder.asr_res", &residual);
         for (index, block) in self.decode.iter().enumerate() {
-            x = block.forward(&Tensor::cat(&[&x, &residual, &pitch, &energy], 0)?, style, watch)?;
+            let input = Tensor::cat(&[&x, &residual, &pitch, &energy], 0)?;
+            (x, _) = block.forward(&input, styled, watch)?;
             watch.layer(&format!("decoder.decode.{index}"), &x);
         }
         Ok(x)

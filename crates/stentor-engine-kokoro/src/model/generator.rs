@@ -7,8 +7,7 @@ use super::{
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
-    reflect_left,
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate, mean_of,
 };
 use stentor_types::Precision;
 
@@ -23,12 +22,15 @@ pub(super) struct Generator {
     stft: Stft,
     stages: Vec<Stage>,
     post: Conv1d,
+    /// Columns that a stage's convolution sees beyond an end, at most.
+    reach: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Stage {
     index: usize,
     last: bool,
+    rate: usize,
     noise_conv: Conv1d,
     noise_block: SnakeBlock,
     up: ConvTranspose1d,
@@ -56,6 +58,7 @@ impl Generator {
                 ConvShape::same(channels, spectrum, 7, 1),
             )?,
             stft,
+            reach: reach(config),
         })
     }
 
@@ -71,22 +74,42 @@ impl Generator {
         Ok(self.stft.transform(&signal, watch)?.to_device(pitch.device())?)
     }
 
-    /// Features `(channels, 2 * frames)` to samples, given what [`Generator::excite`] gave.
+    /// How the input of each stage is packed, and the spectrum: `packing` is that of the features.
+    fn packings(&self, packing: &Packing) -> Result<Vec<Packing>> {
+        let mut packings = vec![packing.clone()];
+        for stage in &self.stages {
+            // The spectrum has one column more.
+            packings.push(packings[packings.len() - 1].stretched(stage.rate, usize::from(stage.last))?);
+        }
+        Ok(packings)
+    }
+
+    /// Packed features `(channels, 2 * frames)` to the samples of each sequence, given what [`Generator::excite`] gave for each.
     pub(super) fn forward(
         &self,
         features: &Tensor,
-        excitation: &Tensor,
-        style: &Tensor,
+        excitations: &[Tensor],
+        (styles, packing): (&Tensor, &Packing),
         watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<Vec<f32>>> {
+        let packings = self.packings(packing)?;
+        let spectrum = &packings[self.stages.len()];
+        let excitation = spectrum.pack(excitations)?;
         let mut x = features.clone();
-        for stage in &self.stages {
-            x = stage.forward(&x, excitation, style, watch)?;
+        for (stage, packings) in self.stages.iter().zip(packings.windows(2)) {
+            let x_cleared = packings[0].clear_gaps(&x)?;
+            x = stage.forward(&x_cleared, &excitation, (styles, &packings[1]), watch)?;
         }
-        let x = activate(&x, Activation::LeakyRelu(0.01), watch)?;
+        let x = activate(&spectrum.clear_gaps(&x)?, Activation::LeakyRelu(0.01), watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("decoder.generator.conv_post", &x);
-        self.stft.inverse_of_log_magnitude_and_sine(&x, f32::INFINITY, watch)
+        let inverse = |x: &Tensor| self.stft.inverse_of_log_magnitude_and_sine(x, f32::INFINITY, watch);
+        spectrum.unpack(&x)?.iter().map(inverse).collect()
+    }
+
+    /// Frames between two sequences that no convolution of a stage sees across: those of the first stage reach furthest.
+    pub(super) fn gap(&self) -> usize {
+        self.reach.div_ceil(2 * self.stages.first().map_or(1, |stage| stage.rate)).max(2)
     }
 }
 
@@ -113,6 +136,7 @@ impl Stage {
         Ok(Self {
             index,
             last,
+            rate,
             noise_conv: Conv1d::load(
                 &scope.at(format!("noise_convs.{index}")).with_products(Precision::F32),
                 noise_shape(&istftnet.upsample_rates[index + 1..], spectrum, channels),
@@ -123,29 +147,46 @@ impl Stage {
         })
     }
 
-    fn forward(&self, x: &Tensor, excitation: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    /// `styled` is how the output is packed.
+    fn forward(
+        &self,
+        x: &Tensor,
+        excitation: &Tensor,
+        styled: (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let note = |part: &str, index: usize, x: &Tensor| {
             watch.layer(&format!("decoder.generator.{part}.{index}"), x);
         };
         let noise = self.noise_conv.forward(excitation, watch)?;
         note("noise_convs", self.index, &noise);
-        let noise = self.noise_block.forward(&noise, style, watch)?;
+        let noise = self.noise_block.forward(&noise, styled, watch)?;
         note("noise_res", self.index, &noise);
         let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(0.1), watch)?, watch)?;
         note("ups", self.index, &x);
         if self.last {
-            // The spectrum has one column more.
-            x = reflect_left(&x)?;
+            x = styled.1.reflect_left(&x)?;
         }
         let x = (x + noise)?;
         let mut outputs = Vec::with_capacity(self.blocks.len());
         for (offset, block) in self.blocks.iter().enumerate() {
-            let output = block.forward(&x, style, watch)?;
+            let output = block.forward(&x, styled, watch)?;
             note("resblocks", self.index * self.blocks.len() + offset, &output);
             outputs.push(output);
         }
         mean_of(&outputs, watch)
     }
+}
+
+/// Columns that the convolutions of a stage's blocks see beyond an end, at most.
+fn reach(config: &Config) -> usize {
+    let istftnet = &config.istftnet;
+    let dilated = |(kernel, dilations): (&usize, &Vec<usize>)| {
+        (kernel - 1) / 2 * dilations.iter().max().copied().unwrap_or(1)
+    };
+    let noise = (LAST_NOISE_KERNEL - 1) / 2 * NOISE_DILATIONS[2];
+    let blocks = istftnet.resblock_kernel_sizes.iter().zip(&istftnet.resblock_dilation_sizes);
+    blocks.map(dilated).fold(noise, usize::max)
 }
 
 /// The convolution that brings the excitation's spectrum down to a stage's rate, given the upsampling that still follows.

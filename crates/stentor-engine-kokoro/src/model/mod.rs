@@ -14,11 +14,12 @@ pub use source::Excitation;
 
 use crate::config::Config;
 use albert::Albert;
+use blocks::Styled;
 use candle_core::{Device, Tensor};
 use decoder::Decoder;
 use generator::Generator;
 use predictor::Predictor;
-use stentor_nn::{Linear, NnError, Result, Unwatched, Watch, Weights, repeat_interleave};
+use stentor_nn::{Linear, NnError, Packing, Result, Unwatched, Watch, Weights, repeat_interleave};
 use stentor_types::Precision;
 use text_encoder::TextEncoder;
 
@@ -50,11 +51,21 @@ impl Style {
     }
 }
 
+/// What an utterance is spoken from.
+#[derive(Debug, Clone, Copy)]
+pub struct Utterance<'a> {
+    /// They begin and end with the boundary mark.
+    pub ids: &'a [u32],
+    pub style: &'a Style,
+    pub speed: f32,
+}
+
 /// What is settled before any sound is made: the tokens, their style, and how long each lasts.
 #[derive(Debug, Clone)]
 pub struct Plan {
     ids: Tensor,
     style: Style,
+    /// `(tokens, hidden + style)`.
     encoded: Tensor,
     /// Frames of each token, the boundary marks included.
     pub durations: Vec<usize>,
@@ -119,18 +130,47 @@ impl Kokoro {
 
     /// Durations for `ids`, which begin and end with the boundary mark.
     pub fn plan(&self, ids: &[u32], style: &Style, speed: f32, watch: &dyn Watch) -> Result<Plan> {
+        only(self.plan_all(&[Utterance { ids, style, speed }], watch)?)
+    }
+
+    /// [`Kokoro::plan`] for several utterances at once; each comes out as if it were alone.
+    pub fn plan_all(&self, utterances: &[Utterance<'_>], watch: &dyn Watch) -> Result<Vec<Plan>> {
+        let lens: Vec<usize> = utterances.iter().map(|utterance| utterance.ids.len()).collect();
+        let speeds: Vec<f32> = utterances.iter().map(|utterance| utterance.speed).collect();
+        let ids: Vec<u32> = utterances.iter().flat_map(|utterance| utterance.ids).copied().collect();
         let ids = Tensor::new(ids, &self.device)?;
-        let x = self.bert_encoder.forward(&self.bert.forward(&ids, watch)?, watch)?;
+        let styles = rows(utterances.iter().map(|utterance| &utterance.style.prosody))?;
+        let x = self.bert_encoder.forward(&self.bert.forward(&ids, &lens, watch)?, watch)?;
         watch.layer("bert_encoder", &x);
-        let encoded = self.predictor.encode(&x, &style.prosody, watch)?;
-        let durations = self.predictor.durations(&encoded, speed, watch)?;
-        Ok(Plan { ids, style: style.clone(), encoded, durations })
+        let encoded = self.predictor.encode(&x, &styles, &lens, watch)?;
+        let durations = self.predictor.durations(&encoded, (&lens, &speeds), watch)?;
+        let mut start = 0;
+        let mut plans = Vec::with_capacity(utterances.len());
+        for (utterance, durations) in utterances.iter().zip(durations) {
+            let len = utterance.ids.len();
+            let (ids, encoded) = (ids.narrow(0, start, len)?, encoded.narrow(0, start, len)?);
+            plans.push(Plan { ids, style: utterance.style.clone(), encoded, durations });
+            start += len;
+        }
+        Ok(plans)
     }
 
     /// Pitch and energy of a planned utterance.
     pub fn curves(&self, plan: &Plan, watch: &dyn Watch) -> Result<Curves> {
-        let stretched = repeat_interleave(&plan.encoded, &plan.durations)?;
-        self.predictor.curves(&stretched, &plan.style.prosody, watch)
+        only(self.curves_of_all(&[plan], watch)?)
+    }
+
+    /// [`Kokoro::curves`] of several utterances at once; each comes out as if it were alone.
+    pub fn curves_of_all(&self, plans: &[&Plan], watch: &dyn Watch) -> Result<Vec<Curves>> {
+        let stretched = plans.iter().map(|plan| repeat_interleave(&plan.encoded, &plan.durations));
+        let stretched = Tensor::cat(&stretched.collect::<Result<Vec<_>>>()?, 0)?;
+        let (frames, packing) = self.packing(plans)?;
+        let doubled = packing.stretched(2, 0)?;
+        let styles = rows(plans.iter().map(|plan| &plan.style.prosody))?;
+        let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
+        let Curves { pitch, energy } = self.predictor.curves(&stretched, &frames, styled, watch)?;
+        let each = doubled.unpack(&pitch)?.into_iter().zip(doubled.unpack(&energy)?);
+        Ok(each.map(|(pitch, energy)| Curves { pitch, energy }).collect())
     }
 
     /// The samples of a planned utterance with the given curves.
@@ -141,12 +181,55 @@ impl Kokoro {
         excitation: Excitation<'_>,
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        let text = self.text_encoder.forward(&plan.ids, watch)?;
-        let text = repeat_interleave(&text, &plan.durations)?.t()?.contiguous()?;
-        let features = self.decoder.forward(&text, curves, &plan.style.decoder, watch)?;
-        let excitation = self.generator.excite(&curves.pitch, excitation, watch)?;
-        self.generator.forward(&features, &excitation, &plan.style.decoder, watch)
+        only(self.render_all(&[(plan, curves, excitation)], watch)?)
     }
+
+    /// [`Kokoro::render`] for several utterances at once; each comes out as if it were alone.
+    pub fn render_all(
+        &self,
+        planned: &[(&Plan, &Curves, Excitation<'_>)],
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<f32>>> {
+        let plans: Vec<&Plan> = planned.iter().map(|(plan, ..)| *plan).collect();
+        let (_, packing) = self.packing(&plans)?;
+        let doubled = packing.stretched(2, 0)?;
+        let styles = rows(plans.iter().map(|plan| &plan.style.decoder))?;
+        let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
+
+        let ids = Tensor::cat(&plans.iter().map(|plan| &plan.ids).collect::<Vec<_>>(), 0)?;
+        let lens: Vec<usize> = plans.iter().map(|plan| plan.durations.len()).collect();
+        let text = self.text_encoder.forward(&ids, &lens, watch)?;
+        let durations: Vec<usize> = plans.iter().flat_map(|plan| &plan.durations).copied().collect();
+        let text = packing.columns_of_rows(&repeat_interleave(&text, &durations)?)?;
+        let of_all = |curve: fn(&Curves) -> &Tensor| {
+            doubled.pack(&planned.iter().map(|(_, curves, _)| curve(curves).clone()).collect::<Vec<_>>())
+        };
+        let curves =
+            Curves { pitch: of_all(|curves| &curves.pitch)?, energy: of_all(|curves| &curves.energy)? };
+        let features = self.decoder.forward(&text, &curves, styled, watch)?;
+        let excite = |(_, curves, excitation): &(&Plan, &Curves, Excitation<'_>)| {
+            self.generator.excite(&curves.pitch, *excitation, watch)
+        };
+        let excitations = planned.iter().map(excite).collect::<Result<Vec<_>>>()?;
+        self.generator.forward(&features, &excitations, (&styles, &doubled), watch)
+    }
+
+    /// Frames of each utterance, and how they lie side by side.
+    fn packing(&self, plans: &[&Plan]) -> Result<(Vec<usize>, Packing)> {
+        let frames: Vec<usize> = plans.iter().map(|plan| plan.durations.iter().sum()).collect();
+        let packing = Packing::new(&frames, self.generator.gap(), &self.device)?;
+        Ok((frames, packing))
+    }
+}
+
+/// Vectors as the rows of one tensor.
+fn rows<'a>(vectors: impl Iterator<Item = &'a Tensor>) -> Result<Tensor> {
+    Ok(Tensor::stack(&vectors.collect::<Vec<_>>(), 0)?)
+}
+
+/// The result for an utterance alone.
+fn only<T>(mut all: Vec<T>) -> Result<T> {
+    all.pop().ok_or_else(|| NnError::Tensor(candle_core::Error::Msg("nothing came out".to_owned())))
 }
 
 /// Checkpoints hold a few tensors that inference has no use for. Anything else that no layer asked for means that the

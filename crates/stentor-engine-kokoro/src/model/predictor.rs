@@ -1,6 +1,9 @@
 //! Prosody: how long each phoneme lasts, and the curves of pitch and energy.
 
-use super::{Curves, blocks::StyledBlock};
+use super::{
+    Curves,
+    blocks::{Styled, StyledBlock},
+};
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{AdaLayerNorm, BiLstm, Conv1d, ConvShape, Linear, Result, Scope, Watch};
@@ -43,30 +46,54 @@ impl Predictor {
         })
     }
 
-    /// `(tokens, hidden)` to `(tokens, hidden + style)`.
-    pub(super) fn encode(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let encoded = self.encoder.forward(x, style, watch)?;
+    /// `(tokens, hidden)` to `(tokens, hidden + style)`, sequence after sequence, whose lengths are `lens`. Row i of `styles` is that
+    /// of sequence i.
+    pub(super) fn encode(
+        &self,
+        x: &Tensor,
+        styles: &Tensor,
+        lens: &[usize],
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let encoded = self.encoder.forward(x, styles, lens, watch)?;
         watch.layer("predictor.text_encoder", &encoded);
         Ok(encoded)
     }
 
-    /// Frames of each token, at least one, from what [`Predictor::encode`] gave.
-    pub(super) fn durations(&self, encoded: &Tensor, speed: f32, watch: &dyn Watch) -> Result<Vec<usize>> {
-        let x = self.lstm.forward(encoded, watch)?;
+    /// Frames of each token of each sequence, at least one, from what [`Predictor::encode`] gave, for a length and a speed of each.
+    pub(super) fn durations(
+        &self,
+        encoded: &Tensor,
+        (lens, speeds): (&[usize], &[f32]),
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<usize>>> {
+        let x = self.lstm.forward(encoded, lens, watch)?;
         watch.layer("predictor.lstm", &x);
         let logits = self.duration.forward(&x, watch)?;
         watch.layer("predictor.duration_proj", &logits);
-        Ok(logits.to_vec2::<f32>()?.iter().map(|row| frames(row, speed)).collect())
+        let logits = logits.to_vec2::<f32>()?;
+        let mut rows = logits.iter();
+        let each = lens.iter().zip(speeds);
+        Ok(each
+            .map(|(&len, &speed)| rows.by_ref().take(len).map(|row| frames(row, speed)).collect())
+            .collect())
     }
 
-    /// Pitch and energy, from the encoding stretched to `(frames, hidden + style)`.
-    pub(super) fn curves(&self, stretched: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Curves> {
-        let x = self.shared.forward(stretched, watch)?;
+    /// Pitch and energy, packed, from the encoding stretched to `(frames, hidden + style)`, sequence after sequence, whose lengths
+    /// are `frames`.
+    pub(super) fn curves(
+        &self,
+        stretched: &Tensor,
+        frames: &[usize],
+        styled: Styled<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Curves> {
+        let x = self.shared.forward(stretched, frames, watch)?;
         watch.layer("predictor.shared", &x);
-        let x = x.t()?.contiguous()?;
+        let x = styled.packing.columns_of_rows(&x)?;
         Ok(Curves {
-            pitch: self.pitch.forward(&x, style, watch)?,
-            energy: self.energy.forward(&x, style, watch)?,
+            pitch: self.pitch.forward(&x, styled, watch)?,
+            energy: self.energy.forward(&x, styled, watch)?,
         })
     }
 }
@@ -88,12 +115,17 @@ impl DurationEncoder {
         Ok(Self { layers: (0..config.n_layer).map(layer).collect::<Result<_>>()? })
     }
 
-    fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let rows = style.unsqueeze(0)?.broadcast_as((x.dims2()?.0, style.dims1()?))?;
+    fn forward(&self, x: &Tensor, styles: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
+        let rows: Vec<u32> = lens
+            .iter()
+            .enumerate()
+            .flat_map(|(index, &len)| std::iter::repeat_n(index as u32, len))
+            .collect();
+        let rows = styles.index_select(&Tensor::new(rows, styles.device())?, 0)?;
         let with_style = |x: &Tensor| Tensor::cat(&[x, &rows], 1);
         let mut x = with_style(x)?;
         for (index, (lstm, norm)) in self.layers.iter().enumerate() {
-            let normal = norm.forward(&lstm.forward(&x, watch)?, style, watch)?;
+            let normal = norm.forward(&lstm.forward(&x, lens, watch)?, styles, lens, watch)?;
             watch.layer(&format!("predictor.text_encoder.lstms.{}", 2 * index + 1), &normal);
             x = with_style(&normal)?;
         }
@@ -118,15 +150,15 @@ impl Curve {
         })
     }
 
-    fn forward(&self, x: &Tensor, style: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let mut x = x.clone();
+    fn forward(&self, x: &Tensor, styled: Styled<'_>, watch: &dyn Watch) -> Result<Tensor> {
+        let (mut x, mut styled) = (x.clone(), styled);
         for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, style, watch)?;
+            (x, styled) = block.forward(&x, styled, watch)?;
             watch.layer(&format!("predictor.{}.{index}", self.name), &x);
         }
         let curve = self.projection.forward(&x, watch)?;
         watch.layer(&format!("predictor.{}_proj", self.name), &curve);
-        Ok(curve)
+        styled.packing.clear_gaps(&curve)
     }
 }
 

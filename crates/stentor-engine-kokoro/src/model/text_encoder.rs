@@ -3,7 +3,7 @@
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, BiLstm, Conv1d, ConvShape, Embedding, LayerNorm, Result, Scope, Watch, activate,
+    Activation, BiLstm, Conv1d, ConvShape, Embedding, LayerNorm, Packing, Result, Scope, Watch, activate,
 };
 
 const EPS: f32 = 1e-5;
@@ -13,6 +13,8 @@ pub(super) struct TextEncoder {
     embedding: Embedding,
     layers: Vec<(Conv1d, LayerNorm)>,
     lstm: BiLstm,
+    /// Columns that a convolution sees beyond an end.
+    reach: usize,
 }
 
 impl TextEncoder {
@@ -27,19 +29,21 @@ impl TextEncoder {
             embedding: Embedding::load(&scope.at("embedding"), config.n_token, hidden)?,
             layers: (0..config.n_layer).map(layer).collect::<Result<_>>()?,
             lstm: BiLstm::load(&scope.at("lstm"), hidden, hidden / 2)?,
+            reach: kernel / 2,
         })
     }
 
-    /// Ids `(tokens)` to `(tokens, hidden)`.
-    pub(super) fn forward(&self, ids: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    /// Ids `(tokens)` to `(tokens, hidden)`, sequence after sequence, whose lengths are `lens`.
+    pub(super) fn forward(&self, ids: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
+        let packing = Packing::new(lens, self.reach, ids.device())?;
         let mut x = self.embedding.forward(ids)?;
         for (index, (conv, norm)) in self.layers.iter().enumerate() {
-            let convolved = conv.forward(&x.t()?.contiguous()?, watch)?;
-            let normal = norm.forward(&convolved.t()?.contiguous()?, watch)?;
+            let convolved = conv.forward(&packing.columns_of_rows(&x)?, watch)?;
+            let normal = norm.forward(&packing.rows_of_columns(&convolved)?, watch)?;
             x = activate(&normal, Activation::LeakyRelu(0.2), watch)?;
             watch.layer(&format!("text_encoder.cnn.{index}"), &x.t()?);
         }
-        let encoded = self.lstm.forward(&x, watch)?;
+        let encoded = self.lstm.forward(&x, lens, watch)?;
         watch.layer("text_encoder", &encoded.t()?);
         Ok(encoded)
     }

@@ -3,6 +3,7 @@
 pub(crate) mod builtin;
 pub(crate) mod full_size;
 pub(crate) mod tiny;
+pub(crate) mod together;
 
 use candle_core::{Device, Tensor};
 use std::{collections::HashMap, path::PathBuf, sync::Mutex};

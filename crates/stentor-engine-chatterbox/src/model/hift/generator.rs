@@ -3,8 +3,7 @@
 use super::block::SnakeBlock;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, Conv1d, ConvShape, ConvTranspose1d, Result, Scope, Stft, Watch, activate, mean_of,
-    reflect_left,
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate, mean_of,
 };
 use stentor_types::Precision;
 
@@ -100,7 +99,7 @@ impl Stage {
         note("ups", self.index, &x);
         if self.index + 1 == RATES.len() {
             // A centred transform of the source has one frame more than hops.
-            x = reflect_left(&x)?;
+            x = Packing::alone(x.dims2()?.1).reflect_left(&x)?;
         }
         let source = self.source_down.forward(excitation, watch)?;
         note("source_downs", self.index, &source);
