@@ -2,7 +2,7 @@
 
 use crate::{
     Config,
-    model::{Excitation, Kokoro, Style},
+    model::{Curves, Excitation, Kokoro, Plan, Style, Utterance},
     tokens::{Tokens, Vocabulary},
     voice::Voice,
 };
@@ -20,6 +20,10 @@ use stentor_types::{ChunkBudget, DeviceSpec, Language, Precision, SpokenText, Vo
 const BUDGET: ChunkBudget = ChunkBudget { first: 100, max: 320 };
 /// A chunk that would last longer is refused, for its activations grow with its length.
 const MAX_SECONDS: usize = 60;
+/// Of English at its usual pace, in bytes.
+const CHARACTERS_PER_SECOND: usize = 13;
+/// Chunks at once on a card.
+const SLOTS_ON_CARD: usize = 32;
 /// How deep blends may stand inside blends.
 const MAX_BLEND_DEPTH: usize = 4;
 
@@ -36,13 +40,24 @@ pub struct KokoroEngine {
     descriptor: EngineDescriptor,
 }
 
-/// A request's own view of a running synthesis.
-struct RequestWatch<'a>(&'a ChunkRequest);
+/// What a chunk is spoken from.
+struct Prepared<'a> {
+    request: &'a ChunkRequest,
+    phonemes: &'a Phonemes,
+    tokens: Tokens,
+    style: Style,
+}
 
-impl Watch for RequestWatch<'_> {
+/// The requests' own view of a running synthesis, which goes on as long as one of them waits for it.
+struct RequestsWatch<'a>(&'a [Prepared<'a>]);
+
+impl Watch for RequestsWatch<'_> {
     fn tick(&self) -> bool {
         // Work that ends after a cancellation is not progress: looked at in this order, the counter stands still from then on.
-        !self.0.cancel.is_cancelled() && self.0.checkpoint().is_ok()
+        let waits = |prepared: &Prepared<'_>| {
+            !prepared.request.cancel.is_cancelled() && prepared.request.checkpoint().is_ok()
+        };
+        self.0.iter().filter(|prepared| waits(prepared)).count() > 0
     }
 }
 
@@ -62,39 +77,97 @@ impl KokoroEngine {
 
     /// Speaks phonemes with a voice that [`WholeChunk::load_voice`] gave; everything else is as `request` says.
     pub fn speak(&self, phonemes: &Phonemes, request: &ChunkRequest) -> Result<ChunkOutput, SpeakError> {
+        let Some(prepared) = self.prepare(phonemes, request)? else { return Ok(ChunkOutput::default()) };
+        let mut spoken = self.speak_prepared(&[prepared])?;
+        Ok(spoken.remove(0)?)
+    }
+
+    /// `None` if there is nothing to say.
+    fn prepare<'a>(
+        &self,
+        phonemes: &'a Phonemes,
+        request: &'a ChunkRequest,
+    ) -> Result<Option<Prepared<'a>>, SpeakError> {
         let voice = self.voices.get(&request.voice);
         let voice =
             voice.ok_or_else(|| EngineError::Failed(format!("voice slot {} is empty", request.voice.0)))?;
         let tokens = self.vocabulary.tokens(&phonemes.text);
         // One paragraph in signs that nobody can read must not end the story; the server knows when all is silent.
         if tokens.known() == 0 {
-            return Ok(ChunkOutput::default());
+            return Ok(None);
         }
         self.check_length(&tokens, request)?;
-        let watch = RequestWatch(request);
-        let run = || {
-            let style = Style::new(voice.row(tokens.characters), self.model.device())?;
-            let plan = self.model.plan(&tokens.ids, &style, request.speed.get(), &watch)?;
-            let frames = plan.durations.iter().sum();
-            let max_frames = MAX_SECONDS * self.config.sample_rate as usize / self.config.samples_per_frame();
-            if frames > max_frames {
-                return Err(too_long(request, max_frames, frames).into());
-            }
-            let curves = self.model.curves(&plan, &watch)?;
-            let mut samples = self.model.render(&plan, &curves, Excitation::Seeded(request.seed), &watch)?;
-            for sample in &mut samples {
-                *sample *= self.config.output_gain;
-            }
-            if !samples.iter().all(|sample| sample.is_finite()) {
-                return Err(
-                    EngineError::Failed("the model gave samples that are not finite".to_owned()).into()
-                );
-            }
-            let words = tokens.timings(phonemes, &plan.durations, self.config.samples_per_frame());
-            Ok(ChunkOutput { samples, words, units: tokens.known() as u64 })
-        };
+        let style = Style::new(voice.row(tokens.characters), self.model.device())?;
+        Ok(Some(Prepared { request, phonemes, tokens, style }))
+    }
+
+    /// Speaks all of them in as few passes as their length allows; each comes out as if it were alone.
+    fn speak_prepared(&self, all: &[Prepared<'_>]) -> Result<Vec<Result<ChunkOutput, EngineError>>, NnError> {
+        let run = || self.speak_here(all);
         // A card is spoken to from the thread that opened it and from no other.
         if self.model.device().is_cpu() { self.pool.install(run) } else { run() }
+    }
+
+    fn speak_here(&self, all: &[Prepared<'_>]) -> Result<Vec<Result<ChunkOutput, EngineError>>, NnError> {
+        let watch = RequestsWatch(all);
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let utterances = all.iter().map(|one| Utterance {
+            ids: &one.tokens.ids,
+            style: &one.style,
+            speed: one.request.speed.get(),
+        });
+        let utterances: Vec<_> = utterances.collect();
+        let plans = self.model.plan_all(&utterances, &watch)?;
+        let mut spoken: Vec<_> =
+            plans.iter().zip(all).map(|(plan, one)| self.within_bounds(plan, one)).collect();
+        let fitting: Vec<usize> = (0..all.len()).filter(|&index| spoken[index].is_ok()).collect();
+        for group in groups(&fitting, &plans, self.max_frames()) {
+            let planned: Vec<&Plan> = group.iter().map(|&index| &plans[index]).collect();
+            let curves = self.model.curves_of_all(&planned, &watch)?;
+            let with_curves = planned.iter().zip(&curves).zip(&group);
+            let excited: Vec<(&Plan, &Curves, Excitation<'_>)> = with_curves
+                .map(|((plan, curves), &index)| (*plan, curves, Excitation::Seeded(all[index].request.seed)))
+                .collect();
+            let samples = self.model.render_all(&excited, &watch)?;
+            for ((&index, plan), samples) in group.iter().zip(planned).zip(samples) {
+                spoken[index] = self.output(&all[index], plan, samples);
+            }
+        }
+        Ok(spoken)
+    }
+
+    /// An error if the chunk would last too long; what it says is empty yet.
+    fn within_bounds(&self, plan: &Plan, prepared: &Prepared<'_>) -> Result<ChunkOutput, EngineError> {
+        let (frames, allowed) = (frames(plan), self.max_frames());
+        if frames > allowed {
+            Err(too_long(prepared.request, allowed, frames))
+        } else {
+            Ok(ChunkOutput::default())
+        }
+    }
+
+    fn output(
+        &self,
+        prepared: &Prepared<'_>,
+        plan: &Plan,
+        mut samples: Vec<f32>,
+    ) -> Result<ChunkOutput, EngineError> {
+        let Prepared { phonemes, tokens, .. } = prepared;
+        for sample in &mut samples {
+            *sample *= self.config.output_gain;
+        }
+        if !samples.iter().all(|sample| sample.is_finite()) {
+            return Err(EngineError::Failed("the model gave samples that are not finite".to_owned()));
+        }
+        let words = tokens.timings(phonemes, &plan.durations, self.config.samples_per_frame());
+        Ok(ChunkOutput { samples, words, units: tokens.known() as u64 })
+    }
+
+    /// Frames of the longest chunk, and of several that are rendered together.
+    fn max_frames(&self) -> usize {
+        MAX_SECONDS * self.config.sample_rate as usize / self.config.samples_per_frame()
     }
 
     /// What the engine says of itself once it is known where it runs and how many bytes its weights hold there.
@@ -150,6 +223,20 @@ pub enum SpeakError {
     Network(#[from] NnError),
 }
 
+impl KokoroEngine {
+    /// What a client hears of it; the outer error means that the device is gone.
+    fn refusal(&self, error: SpeakError) -> Result<EngineError, DeviceLost> {
+        match error {
+            SpeakError::Engine(error) => Ok(error),
+            SpeakError::Network(NnError::Stopped) => Ok(EngineError::Cancelled),
+            SpeakError::Network(error) if self.model.device().is_cpu() => {
+                Ok(EngineError::Failed(error.to_string()))
+            }
+            SpeakError::Network(error) => Err(DeviceLost(error.to_string())),
+        }
+    }
+}
+
 impl WholeChunk for KokoroEngine {
     fn descriptor(&self) -> &EngineDescriptor {
         &self.descriptor
@@ -177,15 +264,68 @@ impl WholeChunk for KokoroEngine {
             .and_then(|()| self.phonemes(&request.text.text, &request.language))
             .map_err(SpeakError::Engine)
             .and_then(|phonemes| self.speak(&phonemes, request));
-        match outcome {
-            Ok(output) => Ok(Ok(output)),
-            Err(SpeakError::Engine(error)) => Ok(Err(error)),
-            Err(SpeakError::Network(NnError::Stopped)) => Ok(Err(EngineError::Cancelled)),
-            Err(SpeakError::Network(error)) if self.model.device().is_cpu() => {
-                Ok(Err(EngineError::Failed(error.to_string())))
-            }
-            Err(SpeakError::Network(error)) => Err(DeviceLost(error.to_string())),
+        outcome.map_or_else(|error| Ok(Err(self.refusal(error)?)), |output| Ok(Ok(output)))
+    }
+
+    /// On the CPU nothing is gained and memory lost; a card has room for several where it would wait for its host with one.
+    fn together(&self, waiting: &[ChunkRequest]) -> usize {
+        if self.model.device().is_cpu() {
+            return 1;
         }
+        // About what a second of speech has, so the estimate is of the frames that they take side by side.
+        let seconds = |request: &ChunkRequest| request.text.text.len().div_ceil(CHARACTERS_PER_SECOND);
+        let mut longest = 0;
+        let fits = |(index, request): (usize, &ChunkRequest)| {
+            longest = longest.max(seconds(request));
+            (index + 1) * longest <= MAX_SECONDS
+        };
+        waiting.iter().enumerate().map(fits).take_while(|fits| *fits).count().max(1)
+    }
+
+    fn synthesize_together(
+        &mut self,
+        requests: &[ChunkRequest],
+    ) -> Result<Vec<Result<ChunkOutput, EngineError>>, DeviceLost> {
+        if let [request] = requests {
+            return Ok(vec![self.synthesize(request)?]);
+        }
+        let phonemes: Vec<_> = requests
+            .iter()
+            .map(|request| {
+                request.checkpoint().and_then(|()| self.phonemes(&request.text.text, &request.language))
+            })
+            .collect();
+        let mut outcomes = Vec::with_capacity(requests.len());
+        let (mut prepared, mut places) = (Vec::new(), Vec::new());
+        for (place, (request, phonemes)) in requests.iter().zip(&phonemes).enumerate() {
+            let ready = match phonemes {
+                Ok(phonemes) => self.prepare(phonemes, request),
+                Err(error) => Err(SpeakError::Engine(error.clone())),
+            };
+            outcomes.push(match ready {
+                Ok(Some(ready)) => {
+                    prepared.push(ready);
+                    places.push(place);
+                    Ok(ChunkOutput::default())
+                }
+                Ok(None) => Ok(ChunkOutput::default()),
+                Err(error) => Err(self.refusal(error)?),
+            });
+        }
+        match self.speak_prepared(&prepared) {
+            Ok(spoken) => {
+                for (place, spoken) in places.into_iter().zip(spoken) {
+                    outcomes[place] = spoken;
+                }
+            }
+            Err(error) => {
+                let refusal = self.refusal(error.into())?;
+                for place in places {
+                    outcomes[place] = Err(refusal.clone());
+                }
+            }
+        }
+        Ok(outcomes)
     }
 
     fn phonemize(&self, text: &SpokenText, language: &Language) -> Result<PhonemeTrace, EngineError> {
@@ -198,6 +338,25 @@ impl WholeChunk for KokoroEngine {
         };
         Ok(PhonemeTrace { words: phonemes.words.iter().map(word).collect(), phonemes: phonemes.text })
     }
+}
+
+fn frames(plan: &Plan) -> usize {
+    plan.durations.iter().sum()
+}
+
+/// Parts plans, by index, into groups that take at most `most` frames side by side, each as long as its longest. Those of like
+/// length come together, so that little is wasted.
+fn groups(indices: &[usize], plans: &[Plan], most: usize) -> Vec<Vec<usize>> {
+    let mut sorted = indices.to_vec();
+    sorted.sort_by_key(|&index| frames(&plans[index]));
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in sorted {
+        match groups.last_mut() {
+            Some(group) if (group.len() + 1) * frames(&plans[index]) <= most => group.push(index),
+            _ => groups.push(vec![index]),
+        }
+    }
+    groups
 }
 
 /// The text must shrink in proportion, with a tenth to spare.
@@ -225,13 +384,13 @@ fn describe(
         voice_kinds,
         presets: presets.keys().cloned().collect(),
         chunk_budget: BUDGET,
-        max_slots: 2,
+        max_slots: if model.device().is_cpu() { 2 } else { SLOTS_ON_CARD },
         streams: false,
         native_speed: true,
         params: Vec::new(),
         memory: MemoryUse {
             weights: model.weight_bytes(),
-            // One chunk at a time, whatever waits in the slots.
+            // What is rendered together takes no more columns than the longest chunk alone, whatever waits in the slots.
             speaking: chunk_bytes(config, model.device().is_cpu()),
         },
         // Where that is, is said by `settle`.

@@ -140,6 +140,25 @@ fn a_cancelled_request_does_no_work() {
 }
 
 #[test]
+fn chunks_together_are_to_the_bit_what_each_is_alone() {
+    let (mut engine, voice) = engine(2);
+    let texts = ["Hello, world!", "", "No.", "One of these is longer than all of the others.", "Too late."];
+    let mut requests: Vec<_> =
+        texts.iter().zip(0..).map(|(text, seed)| ChunkRequest { seed, ..request(text, voice) }).collect();
+    requests[0].speed = Speed::try_from(1.3).unwrap();
+    requests[4].cancel.cancel();
+    requests.push(request("Whose voice?", VoiceSlot(99)));
+    let together = engine.synthesize_together(&requests).unwrap();
+    assert_eq!(together.len(), requests.len());
+    for (request, outcome) in requests.iter().zip(&together) {
+        assert_eq!(outcome, &engine.synthesize(request).unwrap(), "{}", request.text.text);
+    }
+    assert!(together[3].as_ref().unwrap().samples.len() > 24_000);
+    assert_eq!(together[4], Err(EngineError::Cancelled));
+    assert!(matches!(together[5], Err(EngineError::Failed(_))));
+}
+
+#[test]
 fn what_does_not_fit_names_a_length_that_does() {
     let (engine, voice) = engine(1);
     let text = "a".repeat(800);

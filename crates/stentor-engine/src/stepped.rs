@@ -29,10 +29,22 @@ pub trait WholeChunk: Send {
     /// Speaks `request`. Calls [`ChunkRequest::checkpoint`] at least every 100 ms of work.
     /// The outer error means that the device is gone.
     fn synthesize(&mut self, request: &ChunkRequest) -> Result<Result<ChunkOutput, EngineError>, DeviceLost>;
+    /// How many of the chunks that wait, the first ones, are best spoken together: at least one. None of them is heard before
+    /// all are done.
+    fn together(&self, _waiting: &[ChunkRequest]) -> usize {
+        1
+    }
+    /// [`WholeChunk::synthesize`] for each of several chunks.
+    fn synthesize_together(
+        &mut self,
+        requests: &[ChunkRequest],
+    ) -> Result<Vec<Result<ChunkOutput, EngineError>>, DeviceLost> {
+        requests.iter().map(|request| self.synthesize(request)).collect()
+    }
     fn phonemize(&self, text: &SpokenText, language: &Language) -> Result<PhonemeTrace, EngineError>;
 }
 
-/// Queues admitted chunks and speaks one per step.
+/// Queues admitted chunks and speaks one per step, or as many as the engine wants to speak together.
 pub struct Stepped<E> {
     inner: E,
     queue: VecDeque<ChunkRequest>,
@@ -85,18 +97,24 @@ impl<E: WholeChunk> Engine for Stepped<E> {
     }
 
     fn step(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
-        let Some(request) = self.queue.pop_front() else { return Ok(()) };
-        let outcome = self.inner.synthesize(&request)?;
-        self.release_voices();
-        if request.cancel.is_cancelled() {
+        if self.queue.is_empty() {
             return Ok(());
         }
-        let result = outcome.map(|output| {
-            sink.timing(request.id, &output.words);
-            sink.pcm(request.id, &output.samples);
-            ChunkStats { samples: output.samples.len() as u64, units: output.units }
-        });
-        sink.finished(request.id, result);
+        let count = self.inner.together(self.queue.make_contiguous()).clamp(1, self.queue.len());
+        let requests: Vec<ChunkRequest> = self.queue.drain(..count).collect();
+        let outcomes = self.inner.synthesize_together(&requests)?;
+        self.release_voices();
+        for (request, outcome) in requests.iter().zip(outcomes) {
+            if request.cancel.is_cancelled() {
+                continue;
+            }
+            let result = outcome.map(|output| {
+                sink.timing(request.id, &output.words);
+                sink.pcm(request.id, &output.samples);
+                ChunkStats { samples: output.samples.len() as u64, units: output.units }
+            });
+            sink.finished(request.id, result);
+        }
         Ok(())
     }
 
