@@ -8,11 +8,11 @@ from measuring import Peer, Server
 from results import Pairing, Series
 
 HERE = Path(__file__).parent
-# One chunk on all sides (ours cuts the first after 100 characters), and at half speed as many frames a phoneme as trained
-# weights give: the hash's are short.
-TEXT = "The quick brown fox jumps over the lazy dog, while seven old wizards brew a potion in the rain."
+# One chunk on all sides (ours cuts the first after 100 characters), at the speed by which the hash, which drawls, comes to as
+# many frames a phoneme as trained weights do.
+TEXT = "Every morning the baker opens his shop, and the smell of fresh bread fills the entire street."
 QUICK_TEXT = "Good day to you all."
-SPEED = 0.5
+SPEED = 2.0
 PEERS = ("pytorch", "onnxruntime", "stock-candle")
 MANIFEST = """
 engine = "kokoro"
