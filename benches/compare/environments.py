@@ -11,7 +11,10 @@ REFERENCES = {part: CRATES / f"stentor-engine-{part}/reference/requirements.txt"
 # What each part is made of: a file of pinned packages, and packages whose own dependencies are not wanted (user interfaces,
 # text front ends, a watermark).
 FILES = {"kokoro": ["kokoro", "onnxruntime"], "onnxruntime": ["kokoro", "onnxruntime"], "chatterbox": ["chatterbox"]}
-ALONE = {"kokoro": ["kokoro==0.9.4"], "chatterbox": ["chatterbox-tts==0.1.7", "s3tokenizer", "librosa"]}
+ALONE = {
+    "kokoro": ["kokoro==0.9.4", "kokoro-onnx==0.6.1"],
+    "chatterbox": ["chatterbox-tts==0.1.7", "s3tokenizer==0.3.0", "librosa==0.11.0"],
+}
 
 
 def installed(folder: Path, part: str, device: str) -> str:

@@ -91,6 +91,8 @@ class OnnxRuntime:
         import numpy
         import onnxruntime
 
+        if device != "cpu":
+            onnxruntime.preload_dlls()  # the card's libraries come as packages, where the linker does not look
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"

@@ -26,8 +26,9 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: list[int]) -> float:
+    """User and system time of processes, with that of their children who have ended and been waited for."""
     fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS
+    return sum(sum(map(int, field[11:15])) for field in fields) / TICKS
 
 
 def peak_kib(pids: list[int]) -> int:
@@ -39,14 +40,15 @@ class Meter:
     """Wall and CPU seconds of a process and its children from now on."""
 
     def __init__(self, pid: int):
-        self.pids = tree(pid)
-        self.cpu, self.start = cpu_seconds(self.pids), time.perf_counter()
+        self.pid = pid
+        self.cpu, self.start = cpu_seconds(tree(pid)), time.perf_counter()
 
     def wall(self) -> float:
         return time.perf_counter() - self.start
 
     def read(self) -> dict:
-        return {"wall": self.wall(), "cpu": cpu_seconds(self.pids) - self.cpu, "peak_kib": peak_kib(self.pids)}
+        wall, pids = self.wall(), tree(self.pid)
+        return {"wall": wall, "cpu": cpu_seconds(pids) - self.cpu, "peak_kib": peak_kib(pids)}
 
 
 def spoken(pcm: bytes) -> int:
@@ -108,6 +110,7 @@ class Server:
     def stop(self) -> None:
         self.child.terminate()
         self.child.wait(60)
+        self.child.stdout.close()
 
 
 class Peer:
@@ -152,3 +155,5 @@ class Peer:
     def stop(self) -> None:
         self.child.stdin.close()
         self.child.wait(60)
+        self.child.stdout.close()
+        self.log.close()
