@@ -25,11 +25,12 @@ from chatterbox.models.t3.modules.cond_enc import T3Cond  # noqa: E402
 from chatterbox import tts, tts_turbo  # noqa: E402
 from chatterbox.models.tokenizers import EnTokenizer  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import GPT2TokenizerFast  # noqa: E402
 
+sys.path.append(str(Path(__file__).parent))
+import torch_work  # noqa: E402
+
 SILENCE = 4299
-GEMM = 1024
 
 
 def filled(module: torch.nn.Module, path: Path) -> torch.nn.Module:
@@ -154,25 +155,13 @@ class English(Speaker):
         return tokens
 
 
-def multiply(device: str, times: int) -> dict:
-    size = GEMM if device == "cpu" else 8 * GEMM
-    left, right = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
-    start = time.perf_counter()
-    for _ in range(times):
-        left @ right
-    if device == "cpu":
-        return {"flop": 2 * size**3 * times}
-    torch.cuda.synchronize()
-    return {"flop": 2 * size**3 * times, "seconds": time.perf_counter() - start}
-
-
 def answer(speaker: Speaker, ids: torch.Tensor, asked) -> dict:
     if isinstance(asked, dict) and "gemm" in asked:
-        return multiply(speaker.device, asked["gemm"])
+        return torch_work.multiply(speaker.device, asked["gemm"])
     if isinstance(asked, dict):
-        with FlopCounterMode(display=False) as counter:
+        with torch_work.counted(speaker.t3, speaker.s3gen) as counts:
             run = speaker.speak(ids, asked["flop"])
-        return run | {"flop": counter.get_total_flops()}
+        return run | {"flop": sum(counts)}
     if asked < 0:  # the prefill of voice and text alone
         stages = Stages()
         stages.run("t3 voice and text", lambda: speaker.decode(ids, 2))

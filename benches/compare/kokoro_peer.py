@@ -11,19 +11,22 @@ FOLDER is what the engine's `hash_model` example wrote. A line of JSON on stdin 
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 # What the packages print themselves goes to stderr.
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 ROOT = Path(__file__).parents[2]
-GEMM = 1024
+
+
+# This folder has a kokoro.py of its own, which must not be taken for the package.
+HERE = sys.path.pop(0)
+sys.path.append(HERE)
 
 
 def reference(folder: Path, device: str, disable_complex: bool):
     """The reference's model through its own loader, without the package's text front end."""
-    sys.path[0] = str(ROOT / "crates/stentor-engine-kokoro/reference")
+    sys.path.insert(0, str(ROOT / "crates/stentor-engine-kokoro/reference"))
     import dump
 
     model, _ = dump.import_reference()
@@ -52,35 +55,16 @@ class PyTorch:
         return audio.numel()
 
     def flop(self, phonemes: str, speed: float) -> float:
-        """Multiplications and additions of one pass, as torch counts them, and the LSTMs', which it leaves out."""
-        from torch.utils.flop_counter import FlopCounterMode
+        import torch_work
 
-        lstms = []
-
-        def count(module, inputs, _):
-            steps = getattr(inputs[0], "data", inputs[0]).numel() // module.input_size
-            weights = sum(weight.numel() for name, weight in module.named_parameters() if "weight" in name)
-            lstms.append(2 * weights * steps)
-
-        recurrent = [module for module in self.model.modules() if isinstance(module, self.torch.nn.LSTM)]
-        hooks = [module.register_forward_hook(count) for module in recurrent]
-        with FlopCounterMode(display=False) as counter:
+        with torch_work.counted(self.model) as counts:
             self.speak(phonemes, speed)
-        for hook in hooks:
-            hook.remove()
-        return counter.get_total_flops() + sum(lstms)
+        return sum(counts)
 
     def gemm(self, times: int) -> dict:
-        torch, size = self.torch, GEMM if self.device == "cpu" else 8 * GEMM
-        left, right = torch.rand(size, size, device=self.device), torch.rand(size, size, device=self.device)
-        flop = 2 * size**3 * times
-        start = time.perf_counter()
-        for _ in range(times):
-            left @ right
-        if self.device == "cpu":
-            return {"flop": flop}
-        torch.cuda.synchronize()
-        return {"flop": flop, "seconds": time.perf_counter() - start}
+        import torch_work
+
+        return torch_work.multiply(self.device, times)
 
 
 class OnnxRuntime:
