@@ -15,16 +15,15 @@ def counted(*models: torch.nn.Module):
     counts, hooks = [], []
 
     def count(layer, inputs, output):
-        kind = type(layer).__name__.removeprefix("Parametrized")
-        if kind in ("Linear", "NonDynamicallyQuantizableLinear"):
+        if isinstance(layer, torch.nn.Linear):
             counts.append(2 * output.numel() * layer.in_features)
-        elif kind == "Conv1D":  # of GPT-2, which is a linear layer
+        elif type(layer).__name__ == "Conv1D":  # of GPT-2, which is a linear layer
             counts.append(2 * output.numel() * layer.weight.shape[0])
-        elif kind in ("Conv1d", "Conv2d"):
+        elif isinstance(layer, (torch.nn.Conv1d, torch.nn.Conv2d)):
             counts.append(2 * output.numel() * layer.weight[0].numel())
-        elif kind == "ConvTranspose1d":
+        elif isinstance(layer, torch.nn.ConvTranspose1d):
             counts.append(2 * inputs[0].numel() * layer.weight[0].numel())
-        elif kind == "LSTM":
+        elif isinstance(layer, torch.nn.LSTM):
             steps = getattr(inputs[0], "data", inputs[0]).numel() // layer.input_size
             weights = [weight for name, weight in layer.named_parameters() if "weight" in name]
             counts.append(2 * sum(weight.numel() for weight in weights) * steps)
