@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 # One chunk on all sides (ours cuts the first after 100 characters), at the speed by which the hash, which drawls, comes to as
 # many frames a phoneme as trained weights do.
 TEXT = "Every morning the baker opens his shop, and the smell of fresh bread fills the entire street."
-QUICK_TEXT = "Good day to you all."
+QUICK_TEXT = "Every morning the baker opens his shop."
 SPEED = 2.0
 PEERS = ("pytorch", "onnxruntime", "stock-candle")
 MANIFEST = """

@@ -105,6 +105,8 @@ def parse() -> Options:
     parser.add_argument("--verbose", action="store_true", help="show what installing and exporting print")
     options = parser.parse_args(namespace=Options())
     options.work = options.work or (["kokoro"] if options.quick else WORKS)
+    if options.peers and "pytorch" not in options.peers:
+        options.work = [work for work in options.work if work == "kokoro"]  # the others have no other peer
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.target = options.target.resolve()
     return options
