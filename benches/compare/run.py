@@ -18,7 +18,8 @@ three, run as installed (no allocator settings), and give no sound before all of
 substitute for complex numbers. Stock candle is more than a plain port would give: it has our graph (padding taken out of
 transposed convolutions, LSTM inputs in one product, grouped convolutions in closed form) and AVX-512 products, which candle
 alone does not switch on; its allocator is as glibc has it. Peak memory is the sum over a program's processes of what each
-had at most; load is from the start of the process until it can speak. The share of the peak counts the reference's
+had at most; load is from the start of the process until it can speak, which ours says only after it has spoken a short word (Chatterbox's hash
+weights never end one, so there it takes as long as the whole text). The share of the peak counts the reference's
 multiplications and additions, as torch counts them, against the fastest product of matrices that torch or candle makes here,
 for a CPU second on a processor and for a second on a card.
 
