@@ -72,6 +72,10 @@ bench-latency:
 bench-chatterbox PYTHON *ARGS:
     python3 benches/compare/chatterbox.py --python {{PYTHON}} {{ARGS}}
 
+# Ours beside the peers, in turns: Kokoro and Chatterbox, one table (Python; installs the peers unless `--python` names them; GBs of disk).
+bench-compare *ARGS:
+    python3 benches/compare/run.py {{ARGS}}
+
 # One program for CPU and NVIDIA cards, on a machine that needs no card (x86_64 Linux; installs a compiler under target/).
 build-cuda:
     cargo xtask cuda build --release --package stentor --features cuda

@@ -5,7 +5,7 @@ use candle_core::Device;
 use std::{collections::BTreeMap, path::PathBuf};
 use stentor_engine::{Engine, LoadError, Stepped};
 use stentor_g2p::{G2p, G2pOptions};
-use stentor_nn::{NnError, Opened, Weights, keep_big_blocks, open_device};
+use stentor_nn::{NnError, Opened, Weights, cpu::has_kernels, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec, Precision};
 
 /// As `sha256sum` prints them.
@@ -51,7 +51,8 @@ pub fn load_engine(spec: &LoadSpec) -> Result<KokoroEngine, LoadError> {
 
 fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<KokoroEngine, String> {
     let text = |error: NnError| error.to_string();
-    if opened.device.is_cpu() {
+    // Without our kernels it is to cost what candle's ops cost, so the allocator stays as it is too.
+    if has_kernels(&opened.device) {
         keep_big_blocks();
     }
     let free = opened.free_memory();
