@@ -193,8 +193,9 @@ impl Operands<'_> {
     fn fill(&self, tile: &mut Tile<'_>, total: usize) {
         match &self.weights {
             Weights::Points(points) => {
-                self.begin_all(tile, total);
-                points.add_to(tile, &WinogradInput { x: &self.x, len: self.len });
+                let residual = self.residual.as_deref().map(|residual| (residual, total));
+                let bias = self.bias.as_deref();
+                points.fill(tile, &WinogradInput { x: &self.x, len: self.len, bias, residual });
             }
             Weights::Taps(weight) if self.shape.stride == 1 => self.fill_by_windows(weight, tile, total),
             Weights::Taps(weight) => self.fill_by_taps(weight, tile, total),

@@ -21,6 +21,8 @@ const TAPS: usize = 3;
 /// Outputs of a tile, and residues of positions.
 const OUTPUTS: usize = 4;
 const POINTS: usize = 6;
+/// Numbers that are parted or joined at once.
+const FOURS: usize = OUTPUTS * LANES;
 /// f32 in a cache line.
 const LINE: usize = 16;
 /// Numbers of the transformed input of a tile, at most: they should stay in the second-level cache.
@@ -47,7 +49,7 @@ unsafe fn part_by<V: Vector>(row: &[f32], residues: &mut [f32]) {
     let (a, rest) = residues.split_at_mut(len);
     let (b, rest) = rest.split_at_mut(len);
     let (c, d) = rest.split_at_mut(len);
-    for (index, fours) in row.as_chunks::<{ OUTPUTS * LANES }>().0.iter().enumerate() {
+    for (index, fours) in row.as_chunks::<FOURS>().0.iter().enumerate() {
         let at = index * LANES;
         // SAFETY: the caller's promise.
         unsafe {
@@ -62,36 +64,57 @@ unsafe fn part_by<V: Vector>(row: &[f32], residues: &mut [f32]) {
     }
 }
 
-/// Adds four rows to a row that takes one number of each in turn.
+/// What the sums of a row are added to.
+#[derive(Clone, Copy)]
+struct Base<'a> {
+    bias: f32,
+    residual: Option<&'a [f32]>,
+}
+
+impl Base<'_> {
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    #[inline(always)]
+    #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+    unsafe fn load<V: Vector>(self, at: usize) -> V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bias = V::splat(self.bias);
+            if let Some(residual) = self.residual { load::<V>(residual, at).add(bias) } else { bias }
+        }
+    }
+}
+
+/// Four rows to one that takes one number of each in turn, on top of `base`.
 ///
 /// # Safety
 /// The machine has the instructions of `V`.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn join_by<V: Vector>(rows: [&[f32]; OUTPUTS], out: &mut [f32]) {
+unsafe fn join_by<V: Vector>(rows: [&[f32]; OUTPUTS], base: Base<'_>, out: &mut [f32]) {
     let [a, b, c, d] = rows;
-    let (fours, rest) = out.as_chunks_mut::<{ OUTPUTS * LANES }>();
-    let whole = fours.len() * LANES;
-    for (index, fours) in fours.iter_mut().enumerate() {
-        let at = index * LANES;
+    let whole = out.len() / FOURS;
+    for index in 0..whole {
+        let (at, to) = (index * LANES, index * FOURS);
         // SAFETY: the caller's promise.
         unsafe {
             let ([ac, more_ac], [bd, more_bd]) =
                 (load::<V>(a, at).zip(load(c, at)), load::<V>(b, at).zip(load(d, at)));
             let ([x, y], [z, w]) = (ac.zip(bd), more_ac.zip(more_bd));
-            store(x.add(load(fours, 0)), fours, 0);
-            store(y.add(load(fours, LANES)), fours, LANES);
-            store(z.add(load(fours, 2 * LANES)), fours, 2 * LANES);
-            store(w.add(load(fours, 3 * LANES)), fours, 3 * LANES);
+            store(x.add(base.load(to)), out, to);
+            store(y.add(base.load(to + LANES)), out, to + LANES);
+            store(z.add(base.load(to + 2 * LANES)), out, to + 2 * LANES);
+            store(w.add(base.load(to + 3 * LANES)), out, to + 3 * LANES);
         }
     }
-    for (place, out) in rest.iter_mut().enumerate() {
-        *out += rows[place % OUTPUTS][whole + place / OUTPUTS];
+    for place in whole * FOURS..out.len() {
+        let residual = base.residual.map_or(0.0, |residual| residual[place]);
+        out[place] = residual + base.bias + rows[place % OUTPUTS][place / OUTPUTS];
     }
 }
 
 widest! { fn part(row: &[f32], residues: &mut [f32]) => part_by }
-widest! { fn join(rows: [&[f32]; OUTPUTS], out: &mut [f32]) => join_by }
+widest! { fn join(rows: [&[f32]; OUTPUTS], base: Base<'_>, out: &mut [f32]) => join_by }
 
 /// What the inputs in `near` are at each point. `near` has rows of `stride` numbers, and `places` says where the tiles' inputs
 /// begin in each; `to` is a panel for each point, with a line for every row.
@@ -251,6 +274,18 @@ pub(crate) struct Input<'a> {
     /// `(input, len)`.
     pub(crate) x: &'a [f32],
     pub(crate) len: usize,
+    /// `(output)`; zeros if there is none.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// What the convolution is added to, and its length.
+    pub(crate) residual: Option<(&'a [f32], usize)>,
+}
+
+impl<'a> Input<'a> {
+    /// What is below a row's columns.
+    fn base(&self, row: usize, cols: &Range<usize>) -> Base<'a> {
+        let below = |(residual, len): (&'a [f32], usize)| &residual[row * len..][cols.clone()];
+        Base { bias: self.bias.map_or(0.0, |bias| bias[row]), residual: self.residual.map(below) }
+    }
 }
 
 /// A tile's input, parted: rows of `OUTPUTS * stride` numbers.
@@ -291,13 +326,13 @@ impl Winograd {
         Self { shape, points, rest }
     }
 
-    /// The grid that [`Winograd::add_to`] wants.
+    /// The grid that [`Winograd::fill`] wants.
     pub(crate) fn tile(&self) -> TileSize {
         TileSize { rows: self.shape.output, cols: self.shape.columns() }
     }
 
-    /// Adds the convolution to the tile, whose first column is a multiple of four.
-    pub(crate) fn add_to(&self, tile: &mut Tile<'_>, input: &Input<'_>) {
+    /// Computes the tile, whose first column is a multiple of four.
+    pub(crate) fn fill(&self, tile: &mut Tile<'_>, input: &Input<'_>) {
         let Shape { input: channels, dilation, .. } = self.shape;
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let tiles = cols.len().div_ceil(OUTPUTS) + self.shape.before();
@@ -322,7 +357,7 @@ impl Winograd {
             let mut products = vec![[[[0.0; LANES]; _]; _]; POINTS];
             for start in rows.clone().step_by(MOST_ROWS) {
                 self.multiply(&near, start / MOST_ROWS, at_points, (&mut products, out));
-                self.put(out, panels * COLS, tile, start..rows.end.min(start + MOST_ROWS));
+                self.put((out, panels * COLS), input, tile, start..rows.end.min(start + MOST_ROWS));
             }
         });
     }
@@ -389,8 +424,14 @@ impl Winograd {
         }
     }
 
-    /// Adds the outputs of `rows`, of which each has four of `width` numbers, to their places in the tile.
-    fn put(&self, outputs: &[f32], width: usize, tile: &mut Tile<'_>, rows: Range<usize>) {
+    /// Puts the outputs of `rows`, of which each has four of `width` numbers, in their places in the tile.
+    fn put(
+        &self,
+        (outputs, width): (&[f32], usize),
+        input: &Input<'_>,
+        tile: &mut Tile<'_>,
+        rows: Range<usize>,
+    ) {
         let before = self.shape.before();
         // Which output lies on a residue, and how many tiles before.
         let mut places = [(0, 0); OUTPUTS];
@@ -403,7 +444,7 @@ impl Winograd {
             #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
             // SAFETY: it asks for nothing else.
             unsafe {
-                join(rows, tile.row(row));
+                join(rows, input.base(row, &tile.cols), tile.row(row));
             }
         }
     }
