@@ -31,6 +31,7 @@ pub enum WorkerError {
 /// `build_id` must equal the server's. Whatever ends the worker early is one line on stderr; a lost device or a
 /// panic aborts the process, so that no half-dead engine goes on.
 pub fn run(registry: Registry, build_id: &str) -> ExitCode {
+    stentor_nn::one_heap();
     process::abort_on_panic();
     match serve(registry, build_id) {
         Ok(()) => ExitCode::SUCCESS,
