@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use std::path::Path;
 use stentor_tests::{TestApp, app::Setup, process};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep};
 
 /// Bytes of a WAV file before its first sample, and of one second of it.
 const HEADER: usize = 44;
@@ -38,7 +38,7 @@ pub fn text(chars: usize, which: usize) -> String {
 
 /// A server with the built-in model, on as many threads as there are cores, that keeps little on disk.
 pub async fn server(program: &str) -> TestApp {
-    Setup::new(program).arg("--threads", "0").arg("--cache-disk-mib", "64").start().await
+    Setup::new(program).arg("--threads", "0").arg("--cache-disk-mib", "64").keep_log().start().await
 }
 
 /// The program that the command line names, or the release build.
@@ -58,6 +58,19 @@ pub struct Spoken {
 
 /// Speaks `input` as a WAV stream.
 pub async fn speak(app: &TestApp, input: &str) -> Result<Spoken> {
+    listen(app, input, usize::MAX).await
+}
+
+/// How soon `input` is heard; what comes later is not waited for.
+pub async fn first_audio(app: &TestApp, input: &str) -> Result<Duration> {
+    let first = listen(app, input, HEADER + 1).await?.first;
+    // The engine is free again a quarter of a second after the client left.
+    sleep(Duration::from_millis(500)).await;
+    Ok(first)
+}
+
+/// Reads at least `enough` bytes, or all.
+async fn listen(app: &TestApp, input: &str, enough: usize) -> Result<Spoken> {
     let started = Instant::now();
     let response = app.speech(&json!({"input": input, "response_format": "wav"})).await;
     anyhow::ensure!(response.status().is_success(), "{}", response.text().await?);
@@ -67,6 +80,9 @@ pub async fn speak(app: &TestApp, input: &str) -> Result<Spoken> {
         bytes += piece?.len();
         if bytes > HEADER {
             first.get_or_insert_with(|| started.elapsed());
+        }
+        if bytes >= enough {
+            break;
         }
     }
     Ok(Spoken {

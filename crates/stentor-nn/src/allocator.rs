@@ -29,6 +29,18 @@ pub fn one_heap() {
     set(libc::M_ARENA_MAX, 1);
 }
 
+/// For a process that holds blocks of a few megabytes for a while, as the server does with what was spoken: two heaps in place of
+/// one for each thread, and blocks of a megabyte and more go back to the system as soon as they are free. The price: the next one
+/// is page-faulted anew, 0.2 ms for a chunk of 25 seconds. Call it before the second thread starts.
+pub fn give_back_early() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        set(libc::M_ARENA_MAX, 2);
+        set(libc::M_MMAP_THRESHOLD, 1 << 20);
+        set(libc::M_TRIM_THRESHOLD, 4 << 20);
+    }
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn set(parameter: libc::c_int, value: libc::c_int) {
     #[expect(unsafe_code, reason = "mallopt only stores an integer and is safe to call from any thread")]

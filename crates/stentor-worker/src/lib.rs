@@ -10,6 +10,9 @@ mod registry;
 
 pub use registry::{Load, Registry, default_registry, embedded_files};
 
+/// How the server's own memory is kept, since nothing but a worker's crates may set that.
+pub use stentor_nn::give_back_early;
+
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};
 
