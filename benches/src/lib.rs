@@ -38,7 +38,9 @@ pub fn text(chars: usize, which: usize) -> String {
 
 /// A server with the built-in model, on as many threads as there are cores, that keeps little on disk.
 pub async fn server(program: &str) -> TestApp {
-    Setup::new(program).arg("--threads", "0").arg("--cache-disk-mib", "64").keep_log().start().await
+    let setup =
+        Setup::new(program).arg("--threads", "0").arg("--cache-disk-mib", "64").arg("--max-waiting", "256");
+    setup.keep_log().start().await
 }
 
 /// The program that the command line names, or the release build.
@@ -58,21 +60,27 @@ pub struct Spoken {
 
 /// Speaks `input` as a WAV stream.
 pub async fn speak(app: &TestApp, input: &str) -> Result<Spoken> {
-    listen(app, input, usize::MAX).await
+    listen(app, input, "one", usize::MAX).await
+}
+
+/// As [`speak`], for the client with this key: a server without keys of its own takes any, and has clients take turns.
+pub async fn speak_as(app: &TestApp, key: &str, input: &str) -> Result<Spoken> {
+    listen(app, input, key, usize::MAX).await
 }
 
 /// How soon `input` is heard; what comes later is not waited for.
 pub async fn first_audio(app: &TestApp, input: &str) -> Result<Duration> {
-    let first = listen(app, input, HEADER + 1).await?.first;
+    let first = listen(app, input, "one", HEADER + 1).await?.first;
     // The engine is free again a quarter of a second after the client left.
     sleep(Duration::from_millis(500)).await;
     Ok(first)
 }
 
 /// Reads at least `enough` bytes, or all.
-async fn listen(app: &TestApp, input: &str, enough: usize) -> Result<Spoken> {
+async fn listen(app: &TestApp, input: &str, key: &str, enough: usize) -> Result<Spoken> {
     let started = Instant::now();
-    let response = app.speech(&json!({"input": input, "response_format": "wav"})).await;
+    let request = app.client.post(format!("{}/v1/audio/speech", app.base)).bearer_auth(key);
+    let response = request.json(&json!({"input": input, "response_format": "wav"})).send().await?;
     anyhow::ensure!(response.status().is_success(), "{}", response.text().await?);
     let (mut bytes, mut first) = (0, None);
     let mut body = response.bytes_stream();

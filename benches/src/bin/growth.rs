@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
 use std::{env, io::Write as _, sync::Arc};
-use stentor_benches::{Taken, program, server, speak, text};
+use stentor_benches::{Taken, program, server, speak, speak_as, text};
 use stentor_tests::figures::percentile;
 use tokio::time::Instant;
 
@@ -75,11 +75,11 @@ async fn clients(program: &str, count: usize) -> Result<String> {
     speak(&app, "This is what was said first.").await?;
     let (before, started) = (Taken::by(&app).cpu_seconds, Instant::now());
     let client = |at: usize| {
-        let app = app.clone();
+        let (app, key) = (app.clone(), format!("client-{at}"));
         async move {
             let mut heard = Vec::new();
             for time in 0..TIMES {
-                heard.push(speak(&app, &text(SAYS, 1 + at * TIMES + time)).await?);
+                heard.push(speak_as(&app, &key, &text(SAYS, 1 + at * TIMES + time)).await?);
             }
             anyhow::Ok(heard)
         }

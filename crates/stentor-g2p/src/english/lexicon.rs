@@ -216,9 +216,7 @@ fn stems(word: &str) -> Vec<String> {
 
 /// misaki lets "paris" answer for "Paris" and the other way round; one letter and any other casing answer for themselves.
 fn other_case(word: &str) -> Option<String> {
-    if word.chars().nth(1).is_none() {
-        return None;
-    }
+    word.chars().nth(1)?;
     let lower = word.to_lowercase();
     let capital = capitalized(&lower);
     if word == lower { (capital != lower).then_some(capital) } else { (word == capital).then_some(lower) }
