@@ -68,6 +68,16 @@ bench-latency:
     cargo build --release
     cargo run --release --package stentor-benches --bin latency -- target/release/stentor
 
+# From start to ready to the first sound, memory, and the program's size.
+bench-cold:
+    cargo build --release
+    cargo run --release --package stentor-benches --bin cold -- target/release/stentor
+
+# Cost by a text's length and by the number of clients, half an hour; or with limits, e.g. `just bench-growth --longest 10000`.
+bench-growth *ARGS:
+    cargo build --release
+    cargo run --release --package stentor-benches --bin growth -- target/release/stentor {{ARGS}}
+
 # Chatterbox beside the reference implementation, full size, on the CPU. PYTHON is an interpreter that has the reference.
 bench-chatterbox PYTHON *ARGS:
     python3 benches/compare/chatterbox.py --python {{PYTHON}} {{ARGS}}

@@ -73,6 +73,17 @@ pub fn peak_rss_kib(id: u32) -> u64 {
     field_kib(id, "VmHWM:").expect("a live process")
 }
 
+/// Processor time that a process and all of its threads have used, in seconds to two places; 0 of one that is gone.
+pub fn cpu_seconds(id: u32) -> f64 {
+    /// What Linux counts it in for programs, whatever it counts in itself.
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    // User and system time.
+    let ticks = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
+}
+
 /// Resident memory now, in KiB; 0 of a process that is gone.
 pub fn rss_kib(id: u32) -> u64 {
     field_kib(id, "VmRSS:").unwrap_or(0)

@@ -115,7 +115,6 @@ impl G2p {
     /// Loads what `language` needs, so that the first [`G2p::phonemize`] is quick.
     pub fn warm(&self, language: &Language) -> Result<(), G2pError> {
         if language.is_english() {
-            // The first sentence also pays for the tokenizer's lazily built automata.
             self.english(language).phonemize("Warm.");
             return Ok(());
         }

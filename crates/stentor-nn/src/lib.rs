@@ -35,7 +35,7 @@ mod watch;
 mod weights;
 
 pub use activation::{Activation, activate, mean_of};
-pub use allocator::keep_big_blocks;
+pub use allocator::{give_back_early, keep_big_blocks, one_heap};
 pub use attention::self_attention;
 pub use conv::{Conv1d, ConvShape, repeat_interleave, repeat_twice};
 pub use conv_transpose::{ConvTranspose1d, DepthwiseUpsample};

@@ -10,6 +10,9 @@ mod registry;
 
 pub use registry::{Load, Registry, default_registry, embedded_files};
 
+/// How the server's own memory is kept, since nothing but a worker's crates may set that.
+pub use stentor_nn::give_back_early;
+
 use std::process::ExitCode;
 use stentor_protocol::host::{self, HostEnd, HostError};
 
@@ -31,6 +34,7 @@ pub enum WorkerError {
 /// `build_id` must equal the server's. Whatever ends the worker early is one line on stderr; a lost device or a
 /// panic aborts the process, so that no half-dead engine goes on.
 pub fn run(registry: Registry, build_id: &str) -> ExitCode {
+    stentor_nn::one_heap();
     process::abort_on_panic();
     match serve(registry, build_id) {
         Ok(()) => ExitCode::SUCCESS,

@@ -120,7 +120,7 @@ pub struct RawConfig {
     /// Origins whose pages may use the server from a browser, `https://host:port` or `*` [default: none].
     #[arg(long, global = true, env = "STENTOR_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origins: Option<Vec<String>>,
-    /// MiB of finished speech kept in memory [default: 64].
+    /// MiB of finished speech kept in memory [default: 8].
     #[arg(long, global = true, env = "STENTOR_CACHE_MEMORY_MIB", value_name = "MIB")]
     pub cache_memory_mib: Option<u64>,
     /// MiB of finished speech kept in the data directory; 0 keeps none [default: 1024].

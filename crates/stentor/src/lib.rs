@@ -49,6 +49,7 @@ pub fn main(registry: Registry) -> ExitCode {
 }
 
 fn run(cli: cli::Cli, config: &config::Config) -> ExitCode {
+    stentor_worker::give_back_early();
     logging::init(config.log_format, config.log.as_deref(), cli.command.is_serve());
     match commands::run(cli.command, config) {
         Ok(code) => code,

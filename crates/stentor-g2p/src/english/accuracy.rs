@@ -72,12 +72,12 @@ fn measure(british: bool) -> Score {
     let mut score = Score::default();
     for word in lexicon.words() {
         let plain = word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase());
-        if !plain || !LetterToSound::held_out(word) {
+        if !plain || !LetterToSound::held_out(&word) {
             continue;
         }
         // Entries without a stress are weak forms of small words, such as "of".
-        if let Some(want) = lexicon.entry(word).filter(|want| want.contains(PRIMARY)) {
-            score.add(&want, &network.read(word, british));
+        if let Some(want) = lexicon.entry(&word).filter(|want| want.contains(PRIMARY)) {
+            score.add(&want, &network.read(&word, british));
         }
     }
     score.print(if british { "British" } else { "American" });

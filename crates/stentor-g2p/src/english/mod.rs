@@ -7,6 +7,7 @@ mod exception;
 mod lexicon;
 mod scan;
 mod supplement;
+mod table;
 mod tag;
 mod word;
 
@@ -34,7 +35,7 @@ struct Reading {
 
 impl English {
     pub(crate) fn load(british: bool) -> Self {
-        // The tagger and the tokenizer are shared by both accents; loading them here keeps the first sentence quick.
+        // The tagger is shared by both accents; loading it here keeps the first sentence quick.
         tag::load();
         crate::letter_to_sound::LetterToSound::embedded();
         Self { lexicon: Lexicon::load(british) }

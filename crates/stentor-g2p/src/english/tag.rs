@@ -1,7 +1,8 @@
 //! Part-of-speech tags for stretches of text, by misaki-rs's port of spaCy's tokenizer and tagger.
 //!
 //! The tokenizer tries large patterns on every chunk, which is most of a sentence's time; chunks that are plain
-//! words, perhaps with one mark at the end, are cut here instead.
+//! words, perhaps with one mark at the end, or stand in the list of exceptions are cut here instead. The patterns are built when the
+//! first other chunk comes.
 
 use misaki_rs::{
     norms::norm_of,
@@ -9,12 +10,14 @@ use misaki_rs::{
     spacy_tokenizer::SpacyTokenizer,
     spacy_tokenizer_data::EXCEPTIONS,
 };
-use std::{collections::HashSet, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock};
 
 static TAGGER: LazyLock<Tagger> = LazyLock::new(Tagger::load);
 static TOKENIZER: LazyLock<SpacyTokenizer> = LazyLock::new(SpacyTokenizer::new);
-static SPECIAL: LazyLock<HashSet<&str>> =
-    LazyLock::new(|| EXCEPTIONS.iter().map(|(text, _)| *text).collect());
+static SPECIAL: LazyLock<HashMap<&str, Cut>> = LazyLock::new(|| EXCEPTIONS.iter().copied().collect());
+
+/// Pieces of a chunk, some with the normal form that the exception gives them.
+type Cut = &'static [(&'static str, Option<&'static str>)];
 
 /// Chunks beyond this length are no words; the patterns' time grows with the square of the length.
 const LONGEST_CHUNK: usize = 120;
@@ -24,10 +27,9 @@ const TOGETHER: usize = 512;
 /// Tags with the byte at which each one's token starts.
 pub(crate) struct Tags(Vec<(usize, &'static str)>);
 
-/// Builds tagger and tokenizer.
+/// Reads the tagger and the exceptions.
 pub(crate) fn load() {
     LazyLock::force(&TAGGER);
-    LazyLock::force(&TOKENIZER);
     LazyLock::force(&SPECIAL);
 }
 
@@ -73,9 +75,20 @@ fn pieces(chunk: &str) -> Vec<(String, String)> {
         }
         return pieces;
     }
+    if let Some(cut) = SPECIAL.get(chunk) {
+        let piece = |(text, norm): &(&str, Option<&str>)| {
+            let norm = norm.map_or_else(|| norm_of(text, hash_string), str::to_owned);
+            ((*text).to_owned(), norm)
+        };
+        return cut.iter().map(piece).collect();
+    }
     if chunk.len() > LONGEST_CHUNK {
         return vec![plain(chunk)];
     }
+    by_patterns(chunk)
+}
+
+fn by_patterns(chunk: &str) -> Vec<(String, String)> {
     TOKENIZER
         .tokenize(chunk)
         .into_iter()
@@ -92,5 +105,19 @@ fn simple(chunk: &str) -> Option<&str> {
     let letters = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic());
     // "A." and "Ph." are suffix rules of their own; a capital before the full stop is left to the patterns.
     let clear = word.len() == chunk.len() || word.ends_with(|c: char| c.is_ascii_lowercase());
-    (letters && clear && !SPECIAL.contains(chunk) && !SPECIAL.contains(word)).then_some(word)
+    (letters && clear && !SPECIAL.contains_key(chunk) && !SPECIAL.contains_key(word)).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_are_cut_as_the_patterns_cut_them() {
+        for (chunk, _) in EXCEPTIONS {
+            if !chunk.is_empty() && !chunk.contains(char::is_whitespace) {
+                assert_eq!(pieces(chunk), by_patterns(chunk), "{chunk}");
+            }
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn validate(raw: RawConfig, environment: Environment) -> Result<Confi
         max_waiting: raw.max_waiting.unwrap_or(64),
         vram_floor: raw.vram_floor_mib.unwrap_or(512) * MIB,
         cache: CacheSizes {
-            memory: raw.cache_memory_mib.unwrap_or(64) * MIB,
+            memory: raw.cache_memory_mib.unwrap_or(8) * MIB,
             disk: raw.cache_disk_mib.unwrap_or(1024) * MIB,
         },
         max_connections: raw.max_connections.unwrap_or(4096),
