@@ -29,8 +29,8 @@ pub fn text(chars: usize, which: usize) -> String {
         }
         let turn = at + 3 * which;
         let (who, does) = (WHO[turn % WHO.len()], DOES[turn / 2 % DOES.len()]);
-        text +=
-            &format!("{who} {does} {}, and on day {} it rained. ", WHAT[at % WHAT.len()], 31 * which + at);
+        let (what, day) = (WHAT[at % WHAT.len()], 31 * which + at);
+        text.extend([who, " ", does, " ", what, ", and on day ", &day.to_string(), " it rained. "]);
     }
     text.truncate(chars);
     text
