@@ -8,6 +8,8 @@
 mod activation;
 mod allocator;
 mod attention;
+#[cfg(feature = "cuda")]
+mod card;
 mod conv;
 mod conv_transpose;
 pub mod cpu;

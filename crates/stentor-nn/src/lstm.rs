@@ -21,6 +21,10 @@ pub enum BiLstm {
     /// Our kernel, on the CPU.
     #[doc(hidden)]
     Kernel(KernelLstm),
+    /// In one launch, on a card.
+    #[cfg(feature = "cuda")]
+    #[doc(hidden)]
+    Card(crate::card::CardLstm),
     /// Composed of candle's ops, for any other device.
     #[doc(hidden)]
     Stock(StockLstm),
@@ -60,6 +64,10 @@ impl BiLstm {
 
     fn new(weights: &LstmWeights) -> Result<Self> {
         debug_assert_eq!(weights.input.dtype(), DType::F32);
+        #[cfg(feature = "cuda")]
+        if weights.input.device().is_cuda() && weights.hidden <= crate::card::MOST_HIDDEN {
+            return Ok(Self::Card(crate::card::CardLstm::new(weights)?));
+        }
         Ok(if is_cpu(&weights.input) {
             Self::Kernel(KernelLstm::new(weights)?)
         } else {
@@ -71,6 +79,8 @@ impl BiLstm {
     pub fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
         match self {
             Self::Kernel(lstm) => lstm.forward(x, lens, watch),
+            #[cfg(feature = "cuda")]
+            Self::Card(lstm) => lstm.forward(x, lens, watch),
             Self::Stock(lstm) => lstm.forward(x, lens, watch),
         }
     }

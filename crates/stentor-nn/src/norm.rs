@@ -62,13 +62,17 @@ fn stock_normalize(x: &Tensor, eps: f32) -> Result<Tensor> {
     Ok(centred.broadcast_div(&deviation)?)
 }
 
-/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops.
+/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops, or in one of ours.
 fn stock_styled(
     x: &Tensor,
     (gain, shift): (&Tensor, &Tensor),
     packing: &Packing,
     activation: Activation<'_>,
 ) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() && crate::card::can_style(activation) {
+        return crate::card::styled_norm(x, (gain, shift), packing, activation, STYLE_EPS);
+    }
     let (channels, columns) = x.dims2()?;
     let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
     let normal = match packing.mask()? {

@@ -20,8 +20,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant(
         "gamma-after-beta",
         (NN, "norm.rs"),
-        "Ok(((gamma + 1.0)?, both.narrow(0, self.channels, self.channels)?))",
-        "Ok(((both.narrow(0, self.channels, self.channels)? + 1.0)?, gamma))",
+        "Ok(((gamma + 1.0)?.contiguous()?, both.narrow(1, self.channels, self.channels)?.contiguous()?))",
+        "Ok(((both.narrow(1, self.channels, self.channels)? + 1.0)?.contiguous()?, gamma.contiguous()?))",
     ),
     mutant("gamma-without-one", (NN, "norm.rs"), "(gamma + 1.0)?", "gamma"),
     mutant(

@@ -109,6 +109,7 @@ pub(super) fn preload(device: &Device) -> crate::Result<()> {
         for (function, module) in MODULES {
             card.get_or_load_func(function, module)?;
         }
+        crate::card::preload(card)?;
     }
     Ok(())
 }

@@ -1,0 +1,21 @@
+//! With the feature `cuda`: the card's own kernels to PTX, by the compiler that candle's need too.
+
+use std::{env, path::PathBuf, process::Command};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/card/kernels.cu");
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return;
+    }
+    let folder = env::var_os("OUT_DIR").map(PathBuf::from);
+    let ptx = folder.map(|folder| folder.join("kernels.ptx")).expect("cargo says where");
+    // Of the oldest card that is served; the driver goes on from there.
+    let capability = env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "75".to_owned());
+    let done = Command::new("nvcc")
+        .args(["-ptx", "-O3", &format!("-arch=compute_{capability}"), "-o"])
+        .arg(ptx)
+        .arg("src/card/kernels.cu")
+        .status();
+    assert!(done.is_ok_and(|status| status.success()), "nvcc did not compile src/card/kernels.cu");
+}

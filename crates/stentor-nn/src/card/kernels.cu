@@ -1,0 +1,91 @@
+// What costs a card most when it is composed of candle's ops: dozens of launches for a norm, ten for each step of an LSTM.
+//
+// Everything is f32. `tests/kernels.rs` compiles this file for the host as well and runs it there.
+
+// Threads of a block that normalises a row; a power of two.
+#define ROW_THREADS 256
+// The widest hidden state whose four gates fit a block.
+#define MOST_HIDDEN 256
+
+// The sum of every thread's `x`, for all of a block's threads.
+__device__ static float sum_of_block(float x, float* shared) {
+    unsigned thread = threadIdx.x;
+    shared[thread] = x;
+    __syncthreads();
+    for (unsigned half = ROW_THREADS / 2; half > 0; half /= 2) {
+        if (thread < half) shared[thread] += shared[thread + half];
+        __syncthreads();
+    }
+    float sum = shared[0];
+    __syncthreads();
+    return sum;
+}
+
+// Instance norm over each sequence of a row of `x`, (channels, sequences * pitch), then gain and shift, (sequences, channels),
+// then the activation: x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and
+// slope * x else. Behind a sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
+extern "C" __global__ void __launch_bounds__(ROW_THREADS) styled_norm(const float* x, const float* gain, const float* shift, const float* alphas,
+                                       const unsigned* lens, float* out, unsigned pitch, float slope, float eps) {
+    __shared__ float shared[ROW_THREADS];
+    unsigned channel = blockIdx.x, sequence = blockIdx.y, channels = gridDim.x, sequences = gridDim.y;
+    unsigned len = lens[sequence], thread = threadIdx.x;
+    size_t start = ((size_t)channel * sequences + sequence) * pitch;
+    x += start;
+    out += start;
+
+    float sum = 0.0f;
+    for (unsigned i = thread; i < len; i += ROW_THREADS) sum += x[i];
+    float mean = sum_of_block(sum, shared) / (float)len;
+    // In two passes: a mean far from zero would leave nothing of E[x^2] - E[x]^2.
+    sum = 0.0f;
+    for (unsigned i = thread; i < len; i += ROW_THREADS) sum += (x[i] - mean) * (x[i] - mean);
+    float variance = sum_of_block(sum, shared) / (float)len;
+
+    float scale = gain[sequence * channels + channel] / sqrtf(variance + eps);
+    float offset = shift[sequence * channels + channel];
+    float alpha = alphas ? alphas[channel] : 0.0f;
+    for (unsigned i = thread; i < pitch; i += ROW_THREADS) {
+        float y = 0.0f;
+        if (i < len) {
+            y = (x[i] - mean) * scale + offset;
+            if (alphas) {
+                float wave = sinf(alpha * y);
+                y += wave * wave / alpha;
+            } else if (y < 0.0f) {
+                y *= slope;
+            }
+        }
+        out[i] = y;
+    }
+}
+
+__device__ static float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+// All steps of a bidirectional LSTM. `gates` are the input's part, (rows, 2 directions, 4 gates, hidden) in torch's order, with both
+// biases; `recurrent` is (2 directions, hidden from, 4 gates, hidden to); a sequence has `lens` rows from `starts` on. `out` is
+// (rows, 2 directions, hidden). One block of 4 * hidden threads for each direction and sequence; hidden is MOST_HIDDEN at most.
+extern "C" __global__ void __launch_bounds__(4 * MOST_HIDDEN) bidirectional_lstm(const float* gates, const float* recurrent, const unsigned* starts,
+                                              const unsigned* lens, float* out, unsigned hidden) {
+    __shared__ float state[MOST_HIDDEN];
+    __shared__ float sums[4 * MOST_HIDDEN];
+    unsigned direction = blockIdx.x, sequence = blockIdx.y, gate = threadIdx.x, len = lens[sequence];
+    recurrent += (size_t)direction * hidden * 4 * hidden;
+    float cell = 0.0f;
+    if (gate < hidden) state[gate] = 0.0f;
+    __syncthreads();
+    for (unsigned step = 0; step < len; step++) {
+        size_t row = starts[sequence] + (direction ? len - 1 - step : step);
+        float sum = gates[(row * 2 + direction) * 4 * hidden + gate];
+        for (unsigned from = 0; from < hidden; from++) sum += state[from] * recurrent[from * 4 * hidden + gate];
+        sums[gate] = sum;
+        __syncthreads();
+        if (gate < hidden) {
+            float kept = sigmoid(sums[hidden + gate]) * cell;
+            cell = sigmoid(sums[gate]) * tanhf(sums[2 * hidden + gate]) + kept;
+            float next = sigmoid(sums[3 * hidden + gate]) * tanhf(cell);
+            state[gate] = next;
+            out[(row * 2 + direction) * hidden + gate] = next;
+        }
+        __syncthreads();
+    }
+}

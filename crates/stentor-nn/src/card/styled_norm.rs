@@ -1,0 +1,114 @@
+//! Instance norm with its affine part and the activation that follows, in one launch.
+
+use super::{kernel, numbers, small};
+use crate::{Activation, Packing, Result};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp3, Layout, Shape, Tensor,
+    backend::BackendStorage,
+    bail,
+    cuda_backend::{
+        WrapErr,
+        cudarc::driver::{LaunchConfig, PushKernelArg},
+    },
+};
+
+pub(super) const KERNEL: &str = "styled_norm";
+/// Threads of a block; the kernel's `ROW_THREADS`.
+const ROW_THREADS: u32 = 256;
+
+/// Whether the kernel has this activation.
+pub(crate) fn can_style(activation: Activation<'_>) -> bool {
+    matches!(activation, Activation::Identity | Activation::LeakyRelu(_) | Activation::Snake(_))
+}
+
+/// `x` is `(channels, columns)`, gain and shift are `(sequences, channels)`.
+pub(crate) fn styled_norm(
+    x: &Tensor,
+    (gain, shift): (&Tensor, &Tensor),
+    packing: &Packing,
+    activation: Activation<'_>,
+    eps: f32,
+) -> Result<Tensor> {
+    let affine = Tensor::stack(&[gain, shift], 0)?.contiguous()?;
+    let (alphas, slope) = match activation {
+        Activation::Snake(alphas) => (alphas.contiguous()?, None),
+        Activation::LeakyRelu(slope) => (affine.clone(), Some(slope)),
+        _ => (affine.clone(), Some(1.0)),
+    };
+    let norm = StyledNorm { lens: packing.lens().to_vec(), pitch: packing.pitch(), slope, eps };
+    Ok(x.contiguous()?.apply_op3_no_bwd(&affine, &alphas, &norm)?)
+}
+
+struct StyledNorm {
+    lens: Vec<usize>,
+    pitch: usize,
+    /// Below zero, where there are no alphas.
+    slope: Option<f32>,
+    eps: f32,
+}
+
+impl CustomOp3 for StyledNorm {
+    fn name(&self) -> &'static str {
+        KERNEL
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        bail!("the CPU has a kernel of its own")
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        affine: &CudaStorage,
+        affine_layout: &Layout,
+        alphas: &CudaStorage,
+        alphas_layout: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        let (card, shape) = (x.device(), x_layout.shape().clone());
+        let (channels, columns) = shape.dims2()?;
+        let sequences = self.lens.len();
+        let (x, affine) = (numbers(x, x_layout)?, numbers(affine, affine_layout)?);
+        let alphas = numbers(alphas, alphas_layout)?;
+        let fits = columns == sequences * self.pitch && self.lens.iter().all(|len| *len <= self.pitch);
+        let styled = affine.len() == 2 * sequences * channels;
+        if !fits || !styled || (self.slope.is_none() && alphas.len() != channels) {
+            bail!("a norm of {channels} channels and {columns} columns was given other operands");
+        }
+        let (gain, shift) = (affine.slice(..sequences * channels), affine.slice(sequences * channels..));
+        let lens = card.clone_htod(&small(&self.lens))?;
+        let kernel = kernel(card, KERNEL)?;
+        let stream = card.cuda_stream();
+        let (pitch, slope, none) = (self.pitch as u32, self.slope.unwrap_or_default(), 0_u64);
+        let config = LaunchConfig {
+            grid_dim: (channels as u32, sequences as u32, 1),
+            block_dim: (ROW_THREADS, 1, 1),
+            shared_mem_bytes: 0,
+        };
+        #[expect(unsafe_code, reason = "a kernel is launched")]
+        // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`; where it
+        // is given a slope, its alphas are a null pointer, which it does not read.
+        let out = unsafe {
+            let out = card.alloc::<f32>(channels * columns)?;
+            let mut launch = stream.launch_builder(&kernel);
+            launch.arg(&x).arg(&gain).arg(&shift);
+            if self.slope.is_some() {
+                launch.arg(&none)
+            } else {
+                launch.arg(&alphas)
+            };
+            launch.arg(&lens).arg(&out).arg(&pitch).arg(&slope).arg(&self.eps);
+            launch.launch(config).w()?;
+            out
+        };
+        Ok((CudaStorage::wrap_cuda_slice(out, card.clone()), shape))
+    }
+}
