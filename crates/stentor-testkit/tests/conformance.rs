@@ -31,15 +31,22 @@ mod whole_chunks {
     conformance!(|| Box::new(Stepped::new(Whole::new())));
 }
 
+mod whole_chunks_together {
+    use super::*;
+    conformance!(|| Box::new(Stepped::new(Whole { together: usize::MAX, ..Whole::new() })));
+}
+
 /// Speaks one sample per character and checkpoint, in a pitch that follows from the seed.
 struct Whole {
     descriptor: EngineDescriptor,
+    /// Chunks that it speaks in one step.
+    together: usize,
 }
 
 impl Whole {
     fn new() -> Self {
         let fake = FakeEngine::new(FakeOptions { slots: 2, ..FakeOptions::default() });
-        Self { descriptor: fake.descriptor().clone() }
+        Self { descriptor: fake.descriptor().clone(), together: 1 }
     }
 }
 
@@ -67,6 +74,10 @@ impl WholeChunk for Whole {
             std::thread::sleep(std::time::Duration::from_micros(100));
         }
         Ok(Ok(output))
+    }
+
+    fn together(&self, _waiting: &[ChunkRequest]) -> usize {
+        self.together
     }
 
     fn phonemize(&self, _: &SpokenText, _: &Language) -> Result<PhonemeTrace, EngineError> {
