@@ -64,7 +64,8 @@ def compare(options) -> list[Pairing]:
         body = {"voice": "hash", "input": text, "speed": SPEED}
         phonemes = server.post("/v1/audio/phonemize", body | {"model": "bench"})["phonemes"]
         asked = {"phonemes": phonemes, "speed": SPEED}
-        running = {peer: start(options, peer, folder) for peer in peers}
+        for peer in peers:
+            running[peer] = start(options, peer, folder)
         server.speak(body)
         pairings = {}
         for name, peer in running.items():

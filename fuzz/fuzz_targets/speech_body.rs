@@ -12,7 +12,7 @@ static SPECS: LazyLock<Vec<ParamSpec>> = LazyLock::new(|| {
         ("cfm_steps", ParamKind::Integer { min: 1, max: 50, default: 10 }),
         ("trim", ParamKind::Bool { default: true }),
     ];
-    kinds.map(|(name, kind)| ParamSpec { name: name.to_owned(), kind, description: String::new() }).into()
+    kinds.map(|(name, kind)| ParamSpec { name: name.to_owned(), kind, later: None, description: String::new() }).into()
 });
 
 fuzz_target!(|data: &[u8]| {

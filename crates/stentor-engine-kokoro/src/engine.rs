@@ -21,7 +21,7 @@ const BUDGET: ChunkBudget = ChunkBudget { first: 100, max: 320 };
 /// A chunk that would last longer is refused, for its activations grow with its length.
 const MAX_SECONDS: usize = 60;
 /// Of English at its usual pace, in bytes.
-const CHARACTERS_PER_SECOND: usize = 13;
+const CHARACTERS_PER_SECOND: f32 = 13.0;
 /// Chunks at once on a card.
 const SLOTS_ON_CARD: usize = 32;
 /// How deep blends may stand inside blends.
@@ -123,7 +123,11 @@ impl KokoroEngine {
         let mut spoken: Vec<_> =
             plans.iter().zip(all).map(|(plan, one)| self.within_bounds(plan, one)).collect();
         let fitting: Vec<usize> = (0..all.len()).filter(|&index| spoken[index].is_ok()).collect();
-        for group in groups(&fitting, &plans, self.max_frames()) {
+        for mut group in groups(&fitting, &plans, self.max_frames()) {
+            group.retain(|&index| !all[index].request.cancel.is_cancelled());
+            if group.is_empty() {
+                continue;
+            }
             let planned: Vec<&Plan> = group.iter().map(|&index| &plans[index]).collect();
             let curves = self.model.curves_of_all(&planned, &watch)?;
             let with_curves = planned.iter().zip(&curves).zip(&group);
@@ -273,7 +277,9 @@ impl WholeChunk for KokoroEngine {
             return 1;
         }
         // About what a second of speech has, so the estimate is of the frames that they take side by side.
-        let seconds = |request: &ChunkRequest| request.text.text.len().div_ceil(CHARACTERS_PER_SECOND);
+        let seconds = |request: &ChunkRequest| {
+            (request.text.text.len() as f32 / CHARACTERS_PER_SECOND / request.speed.get()).ceil() as usize
+        };
         let mut longest = 0;
         let fits = |(index, request): (usize, &ChunkRequest)| {
             longest = longest.max(seconds(request));
@@ -390,7 +396,7 @@ fn describe(
         params: Vec::new(),
         memory: MemoryUse {
             weights: model.weight_bytes(),
-            // What is rendered together takes no more columns than the longest chunk alone, whatever waits in the slots.
+            // What is rendered together takes hardly more columns than the longest chunk alone, whatever waits in the slots.
             speaking: chunk_bytes(config, model.device().is_cpu()),
         },
         // Where that is, is said by `settle`.

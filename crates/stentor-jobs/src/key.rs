@@ -25,9 +25,7 @@ impl KeyBase {
 
     /// The key of one chunk: the base and the text that the engine is given.
     pub fn chunk(&self, text: &SpokenText) -> ChunkKey {
-        let mut hash = self.0.clone();
-        hash.update(text.text.as_bytes());
-        ChunkKey(hash.finalize().into())
+        ChunkKey(self.with(text.text.as_bytes()).0.finalize().into())
     }
 }
 

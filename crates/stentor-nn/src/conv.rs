@@ -46,8 +46,11 @@ impl ConvShape {
     /// weights, which take twice the room, would matter.
     fn winograd(&self) -> Option<WinogradShape> {
         const CHANNELS: std::ops::RangeInclusive<usize> = 128..=512;
+        // Tiles reach back by three dilations, which must leave room in a panel of the narrowest grid.
+        const MOST_DILATION: usize = 15;
         let Self { input, output, kernel, stride, padding, dilation } = *self;
-        let fits = stride == 1 && kernel >= 3 && dilation % 2 == 1 && CHANNELS.contains(&input);
+        let dilated = dilation % 2 == 1 && dilation <= MOST_DILATION;
+        let fits = stride == 1 && kernel >= 3 && dilated && CHANNELS.contains(&input);
         fits.then_some(WinogradShape { input, output, kernel, padding, dilation })
     }
 
@@ -322,7 +325,7 @@ pub fn repeat_interleave(x: &Tensor, counts: &[usize]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Unwatched, stock_test::assert_same};
+    use crate::{Packing, Unwatched, stock_test::assert_same};
     use candle_core::Device;
 
     fn random(dims: &[usize]) -> Tensor {
@@ -337,6 +340,27 @@ mod tests {
         let (x, residual) = (random(&[5, 100]), random(&[7, 33]));
         let ours = conv.forward_add(&x, &residual, &Unwatched).unwrap();
         assert_same(&ours, &conv.stock(&x, &weight, Some(&residual)).unwrap());
+    }
+
+    /// Tiles of fewer products begin at every fourth column, and so does each of several sequences.
+    #[test]
+    fn a_sequence_among_others_is_to_the_bit_what_it_is_alone() {
+        let weight = random(&[130, 128, 7]);
+        for dilation in [1, 3, 5] {
+            let shape = ConvShape::same(128, 130, 7, dilation);
+            let points = Winograd::new(&view(&weight).unwrap(), shape.winograd().unwrap());
+            let direct = Conv1d::new(&weight, Some(random(&[130])), shape).unwrap();
+            let fast = Conv1d { weight: Weight::Points(Arc::new(points)), ..direct.clone() };
+            let packing = Packing::new(&[501, 3, 770], 15, &Device::Cpu).unwrap();
+            let alone = [501, 3, 770].map(|len| random(&[128, len]));
+            for conv in [&fast, &direct] {
+                let together = conv.forward(&packing.pack(&alone).unwrap(), &Unwatched).unwrap();
+                for (x, together) in alone.iter().zip(packing.unpack(&together).unwrap()) {
+                    let alone = conv.forward(x, &Unwatched).unwrap().to_vec2::<f32>().unwrap();
+                    assert!(alone == together.to_vec2::<f32>().unwrap(), "dilation {dilation}");
+                }
+            }
+        }
     }
 
     #[test]

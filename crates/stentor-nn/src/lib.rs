@@ -1,9 +1,9 @@
 //! Layers, kernels and weight loading that speech models share.
 //!
 //! Weights are immutable and hold no state; a forward pass takes its inputs and a [`Watch`]. Activations are two-dimensional
-//! tensors of one utterance: `(channels, time)` around convolutions, `(time, channels)` around linear and recurrent layers.
-//! On the CPU each op runs a fused kernel of ours whose result does not depend on the number of threads; on any other
-//! device it is composed from candle's ops.
+//! tensors of one utterance, or of several side by side ([`Packing`]): `(channels, time)` around convolutions, `(time, channels)` around
+//! linear and recurrent layers. On the CPU each op runs a fused kernel of ours whose result does not depend on the number of threads;
+//! on any other device it is composed from candle's ops, but for what a CUDA card has kernels of ours for (`card/`).
 
 mod activation;
 mod allocator;

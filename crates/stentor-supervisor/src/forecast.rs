@@ -23,6 +23,9 @@ const LARGEST_OVERHEAD: f64 = 1000.0;
 /// Lengths of chunks that differ by less than this share of their mean tell nothing of the overhead.
 const SPREAD: f64 = 0.3;
 
+/// A chunk that ends so few seconds after another was spoken together with it.
+const TOGETHER_S: f64 = 0.01;
+
 /// Smoothed speed of an engine: sums of which each new chunk makes the older ones count less. A chunk takes so long
 /// for each character and so long however short it is; the latter is counted as characters too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,27 +37,58 @@ pub(crate) struct Pace {
     squares: f64,
     products: f64,
     overhead: f64,
+    /// Seconds and characters of the latest measurement.
+    latest: (f64, f64),
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { busy_s: 0.0, chars: 0.0, chunks: 0.0, squares: 0.0, products: 0.0, overhead: OVERHEAD }
+        Self {
+            busy_s: 0.0,
+            chars: 0.0,
+            chunks: 0.0,
+            squares: 0.0,
+            products: 0.0,
+            overhead: OVERHEAD,
+            latest: (0.0, 0.0),
+        }
     }
 }
 
 impl Pace {
-    /// The engine was busy for `busy_s` seconds until a chunk of `chars` characters was finished.
+    /// The engine was busy for `busy_s` seconds until a chunk of `chars` characters was finished. Chunks that were spoken together
+    /// are one measurement: the first seems to have taken all of the time, and the others none.
     pub(crate) fn observe(&mut self, busy_s: f64, chars: usize) {
-        self.busy_s = self.busy_s * KEEP + busy_s;
-        self.chars = self.chars * KEEP + chars as f64;
-        self.chunks = self.chunks * KEEP + 1.0;
-        self.squares = self.squares * KEEP + (chars * chars) as f64;
-        self.products = self.products * KEEP + chars as f64 * busy_s;
-        self.fit();
+        let (mut seconds, mut characters) = (busy_s, chars as f64);
+        if busy_s < TOGETHER_S && self.latest.1 > 0.0 {
+            let (before_s, before) = self.latest;
+            (seconds, characters) = (seconds + before_s, characters + before);
+            self.busy_s -= before_s;
+            self.chars -= before;
+            self.squares -= before * before;
+            self.products -= before * before_s;
+        } else {
+            // Of whole measurements only: the latest may have grown until now.
+            self.fit();
+            for sum in
+                [&mut self.busy_s, &mut self.chars, &mut self.chunks, &mut self.squares, &mut self.products]
+            {
+                *sum *= KEEP;
+            }
+            self.chunks += 1.0;
+        }
+        self.busy_s += seconds;
+        self.chars += characters;
+        self.squares += characters * characters;
+        self.products += characters * seconds;
+        self.latest = (seconds, characters);
     }
 
     /// The straight line through seconds over characters, where they differ enough for one.
     fn fit(&mut self) {
+        if self.chunks == 0.0 {
+            return;
+        }
         let (mean, mean_s) = (self.chars / self.chunks, self.busy_s / self.chunks);
         let variance = self.squares / self.chunks - mean * mean;
         let slope = (self.products / self.chunks - mean * mean_s) / variance;
@@ -210,6 +244,19 @@ mod tests {
         forecast.slots = 2;
         forecast.flying[0].for_s = 0.0;
         assert_wait(&forecast, (A, Lane::Interactive), 0.0);
+    }
+
+    #[test]
+    fn chunks_that_were_spoken_together_are_measured_together() {
+        let mut pace = Pace { overhead: 0.0, ..Pace::default() };
+        for _ in 0..3 {
+            pace.observe(2.0, 100);
+            for _ in 1..32 {
+                pace.observe(0.0001, 100);
+            }
+        }
+        let per_char = pace.per_char().expect("measured");
+        assert!((per_char / (2.0031 / 3200.0) - 1.0).abs() < 0.01, "{per_char}");
     }
 
     #[test]

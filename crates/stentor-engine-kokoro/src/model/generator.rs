@@ -109,7 +109,8 @@ impl Generator {
 
     /// Frames between two sequences that no convolution of a stage sees across: those of the first stage reach furthest.
     pub(super) fn gap(&self) -> usize {
-        self.reach.div_ceil(2 * self.stages.first().map_or(1, |stage| stage.rate)).max(2)
+        // One column more, as the last stage's sequences are longer by one.
+        (self.reach + 1).div_ceil(2 * self.stages.first().map_or(1, |stage| stage.rate)).max(2)
     }
 }
 

@@ -158,7 +158,7 @@ impl Curve {
         }
         let curve = self.projection.forward(&x, watch)?;
         watch.layer(&format!("predictor.{}_proj", self.name), &curve);
-        styled.packing.clear_gaps(&curve)
+        Ok(curve)
     }
 }
 

@@ -5,6 +5,7 @@ use libtest_mimic::{Failed, Trial};
 use stentor_jobs::{ChunkStore, ChunkStoreConfig, KeyBase};
 use stentor_supervisor::{ModelState, SessionEvent};
 use stentor_testkit::FakeOptions;
+use stentor_types::{ParamValue, Params};
 
 const STORY: [&str; 4] = ["Once upon a time", "there was a story", "of four chunks,", "and here it ends."];
 
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("what_was_spoken_before_an_interruption_is_not_spoken_again", resumed),
         trial("pieces_of_a_chunk_that_was_cut_are_kept", pieces),
         trial("a_session_that_keeps_nothing_shares_nothing", opted_out),
+        trial("a_later_chunk_that_is_spoken_otherwise_is_another_than_the_first", otherwise_later),
     ]
 }
 
@@ -125,6 +127,24 @@ async fn pieces() -> Outcome {
         let counters = bench.counters()?;
         // Only the engine can say that a chunk is too long for it; its pieces are known the second time.
         ensure(counters.chunks_sent == sent && counters.chunks_done == 2, format!("{counters:?}"))?;
+    }
+    Ok(())
+}
+
+async fn otherwise_later() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let bench = bench(FakeOptions::default(), &store(&folder)?)?;
+    let twice = ["The same.", "The same."];
+    let later = || Params::from([("pieces".to_owned(), ParamValue::Integer(0))]);
+    // Spoken in one way, the second is the first; spoken in two, it is another; and each is known when it comes again.
+    for (later, sent) in [(Params::new(), 1), (later(), 2), (later(), 2), (Params::new(), 2)] {
+        let session = bench.begin_as(ticket(), &twice, |request| {
+            request.keep = Some(KeyBase::new(&[b"test"]));
+            request.later = later.clone();
+        })?;
+        bench.check(&hear(session).await, &twice)?;
+        let counters = bench.counters()?;
+        ensure(counters.chunks_sent == sent, format!("{later:?}: {counters:?}"))?;
     }
     Ok(())
 }
