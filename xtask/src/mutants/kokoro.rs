@@ -124,5 +124,5 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant("envelope-constant", (NN, "stft.rs"), "sum / envelope)", "sum / envelope.max(1.5))"),
     mutant("voice-row-not-shifted", (ENGINE, "voice.rs"), "phonemes.saturating_sub(1).min(last)", "phonemes.min(last)"),
     mutant("voice-row-by-known-phonemes", (ENGINE, "engine.rs"), "voice.row(tokens.characters)", "voice.row(tokens.known())"),
-    mutant("storage-offset-ignored", (NN, "pickle.rs"), "bytes.drain(..start);", "bytes.truncate(len);"),
+    mutant("storage-offset-ignored", (NN, "pickle.rs"), "bytes.drain(..start);", "bytes.truncate(bytes.len() - start);"),
 ];
