@@ -30,7 +30,7 @@ async fn the_routes_refuse_what_they_cannot_do() {
         ("/v1/models/unload", json!({"model": "nobody"}), 404, "model_not_found"),
         ("/v1/models/load", json!({"model": "kokoro"}), 404, "model_not_installed"),
         ("/v1/models/load", json!({"name": "fake"}), 400, "invalid_value"),
-        ("/v1/models/load", json!([1]), 400, "invalid_value"),
+        ("/v1/models/load", json!(["fake"]), 400, "invalid_json"),
         ("/v1/models/fake", json!({"model": "fake"}), 405, "method_not_allowed"),
     ] {
         let (got, error) = error_of(app.post(path, &body).await).await;

@@ -19,11 +19,13 @@ pub(super) fn read(value: Option<Value>) -> Result<Option<Arc<Lexicon>>, ApiErro
         return Err(invalid(format!("`lexicon` has more than {MAX_ENTRIES} entries")));
     }
     let mut raw = Vec::with_capacity(entries.len());
-    for (index, mut entry) in entries.into_iter().enumerate() {
-        if let Some(fields) = entry.as_object_mut() {
-            fields.retain(|_, value| !value.is_null());
-        }
-        let entry: RawEntry = serde_json::from_value(entry).map_err(|e| wrong(index, &e))?;
+    for (index, entry) in entries.into_iter().enumerate() {
+        // serde would take a list for an entry, too.
+        let Value::Object(mut fields) = entry else {
+            return Err(invalid(format!("`lexicon[{index}]` must be an object")));
+        };
+        fields.retain(|_, value| !value.is_null());
+        let entry: RawEntry = serde_json::from_value(Value::Object(fields)).map_err(|e| wrong(index, &e))?;
         raw.push(entry);
     }
     let lexicon = Lexicon::from_raw(raw).map_err(|(index, error)| wrong(index, &error))?;
@@ -58,6 +60,7 @@ mod tests {
             (json!([{"word": null, "replace": "b"}]), "missing field `word`"),
             (json!([{"word": "a", "say": "b"}]), "unknown field `say`"),
             (json!([{"word": "a", "replace": "b", "case": "upper"}]), "unknown variant `upper`"),
+            (json!([["a", "b"]]), "`lexicon[0]` must be an object"),
             (
                 json!([{"word": "a", "replace": "b"}, {"word": "A", "replace": "c"}]),
                 "`lexicon[1]`: `A` stands there twice",

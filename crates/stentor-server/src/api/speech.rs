@@ -29,11 +29,7 @@ const LETTERS: [(&str, &str); 9] = [
 
 /// Reads the body. Engine parameters are left in `rest`, because only the resolved model knows them.
 pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Unresolved, ApiError> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|e| ApiError::new(ErrorCode::InvalidJson, format!("the body is not valid JSON: {e}")))?;
-    let Value::Object(mut fields) = value else {
-        return Err(ApiError::new(ErrorCode::InvalidJson, "the body must be a JSON object"));
-    };
+    let mut fields = super::object(body)?;
     fields.retain(|_, value| !value.is_null());
     check_instructions(fields.get("instructions"))?;
     let delivery = Delivery::take(&mut fields)?;

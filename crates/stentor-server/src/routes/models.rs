@@ -3,7 +3,10 @@
 use super::body;
 use crate::{
     ApiError, App, AppState, ErrorCode,
-    api::models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject, VoiceName},
+    api::{
+        models::{AudioModel, AudioModelList, ModelDetail, ModelList, ModelName, ModelObject, VoiceName},
+        object,
+    },
     router::method_not_allowed,
 };
 use axum::{
@@ -13,6 +16,7 @@ use axum::{
     http::{Method, Uri},
     response::{IntoResponse, Response},
 };
+use serde_json::Value;
 use stentor_types::ModelId;
 
 /// `{"model": id}` needs no more.
@@ -87,12 +91,12 @@ async fn unload(app: &App, body: Body) -> Result<Response, ApiError> {
 /// The installed model that a body names.
 async fn named(app: &App, body: Body) -> Result<ModelId, ApiError> {
     let bytes = body::read(body, MAX_BODY, app.settings().limits.body_timeout).await?;
-    let name: ModelName = serde_json::from_slice(&bytes).map_err(|e| {
-        let message = format!("the body must be {{\"model\": \"…\"}}: {e}");
+    let fields = object(&bytes)?;
+    let name: ModelName = serde_json::from_value(Value::Object(fields)).map_err(|e| {
         ApiError::field(
-            if e.is_data() { ErrorCode::InvalidValue } else { ErrorCode::InvalidJson },
+            ErrorCode::InvalidValue,
             "model",
-            message,
+            format!("the body must be {{\"model\": \"…\"}}: {e}"),
         )
     })?;
     let (catalog, settings) = (app.catalog(), app.settings());

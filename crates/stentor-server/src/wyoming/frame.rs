@@ -78,7 +78,9 @@ async fn read_begun<R: AsyncBufRead + Unpin>(source: &mut R, most: u64) -> Resul
             Fault::Left
         });
     }
-    let header: Header = serde_json::from_slice(&line).map_err(|e| not_json("header", &e))?;
+    // Read as an object first, because serde takes a list for a struct, too.
+    let fields: Map<String, Value> = serde_json::from_slice(&line).map_err(|e| not_json("header", &e))?;
+    let header: Header = serde_json::from_value(Value::Object(fields)).map_err(|e| not_json("header", &e))?;
     let mut data = header.data.unwrap_or_default();
     let length = header.data_length.unwrap_or(0);
     if length > most {
@@ -179,9 +181,10 @@ mod tests {
     #[tokio::test]
     async fn broken_events_are_refused_and_cut_ones_have_left() {
         let long = format!("{{\"type\":\"{}\"}}\n", "a".repeat(HEADER_BYTES as usize));
-        let rows: [(&str, Option<ErrorCode>); 9] = [
+        let rows: [(&str, Option<ErrorCode>); 10] = [
             ("\n", Some(ErrorCode::InvalidJson)),
             ("[]\n", Some(ErrorCode::InvalidJson)),
+            ("[\"describe\",null,null,null]\n", Some(ErrorCode::InvalidJson)),
             ("{\"type\":7}\n", Some(ErrorCode::InvalidJson)),
             ("{\"type\":\"a\",\"data_length\":-1}\n", Some(ErrorCode::InvalidJson)),
             ("{\"type\":\"a\",\"data_length\":2}\n[]", Some(ErrorCode::InvalidJson)),
