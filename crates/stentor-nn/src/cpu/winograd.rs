@@ -33,8 +33,8 @@ const MOST_PANELS: usize = 8;
 /// What each of a segment's taps counts for at each point.
 fn of_taps(taps: usize) -> Vec<Vec<f64>> {
     let points = &POINTS[..taps + OUTPUTS - 2];
-    let finite = points.iter().map(|point| {
-        let others = points.iter().filter(|other| *other != point);
+    let finite = points.iter().enumerate().map(|(index, point)| {
+        let others = points[..index].iter().chain(&points[index + 1..]);
         let scale: f64 = others.map(|other| point - other).product();
         (0..taps as i32).map(|tap| point.powi(tap) / scale).collect()
     });
