@@ -86,14 +86,14 @@ impl Number for i8 {
     }
 }
 
-/// The sums of `R` rows and `C` vectors of columns from vector `first` on.
+/// The sums of `R` rows and `C` vectors of columns from vector `first` on. Rows of `lhs` are neighbours if `NEIGHBOURS`.
 ///
 /// # Safety
 /// The machine has the instructions of `V`; `lhs` reaches as far as `R` rows and the steps of `right` ask, `right.data` as far as
 /// it says.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
+unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize, const NEIGHBOURS: bool>(
     lhs: Mat<'_>,
     right: &Right<'_, T>,
     first: usize,
@@ -101,65 +101,57 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize>(
 ) {
     // SAFETY: the caller's promises.
     unsafe {
-        let mut held = [[V::splat(0.0); C]; R];
         let sums = &mut *sums.as_mut_ptr().cast::<[RowSums; R]>();
-        let (mut steps, mut kept) = (0, false);
+        let mut kept = false;
         for segment in 0..right.segments {
-            let mut x = lhs.data.as_ptr().add(segment * right.depth * lhs.col_stride);
-            let mut line = right.data.as_ptr().add(segment * right.shift + first * LANES);
-            let mut left = right.depth;
-            while left > 0 {
-                let now = left.min(STEPS_IN_A_ROW - steps);
-                for _ in 0..now {
-                    let parts: [V; C] = std::array::from_fn(|part| {
-                        T::load(&*line.add(part / 2 * right.next + part % 2 * LANES).cast())
-                    });
-                    for (row, held) in held.iter_mut().enumerate() {
-                        let x = V::splat(*x.add(row * lhs.row_stride));
-                        for (held, part) in held.iter_mut().zip(&parts) {
-                            *held = x.mul_add(*part, *held);
-                        }
+            for done in (0..right.depth).step_by(STEPS_IN_A_ROW) {
+                let x = lhs.data.as_ptr().add((segment * right.depth + done) * lhs.col_stride);
+                let line =
+                    right.data.as_ptr().add(segment * right.shift + done * right.stride + first * LANES);
+                let strides = (if NEIGHBOURS { 1 } else { lhs.row_stride }, lhs.col_stride);
+                let steps = STEPS_IN_A_ROW.min(right.depth - done);
+                let held = held::<V, T, R, C>((x, strides), (line, right.stride, right.next), steps);
+                // By index, so that every trip is known when it is compiled: else the sums leave their registers.
+                for row in 0..R {
+                    for col in 0..C {
+                        let (held, sum) = (held[row][col], &mut sums[row][first + col]);
+                        let all = if kept { held.add(V::load(sum)) } else { held };
+                        all.store(sum);
                     }
-                    x = x.wrapping_add(lhs.col_stride);
-                    line = line.wrapping_add(right.stride);
                 }
-                (left, steps) = (left - now, steps + now);
-                if steps == STEPS_IN_A_ROW {
-                    keep(&mut held, sums, first, kept);
-                    (steps, kept) = (0, true);
-                }
+                kept = true;
             }
-        }
-        if steps > 0 {
-            keep(&mut held, sums, first, kept);
         }
     }
 }
 
-/// Moves what is `held` to the sums, where it is added to what was `kept` there before.
+/// Some steps of a block's sums, which stay in registers.
 ///
 /// # Safety
-/// The machine has the instructions of `V`.
+/// As of [`block`], whose operands begin at the pointers.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn keep<V: Vector, const R: usize, const C: usize>(
-    held: &mut [[V; C]; R],
-    sums: &mut [RowSums; R],
-    first: usize,
-    kept: bool,
-) {
-    // SAFETY: the caller's promise.
+unsafe fn held<V: Vector, T: Number, const R: usize, const C: usize>(
+    (mut x, (row_stride, col_stride)): (*const f32, (usize, usize)),
+    (mut line, stride, next): (*const T, usize, usize),
+    steps: usize,
+) -> [[V; C]; R] {
+    // SAFETY: the caller's promises.
     unsafe {
-        // By index, so that every trip is known when it is compiled: else the sums leave their registers, at every step.
-        for row in 0..R {
-            for col in 0..C {
-                let sum = &mut sums[row][first + col];
-                let all =
-                    if kept { held[row][col].mul_add(V::splat(1.0), V::load(sum)) } else { held[row][col] };
-                all.store(sum);
-                held[row][col] = V::splat(0.0);
+        let mut held = [[V::splat(0.0); C]; R];
+        for _ in 0..steps {
+            let parts: [V; C] =
+                std::array::from_fn(|part| T::load(&*line.add(part / 2 * next + part % 2 * LANES).cast()));
+            for (row, held) in held.iter_mut().enumerate() {
+                let x = V::splat(*x.add(row * row_stride));
+                for (held, part) in held.iter_mut().zip(&parts) {
+                    *held = x.mul_add(*part, *held);
+                }
             }
+            x = x.wrapping_add(col_stride);
+            line = line.wrapping_add(stride);
         }
+        held
     }
 }
 
@@ -178,42 +170,46 @@ unsafe fn blocks<V: Vector>(
     // SAFETY: the caller's promises; no block has more than `rows` rows or more panels than there are.
     unsafe {
         match (V::BLOCK, rows, V::PANELS.min(right.panels)) {
+            ((12, 2), 12.., _) if lhs.row_stride == 1 => {
+                block::<V, _, 12, 2, true>(lhs, right, 0, sums);
+                (12, 1)
+            }
             ((12, 2), 12.., _) => {
-                block::<V, _, 12, 2>(lhs, right, 0, sums);
+                block::<V, _, 12, 2, false>(lhs, right, 0, sums);
                 (12, 1)
             }
             ((6, 1), 6.., _) => {
-                block::<V, _, 6, 1>(lhs, right, 0, sums);
-                block::<V, _, 6, 1>(lhs, right, 1, sums);
+                block::<V, _, 6, 1, false>(lhs, right, 0, sums);
+                block::<V, _, 6, 1, false>(lhs, right, 1, sums);
                 (6, 1)
             }
             ((_, 2), 4.., _) => {
-                block::<V, _, 4, 2>(lhs, right, 0, sums);
+                block::<V, _, 4, 2, false>(lhs, right, 0, sums);
                 (4, 1)
             }
             ((_, 1), 4.., _) => {
-                block::<V, _, 4, 1>(lhs, right, 0, sums);
-                block::<V, _, 4, 1>(lhs, right, 1, sums);
+                block::<V, _, 4, 1, false>(lhs, right, 0, sums);
+                block::<V, _, 4, 1, false>(lhs, right, 1, sums);
                 (4, 1)
             }
             (_, 2.., 4..) => {
-                block::<V, _, 2, 8>(lhs, right, 0, sums);
+                block::<V, _, 2, 8, false>(lhs, right, 0, sums);
                 (2, 4)
             }
             (_, 2.., _) => {
-                block::<V, _, 2, 2>(lhs, right, 0, sums);
+                block::<V, _, 2, 2, false>(lhs, right, 0, sums);
                 (2, 1)
             }
             (_, _, 4..) => {
-                block::<V, _, 1, 8>(lhs, right, 0, sums);
+                block::<V, _, 1, 8, false>(lhs, right, 0, sums);
                 (1, 4)
             }
             (_, _, 2..) => {
-                block::<V, _, 1, 4>(lhs, right, 0, sums);
+                block::<V, _, 1, 4, false>(lhs, right, 0, sums);
                 (1, 2)
             }
             _ => {
-                block::<V, _, 1, 2>(lhs, right, 0, sums);
+                block::<V, _, 1, 2, false>(lhs, right, 0, sums);
                 (1, 1)
             }
         }
