@@ -5,7 +5,7 @@
 use super::{
     simd::widest,
     tiles::Mat,
-    vector::{LANES, Vector},
+    vector::{LANES, Vector, fetch_line},
 };
 use half::f16;
 
@@ -15,6 +15,10 @@ pub(super) const COLS: usize = 2 * LANES;
 const STEPS_IN_A_ROW: usize = 128;
 /// Rows of the largest block of any instruction set.
 pub(super) const MOST_ROWS: usize = 12;
+
+/// How many steps ahead operands are fetched that lie as they are met.
+const WEIGHTS_AHEAD: usize = 16;
+const LINES_AHEAD: usize = 8;
 
 /// Panels that one or two rows meet at once, at most.
 pub(super) const MOST_PANELS: usize = 4;
@@ -108,9 +112,9 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize, const NEIG
                 let x = lhs.data.as_ptr().add((segment * right.depth + done) * lhs.col_stride);
                 let line =
                     right.data.as_ptr().add(segment * right.shift + done * right.stride + first * LANES);
-                let strides = (if NEIGHBOURS { 1 } else { lhs.row_stride }, lhs.col_stride);
                 let steps = STEPS_IN_A_ROW.min(right.depth - done);
-                let held = held::<V, T, R, C>((x, strides), (line, right.stride, right.next), steps);
+                let (left, data) = ((x, lhs.row_stride, lhs.col_stride), (line, right.stride, right.next));
+                let held = held::<V, T, R, C, NEIGHBOURS>(left, data, steps);
                 // By index, so that every trip is known when it is compiled: else the sums leave their registers.
                 for row in 0..R {
                     for col in 0..C {
@@ -131,15 +135,21 @@ unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize, const NEIG
 /// As of [`block`], whose operands begin at the pointers.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn held<V: Vector, T: Number, const R: usize, const C: usize>(
-    (mut x, (row_stride, col_stride)): (*const f32, (usize, usize)),
+unsafe fn held<V: Vector, T: Number, const R: usize, const C: usize, const NEIGHBOURS: bool>(
+    (mut x, row_stride, col_stride): (*const f32, usize, usize),
     (mut line, stride, next): (*const T, usize, usize),
     steps: usize,
 ) -> [[V; C]; R] {
+    let row_stride = if NEIGHBOURS { 1 } else { row_stride };
     // SAFETY: the caller's promises.
     unsafe {
         let mut held = [[V::splat(0.0); C]; R];
         for _ in 0..steps {
+            if NEIGHBOURS {
+                fetch_line(x.wrapping_add(WEIGHTS_AHEAD * col_stride));
+                fetch_line(line.wrapping_add(LINES_AHEAD * stride));
+                fetch_line(line.wrapping_add(LINES_AHEAD * stride + LANES));
+            }
             let parts: [V; C] =
                 std::array::from_fn(|part| T::load(&*line.add(part / 2 * next + part % 2 * LANES).cast()));
             for (row, held) in held.iter_mut().enumerate() {

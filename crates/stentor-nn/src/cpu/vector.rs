@@ -8,13 +8,21 @@ use std::arch::x86_64 as arch;
 pub(crate) const LANES: usize = 16;
 
 /// Asks for numbers to be brought near: rows of a matrix lie so far apart that no machine guesses the next.
-#[expect(unsafe_code, reason = "an instruction")]
 pub(crate) fn fetch(numbers: &[f32]) {
+    numbers.chunks(LANES).for_each(|line| fetch_line(line.as_ptr()));
+}
+
+/// [`fetch`] for the line of a place, which may lie anywhere.
+#[inline]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "an instruction"))]
+pub(crate) fn fetch_line<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for line in numbers.chunks(LANES) {
-        // SAFETY: a hint, which every x86-64 has; it reads nothing.
-        unsafe { arch::_mm_prefetch::<{ arch::_MM_HINT_T0 }>(line.as_ptr().cast()) }
+    // SAFETY: a hint, which every x86-64 has; it reads nothing.
+    unsafe {
+        arch::_mm_prefetch::<{ arch::_MM_HINT_T0 }>(place.cast());
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// [`LANES`] numbers. The caller of any method has made sure that the machine has the implementation's instructions.
