@@ -144,21 +144,29 @@ unsafe fn held<V: Vector, T: Number, const R: usize, const C: usize, const NEIGH
     // SAFETY: the caller's promises.
     unsafe {
         let mut held = [[V::splat(0.0); C]; R];
+        // Each address is one of these and a small multiple of the stride; else each is computed from the one before.
+        let mut thirds: [_; MOST_ROWS / 3] =
+            std::array::from_fn(|third| x.wrapping_add(3 * third * row_stride));
         for _ in 0..steps {
             if NEIGHBOURS {
                 fetch_line(x.wrapping_add(WEIGHTS_AHEAD * col_stride));
+            }
+            if R == MOST_ROWS {
                 fetch_line(line.wrapping_add(LINES_AHEAD * stride));
                 fetch_line(line.wrapping_add(LINES_AHEAD * stride + LANES));
             }
             let parts: [V; C] =
                 std::array::from_fn(|part| T::load(&*line.add(part / 2 * next + part % 2 * LANES).cast()));
             for (row, held) in held.iter_mut().enumerate() {
-                let x = V::splat(*x.add(row * row_stride));
+                let x = V::splat(*thirds[row / 3].add(row % 3 * row_stride));
                 for (held, part) in held.iter_mut().zip(&parts) {
                     *held = x.mul_add(*part, *held);
                 }
             }
             x = x.wrapping_add(col_stride);
+            for third in &mut thirds {
+                *third = third.wrapping_add(col_stride);
+            }
             line = line.wrapping_add(stride);
         }
         held
