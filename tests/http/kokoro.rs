@@ -12,7 +12,9 @@ use tokio::time::{Instant, sleep};
 const CONFIG: &[u8] = include_bytes!("../../crates/stentor-engine-kokoro/tests/golden/kokoro-config.json");
 
 async fn start() -> TestApp {
-    let setup = Setup::new(PROGRAM).file("data/models/kokoro/config.json", CONFIG);
+    // What candle would go by.
+    let setup = Setup::new(PROGRAM).variable("RAYON_NUM_THREADS", "4");
+    let setup = setup.file("data/models/kokoro/config.json", CONFIG);
     let folder = setup.path().join("data/models/kokoro");
     fs::create_dir(folder.join("voices")).expect("a writable directory");
     write_kokoro(&folder.join("kokoro-v1_0.pth")).expect("a writable directory");
@@ -39,6 +41,14 @@ async fn kokoro_at_full_size_is_served_and_cancelled_in_time() {
     let bytes = response.bytes().await.unwrap();
     // Leading and trailing quiet is trimmed, so the length is not a whole number of frames.
     assert!(bytes.len() > 24_000 / 5, "{} bytes", bytes.len());
+
+    for worker in app.workers() {
+        let threads = fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+        let names: Vec<_> =
+            threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).unwrap()).collect();
+        let strange = names.iter().any(|name| name.starts_with("candle"));
+        assert!(!strange, "threads beside those that the model was given: {names:?}");
+    }
 
     let text =
         "A sentence that would keep a small machine busy for a good while, were anyone to wait for it. ";

@@ -37,6 +37,8 @@ impl Process {
             .args(&command.args)
             // Else CUDA sorts cards by speed, and the one whose memory is read is not the one that is used.
             .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+            // candle's own threads, of which it makes one per core whatever a model was given, and which spin while they wait.
+            .env("CANDLE_NUM_THREADS", "1")
             // A panic is one line in the log, not fifty.
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
