@@ -15,6 +15,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "channels, taps, dilation, columns: all products in GFLOP/s of a core; their time over that of fewer"
     );
     for (channels, kernel, dilation, len) in [
+        (40, 3, 1, 24_000),
+        (40, 11, 5, 24_000),
+        (64, 3, 1, 24_000),
+        (64, 7, 3, 24_000),
+        (64, 11, 5, 24_000),
         (128, 3, 1, 24_000),
         (128, 7, 3, 24_000),
         (128, 11, 5, 24_000),

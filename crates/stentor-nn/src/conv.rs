@@ -45,7 +45,7 @@ impl ConvShape {
     /// The same, if it can be computed with fewer products and there are so many channels that it pays, but not so many that its
     /// weights, which take twice the room, would matter.
     fn winograd(&self) -> Option<WinogradShape> {
-        const CHANNELS: std::ops::RangeInclusive<usize> = 128..=512;
+        const CHANNELS: std::ops::RangeInclusive<usize> = 32..=512;
         // Tiles reach back by three dilations, which must leave room in a panel of the narrowest grid.
         const MOST_DILATION: usize = 15;
         let Self { input, output, kernel, stride, padding, dilation } = *self;
