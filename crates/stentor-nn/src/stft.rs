@@ -5,11 +5,11 @@
 
 use crate::{
     NnError, Result, Watch,
-    cpu::{Mat, TileSize, for_rows, for_tiles, math, matrix, view},
+    cpu::{Mat, TileSize, for_rows, for_tiles, math, matrix, simd, view},
     watch::tick,
 };
 use candle_core::{Device, Tensor};
-use std::f64::consts::TAU;
+use std::{f32::consts::FRAC_PI_2, f64::consts::TAU};
 
 const FRAMES_PER_TILE: usize = 1024;
 
@@ -62,7 +62,9 @@ impl Stft {
     /// which mirrors itself. To that end each frame is folded at its centre into its even and odd parts.
     pub fn transform(&self, signal: &[f32], watch: &dyn Watch) -> Result<Tensor> {
         self.analyse(signal, watch, |real, imaginary| {
-            (real.hypot(imaginary) as f32, (imaginary as f32).atan2(real as f32))
+            // Neither square leaves the range of f64.
+            let magnitude = (real * real + imaginary * imaginary).sqrt();
+            (magnitude as f32, (imaginary as f32).atan2(real as f32))
         })
     }
 
@@ -123,10 +125,7 @@ impl Stft {
         let parts = for_rows(2 * bins, frames, watch, |row, out| {
             let bin = row % bins;
             let (log, sine) = (&values[bin * frames..][..frames], &values[(bins + bin) * frames..][..frames]);
-            for ((out, log), sine) in out.iter_mut().zip(log).zip(sine) {
-                let phase = math::sin(*sine);
-                *out = log.exp().min(largest) * if row < bins { phase.cos() } else { phase.sin() };
-            }
+            polar(log, sine, largest, if row < bins { FRAC_PI_2 } else { 0.0 }, out);
         })?;
         self.inverse(&parts, frames, watch)
     }
@@ -155,6 +154,15 @@ impl Stft {
         tick(watch)?;
         let kept = half..sum.len() - half;
         Ok(sum[kept.clone()].iter().zip(&envelope[kept]).map(|(sum, envelope)| sum / envelope).collect())
+    }
+}
+
+simd! {
+    /// The sine of `turn` and of what is a phase's sine, times e^log, which is `largest` at most.
+    fn polar(log: &[f32], sine: &[f32], largest: f32, turn: f32, out: &mut [f32]) {
+        for ((out, log), sine) in out.iter_mut().zip(log).zip(sine) {
+            *out = math::exp(*log).min(largest) * math::sin(math::sin(*sine) + turn);
+        }
     }
 }
 

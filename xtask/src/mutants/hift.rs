@@ -12,7 +12,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("hift-voiced-threshold", (HIFT, "source.rs"), "VOICED_ABOVE: f32 = 10.0;", "VOICED_ABOVE: f32 = 0.0;"),
     mutant("hift-unvoiced-noise", (HIFT, "source.rs"), "UNVOICED_NOISE: f32 = SINE_AMPLITUDE / 3.0;", "UNVOICED_NOISE: f32 = SINE_AMPLITUDE;"),
     mutant("hift-harmonics-count", (HIFT, "source.rs"), "self.weights.iter().enumerate() {", "self.weights.iter().enumerate().take(8) {"),
-    mutant("hift-phase-at-the-start-of-a-sample", (HIFT, "source.rs"), "step * (sample + 1) as f64", "step * sample as f64"),
+    mutant("hift-phase-at-the-start-of-a-sample", (HIFT, "source.rs"), "order * (onset.cycles + step) + phase", "order * onset.cycles + phase"),
     mutant("hift-phase-in-f32", (HIFT, "source.rs"), "(cycles + self.cycles(pitch)).fract());", "f64::from((cycles as f32 + self.cycles(pitch) as f32).fract()));"),
     mutant("hift-phase-not-summed", (HIFT, "source.rs"), "(cycles + self.cycles(pitch)).fract());", "{ let _ = cycles; self.cycles(pitch).fract() });"),
     mutant("hift-fundamental-has-a-random-phase", (HIFT, "source.rs"), "if harmonic == 0 {", "if harmonic > 9 {"),

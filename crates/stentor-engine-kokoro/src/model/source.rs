@@ -5,8 +5,7 @@
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use std::f64::consts::TAU;
-use stentor_nn::{NnError, Result, Scope, Watch, noise::nearly_normal};
+use stentor_nn::{NnError, Result, Scope, Watch, add_sines, noise::nearly_normal};
 
 const SINE_AMPLITUDE: f32 = 0.1;
 const NOISE_DEVIATION: f32 = 0.003;
@@ -109,22 +108,27 @@ impl Source {
         let Curve { pitch, phases, excitation } = curve;
         let voiced = pitch[index] > VOICED_ABOVE;
         let noise_level = if voiced { NOISE_DEVIATION } else { SINE_AMPLITUDE / 3.0 };
-        let count = self.samples_per_value as f64;
         for (offset, out) in out.iter_mut().enumerate() {
-            let position = (index as f64 + (offset as f64 + 0.5) / count - 0.5).max(0.0);
-            let left = position as usize;
-            let (right, share) = ((left + 1).min(pitch.len() - 1), position - left as f64);
             let first = (index * self.samples_per_value + offset) * self.weights.len();
-            let mut mixed = self.bias;
-            for (harmonic, (weight, phase)) in self.weights.iter().zip(phases).enumerate() {
-                let mut value = noise_level * excitation.noise(first + harmonic);
-                if voiced {
-                    let cycles = phase[left] + share * (phase[right] - phase[left]);
-                    value += SINE_AMPLITUDE * ((TAU * (cycles - cycles.floor())) as f32).sin();
-                }
-                mixed += weight * value;
+            let noise = |(harmonic, weight): (usize, &f32)| weight * excitation.noise(first + harmonic);
+            *out = self.bias + noise_level * self.weights.iter().enumerate().map(noise).sum::<f32>();
+        }
+        if !voiced {
+            return;
+        }
+        let (count, half) = (self.samples_per_value as f64, self.samples_per_value / 2);
+        let (before, behind) = out.split_at_mut(half);
+        // Centres on both sides of each half, and how far its first sample is from the left one. The first value has none before it.
+        let halves = [
+            (index.saturating_sub(1), index, 0.5 / count + 0.5, before),
+            (index, (index + 1).min(pitch.len() - 1), (half as f64 + 0.5) / count - 0.5, behind),
+        ];
+        for (left, right, share, out) in halves {
+            for (weight, phase) in self.weights.iter().zip(phases) {
+                let advance = phase[right] - phase[left];
+                let start = share.mul_add(advance, phase[left]);
+                add_sines(start, advance / count, SINE_AMPLITUDE * weight, out);
             }
-            *out = mixed;
         }
     }
 }
@@ -132,6 +136,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::TAU;
     use stentor_nn::Unwatched;
 
     fn fundamental() -> Source {

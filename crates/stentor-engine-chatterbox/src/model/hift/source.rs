@@ -6,7 +6,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use std::f64::consts::{PI, TAU};
-use stentor_nn::{NnError, Result, Scope, Watch, noise};
+use stentor_nn::{NnError, Result, Scope, Watch, add_sines, noise};
 
 const SINE_AMPLITUDE: f32 = 0.1;
 const VOICED_NOISE: f32 = 0.003;
@@ -146,14 +146,13 @@ impl Source {
         for (harmonic, weight) in self.weights.iter().enumerate() {
             excitation.noise(harmonic, self.weights.len(), onset.sample, draws);
             let (order, phase) = ((harmonic + 1) as f64, excitation.phase(harmonic));
-            for (sample, (out, draw)) in out.iter_mut().zip(draws.iter()).enumerate() {
-                let mut value = level * draw;
-                if voiced {
-                    // A sample sounds with the phase at its end.
-                    let cycles = order * (onset.cycles + step * (sample + 1) as f64);
-                    value += SINE_AMPLITUDE * ((TAU * cycles.fract() + phase) as f32).sin();
-                }
-                *out += weight * value;
+            for (out, draw) in out.iter_mut().zip(draws.iter()) {
+                *out += weight * level * draw;
+            }
+            if voiced {
+                // A sample sounds with the phase at its end.
+                let start = order * (onset.cycles + step) + phase / TAU;
+                add_sines(start, order * step, SINE_AMPLITUDE * weight, out);
             }
         }
         for out in out {
