@@ -18,6 +18,8 @@ mod device;
 mod error;
 mod factor;
 mod gated;
+#[cfg(any(test, feature = "cuda"))]
+mod implicit;
 mod kv_attention;
 mod kv_cache;
 mod kv_step;
