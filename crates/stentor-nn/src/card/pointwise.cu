@@ -10,20 +10,19 @@ __device__ static bool is_anybodys(unsigned column, const unsigned* lens, unsign
     return !lens || column % pitch < lens[column / pitch];
 }
 
-// An activation of `x`, (channels, columns): x + sin(alpha x)^2 / alpha with an alpha for each channel, or, without alphas, the one of
-// that number. Columns that are nobody's come out as zeros. A block has POINT_THREADS columns of a channel.
+// An activation of `x`, (channels, columns), `count` numbers: x + sin(alpha x)^2 / alpha with an alpha for each channel, or, without
+// alphas, the one of that number. Columns that are nobody's come out as zeros.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
-    activate(const float* x, const float* alphas, const unsigned* lens, float* out, unsigned columns, unsigned pitch,
-             unsigned activation, float slope) {
-    unsigned column = blockIdx.x * POINT_THREADS + threadIdx.x, channel = blockIdx.y;
-    if (column >= columns) return;
-    size_t place = (size_t)channel * columns + column;
+    activate(const float* x, const float* alphas, const unsigned* lens, float* out, unsigned count, unsigned columns,
+             unsigned pitch, unsigned activation, float slope) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+    if (place >= count) return;
     float y = 0.0f;
-    if (is_anybodys(column, lens, pitch)) {
+    if (is_anybodys(place % columns, lens, pitch)) {
         y = x[place];
         if (alphas) {
-            float wave = sinf(alphas[channel] * y);
-            y += wave * wave / alphas[channel];
+            float alpha = alphas[place / columns], wave = sinf(alpha * y);
+            y += wave * wave / alpha;
         } else {
             y = activated(y, activation, slope);
         }
@@ -31,40 +30,39 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     out[place] = y;
 }
 
-// A row of numbers after a product: `x` (rows, columns) plus a bias for each column, then the activation, then `other`.
+// What follows a product of rows: `x` (rows, columns) plus a bias for each column, then the activation, then plus `other`.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
-    finish_rows(const float* x, const float* bias, const float* other, float* out, unsigned columns, unsigned activation,
-                float slope) {
-    unsigned column = blockIdx.x * POINT_THREADS + threadIdx.x;
-    if (column >= columns) return;
-    size_t place = (size_t)blockIdx.y * columns + column;
-    float y = activated(bias ? x[place] + bias[column] : x[place], activation, slope);
+    finish_rows(const float* x, const float* bias, const float* other, float* out, unsigned count, unsigned columns,
+                unsigned activation, float slope) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+    if (place >= count) return;
+    float y = activated(bias ? x[place] + bias[place % columns] : x[place], activation, slope);
     out[place] = other ? y + other[place] : y;
 }
 
 // The mean of three tensors.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
-    mean_of_three(const float* a, const float* b, const float* c, float* out, unsigned long long count, float scale) {
-    size_t place = (size_t)blockIdx.x * POINT_THREADS + threadIdx.x;
+    mean_of_three(const float* a, const float* b, const float* c, float* out, unsigned count, float scale) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
     if (place < count) out[place] = (a[place] + b[place] + c[place]) * scale;
 }
 
-// Each column of (channels, columns) twice; with one channel's worth of `wide` numbers in place of a number, each row of a matrix.
+// Each `wide` numbers twice: one for the columns of (channels, columns), a row's for the rows of a matrix. `count` is the output's.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
-    repeat_twice(const float* x, float* out, unsigned long long count, unsigned wide) {
-    size_t place = (size_t)blockIdx.x * POINT_THREADS + threadIdx.x;
+    repeat_twice(const float* x, float* out, unsigned count, unsigned wide) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
     if (place < count) out[place] = x[place / wide / 2 * wide + place % wide];
 }
 
 // The depthwise transposed convolution of kernel 3 and stride 2 that doubles the columns of (channels, columns); `weight` is
-// (channels, 3). Columns of the output that are nobody's come out as zeros; `lens` and `pitch` are the output's.
+// (channels, 3). Columns of the output that are nobody's come out as zeros; `count`, `lens` and `pitch` are the output's.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     depthwise_upsample(const float* x, const float* weight, const float* bias, const unsigned* lens, float* out,
-                       unsigned columns, unsigned pitch) {
-    unsigned column = blockIdx.x * POINT_THREADS + threadIdx.x, channel = blockIdx.y;
-    if (column >= 2 * columns) return;
+                       unsigned count, unsigned columns, unsigned pitch) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+    if (place >= count) return;
+    unsigned channel = place / (2 * columns), column = place % (2 * columns), at = column / 2;
     const float *row = x + (size_t)channel * columns, *taps = weight + 3 * channel;
-    unsigned at = column / 2;
     float y = 0.0f;
     if (is_anybodys(column, lens, pitch)) {
         y = bias[channel];
@@ -74,5 +72,5 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
             y += taps[2] * row[at] + (at + 1 < columns ? taps[0] * row[at + 1] : 0.0f);
         }
     }
-    out[(size_t)channel * 2 * columns + column] = y;
+    out[place] = y;
 }

@@ -81,46 +81,41 @@ static void convolve(Kernel<Number> kernel, bool by_rows) {
     free(converted);
 }
 
-static unsigned blocks(size_t count) { return (count + POINT_THREADS - 1) / POINT_THREADS; }
+// Runs a kernel that has a thread for each number of its output.
+static void run_points(unsigned count, const std::function<void(float*)>& kernel) {
+    run(count, [&](float* out) {
+        launch({(count + POINT_THREADS - 1) / POINT_THREADS, 1, 1}, POINT_THREADS, [&] { kernel(out); });
+    });
+}
 
 static void pointwise(const std::string& name) {
     auto sizes = read<unsigned>();
     auto slopes = read<float>();
     auto x = read<float>();
-    unsigned rows = sizes[0], columns = x.size() / rows;
+    unsigned count = x.size(), columns = count / sizes[0];
     if (name == "activate") {
         auto alphas = read<float>();
         auto lens = read<unsigned>();
-        run(x.size(), [&](float* out) {
-            launch({blocks(columns), rows, 1}, POINT_THREADS, [&] {
-                activate(x.data(), or_null(alphas), or_null(lens), out, columns, sizes[1], sizes[2], slopes[0]);
-            });
+        run_points(count, [&](float* out) {
+            activate(x.data(), or_null(alphas), or_null(lens), out, count, columns, sizes[1], sizes[2], slopes[0]);
         });
     } else if (name == "finish_rows") {
         auto bias = read<float>(), other = read<float>();
-        run(x.size(), [&](float* out) {
-            launch({blocks(columns), rows, 1}, POINT_THREADS, [&] {
-                finish_rows(x.data(), or_null(bias), or_null(other), out, columns, sizes[1], slopes[0]);
-            });
+        run_points(count, [&](float* out) {
+            finish_rows(x.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
         });
     } else if (name == "mean_of_three") {
         auto b = read<float>(), c = read<float>();
-        run(x.size(), [&](float* out) {
-            launch({blocks(x.size()), 1, 1}, POINT_THREADS,
-                   [&] { mean_of_three(x.data(), b.data(), c.data(), out, x.size(), 1.0f / 3.0f); });
+        run_points(count, [&](float* out) {
+            mean_of_three(x.data(), b.data(), c.data(), out, count, 1.0f / 3.0f);
         });
     } else if (name == "repeat_twice") {
-        run(2 * x.size(), [&](float* out) {
-            launch({blocks(2 * x.size()), 1, 1}, POINT_THREADS,
-                   [&] { repeat_twice(x.data(), out, 2 * x.size(), sizes[1]); });
-        });
+        run_points(2 * count, [&](float* out) { repeat_twice(x.data(), out, 2 * count, sizes[1]); });
     } else {
         auto weight = read<float>(), bias = read<float>();
         auto lens = read<unsigned>();
-        run(2 * x.size(), [&](float* out) {
-            launch({blocks(2 * columns), rows, 1}, POINT_THREADS, [&] {
-                depthwise_upsample(x.data(), weight.data(), bias.data(), or_null(lens), out, columns, sizes[1]);
-            });
+        run_points(2 * count, [&](float* out) {
+            depthwise_upsample(x.data(), weight.data(), bias.data(), or_null(lens), out, 2 * count, columns, sizes[1]);
         });
     }
 }

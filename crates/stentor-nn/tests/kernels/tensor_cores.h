@@ -4,11 +4,27 @@
 #pragma once
 #include "block.h"
 
-// Conversion is the compiler's: to the nearest, ties to even.
+// Conversion is the compiler's: to the nearest, ties to even. Back it goes through a table, as the compiler's is slow.
 struct half {
-    _Float16 value;
+    uint16_t bits;
 };
-static inline half __float2half(float x) { return {(_Float16)x}; }
+static half __float2half(float x) {
+    _Float16 rounded = (_Float16)x;
+    half bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return bits;
+}
+static const std::vector<float> FLOATS = [] {
+    std::vector<float> all(1 << 16);
+    for (unsigned bits = 0; bits < all.size(); bits++) {
+        _Float16 value;
+        uint16_t narrow = bits;
+        memcpy(&value, &narrow, sizeof value);
+        all[bits] = (float)value;
+    }
+    return all;
+}();
+static inline float to_float(half x) { return FLOATS.data()[x.bits]; }
 
 namespace nvcuda::wmma {
 
@@ -51,13 +67,13 @@ static void fill_fragment(Fragment& to, float value) {
 
 static void load_matrix_sync(fragment<matrix_a, 16, 16, 16, half, col_major>& to, const half* from, unsigned pitch) {
     check(from, pitch * sizeof(half));
-    for (unsigned k = 0; k < 16; k++) to.row[k] = (float)from[k * pitch + row()].value;
+    for (unsigned k = 0; k < 16; k++) to.row[k] = to_float(from[k * pitch + row()]);
 }
 
 static void load_matrix_sync(fragment<matrix_b, 16, 16, 16, half, col_major>& to, const half* from, unsigned pitch) {
     check(from, pitch * sizeof(half));
     for (unsigned k = 0; k < 16; k++)
-        for (unsigned j = 0; j < 8; j++) to.columns[k][j] = (float)from[(first_column() + j) * pitch + k].value;
+        for (unsigned j = 0; j < 8; j++) to.columns[k][j] = to_float(from[(first_column() + j) * pitch + k]);
 }
 
 template <typename Sums, typename A, typename B>
