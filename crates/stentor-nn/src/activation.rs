@@ -152,7 +152,7 @@ pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Re
         tick(watch)?;
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return Ok(crate::card::activate(x, activation, None)?);
+            return crate::card::activate(x, activation, None);
         }
         return activation.stock(x);
     }
@@ -174,7 +174,7 @@ pub fn activate_packed(
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         tick(watch)?;
-        return Ok(crate::card::activate(x, activation, Some(packing))?);
+        return crate::card::activate(x, activation, Some(packing));
     }
     activate(&packing.clear_gaps(x)?, activation, watch)
 }
@@ -194,7 +194,7 @@ pub fn mean_of(parts: &[Tensor], watch: &dyn Watch) -> Result<Tensor> {
         tick(watch)?;
         #[cfg(feature = "cuda")]
         if let ([a, b, c], true) = (parts, parts[0].device().is_cuda()) {
-            return Ok(crate::card::mean_of_three([a, b, c])?);
+            return crate::card::mean_of_three([a, b, c]);
         }
         let mut sum = parts[0].clone();
         for part in &parts[1..] {

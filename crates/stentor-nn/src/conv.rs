@@ -317,7 +317,7 @@ pub fn repeat_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         tick(watch)?;
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return Ok(crate::card::repeat_twice(x, false)?);
+            return crate::card::repeat_twice(x, false);
         }
         return Ok(x.unsqueeze(2)?.broadcast_as((rows, cols, 2))?.reshape((rows, 2 * cols))?);
     }

@@ -135,7 +135,7 @@ impl DepthwiseUpsample {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             tick(watch)?;
-            return Ok(crate::card::depthwise_upsample(x, (&self.weight, &self.bias), Some(packing))?);
+            return crate::card::depthwise_upsample(x, (&self.weight, &self.bias), Some(packing));
         }
         packing.clear_gaps(&self.forward(x, watch)?)
     }
@@ -145,7 +145,7 @@ impl DepthwiseUpsample {
             tick(watch)?;
             #[cfg(feature = "cuda")]
             if x.device().is_cuda() {
-                return Ok(crate::card::depthwise_upsample(x, (&self.weight, &self.bias), None)?);
+                return crate::card::depthwise_upsample(x, (&self.weight, &self.bias), None);
             }
             return self.stock(x);
         }

@@ -154,7 +154,7 @@ impl RowConv {
             return Ok(out);
         }
         let (activation, other) = then.parts();
-        Ok(crate::card::finish_rows(&out, self.bias.as_ref(), activation, other)?)
+        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other)
     }
 
     fn fused(&self, x: &Tensor, panels: &Panels, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
@@ -244,7 +244,7 @@ pub fn repeat_rows_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
     tick(watch)?;
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
-        return Ok(crate::card::repeat_twice(x, true)?);
+        return crate::card::repeat_twice(x, true);
     }
     let (rows, cols) = x.dims2()?;
     Ok(x.unsqueeze(1)?.broadcast_as((rows, 2, cols))?.contiguous()?.reshape((2 * rows, cols))?)

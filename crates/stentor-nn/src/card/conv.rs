@@ -20,6 +20,8 @@ use candle_core::{
 };
 use half::f16;
 
+/// Columns of an input, at most: places along time are signed numbers of 32 bits in the kernels.
+const LONGEST: usize = 1 << 28;
 /// Threads of a block of `conv_finish`.
 const FINISH_THREADS: u32 = 256;
 
@@ -29,7 +31,7 @@ unsafe impl DeviceRepr for Geometry {}
 
 /// A layer on a card.
 #[derive(Debug, Clone)]
-pub struct CardConv {
+pub(crate) struct CardConv {
     plan: Plan,
     /// Multiprocessors of the card.
     processors: usize,
@@ -67,8 +69,6 @@ impl CardConv {
         let added = Added { residual: residual.as_ref(), ..added };
         let (a, b) = x.dims2()?;
         let (len, input) = if self.plan.by_rows { (a, b) } else { (b, a) };
-        // Places along time are signed numbers of 32 bits in the kernels.
-        const LONGEST: usize = 1 << 28;
         if input != self.plan.input() || len == 0 || len > LONGEST {
             return Err(candle_core::Error::Msg(format!("a convolution was given {a} x {b} numbers")).into());
         }

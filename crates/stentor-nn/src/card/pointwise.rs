@@ -3,41 +3,40 @@
 use super::{
     kernel,
     launch::{Operand, argument, card_of, matrix, some_numbers},
-    small,
 };
-use crate::{Activation, Packing, implicit::activation_code};
+use crate::{Activation, Packing, Result, implicit::activation_code};
 use candle_core::{
-    CudaDevice, Tensor, bail,
+    Device, Tensor,
     cuda_backend::{
         WrapErr,
-        cudarc::driver::{CudaSlice, LaunchConfig, PushKernelArg},
+        cudarc::driver::{LaunchConfig, PushKernelArg},
     },
 };
 
 /// Threads of a block; the kernels' `POINT_THREADS`.
 const POINT_THREADS: u32 = 256;
 
+/// Operands that do not belong together.
+fn refused<T>(what: String) -> Result<T> {
+    Err(candle_core::Error::Msg(what).into())
+}
+
 /// One thread for each of so many numbers, which 32 bits must be able to count.
-fn threads_for(count: usize) -> candle_core::Result<(u32, LaunchConfig)> {
+fn threads_for(count: usize) -> Result<(u32, LaunchConfig)> {
     let Some(count) = u32::try_from(count).ok().filter(|&count| count <= u32::MAX - POINT_THREADS) else {
-        bail!("a card's kernel cannot count {count} numbers");
+        return refused(format!("a card's kernel cannot count {count} numbers"));
     };
     let (grid_dim, block_dim) = ((count.div_ceil(POINT_THREADS).max(1), 1, 1), (POINT_THREADS, 1, 1));
     Ok((count, LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 0 }))
 }
 
 /// Lengths of a packing's sequences on the card, where there are several.
-fn lens_of(packing: Option<&Packing>, card: &CudaDevice) -> candle_core::Result<Option<CudaSlice<u32>>> {
-    let several = packing.filter(|packing| packing.count() > 1);
-    several.map(|packing| card.clone_htod(&small(packing.lens()))).transpose()
+fn lens_of(packing: Option<&Packing>, device: &Device) -> crate::Result<Option<Tensor>> {
+    packing.filter(|packing| packing.count() > 1).map(|packing| packing.lens_on(device)).transpose()
 }
 
 /// An activation of `(channels, columns)`; with a packing, the columns that are nobody's come out as zeros.
-pub(crate) fn activate(
-    x: &Tensor,
-    activation: Activation<'_>,
-    packing: Option<&Packing>,
-) -> candle_core::Result<Tensor> {
+pub(crate) fn activate(x: &Tensor, activation: Activation<'_>, packing: Option<&Packing>) -> Result<Tensor> {
     let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
     let alphas = match activation {
         Activation::Snake(alphas) => Some(alphas.contiguous()?),
@@ -47,11 +46,15 @@ pub(crate) fn activate(
     let (card, input, parameters) = (card_of(&x)?, Operand::of(&x)?, Operand::of_some(alphas.as_ref())?);
     let fits = packing.is_none_or(|packing| packing.count() * packing.pitch() == columns);
     if !fits || parameters.as_ref().is_some_and(|alphas| alphas.len() != rows) {
-        bail!("an activation of {rows} channels and {columns} columns was given other operands");
+        return refused(format!(
+            "an activation of {rows} channels and {columns} columns was given other operands"
+        ));
     }
     let (count, config) = threads_for(rows * columns)?;
     let (wide, pitch) = (columns as u32, packing.map_or(1, Packing::pitch) as u32);
-    let lens = lens_of(packing, &card)?;
+    let lens = lens_of(packing, x.device())?;
+    let lens = Operand::of_some(lens.as_ref())?;
+    let lens = lens.as_ref().map(Operand::numbers::<u32>).transpose()?;
     let (numbers, alphas) = (input.numbers::<f32>()?, some_numbers(parameters.as_ref())?);
     let (function, stream) = (kernel(&card, "activate")?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]
@@ -75,16 +78,18 @@ pub(crate) fn finish_rows(
     bias: Option<&Tensor>,
     activation: Activation<'_>,
     other: Option<&Tensor>,
-) -> candle_core::Result<Tensor> {
+) -> Result<Tensor> {
     let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
     let other = other.map(Tensor::contiguous).transpose()?;
-    let Some((code, slope)) = activation_code(activation) else { bail!("rows have no such activation") };
+    let Some((code, slope)) = activation_code(activation) else {
+        return refused("rows have no such activation".to_owned());
+    };
     let (card, input) = (card_of(&x)?, Operand::of(&x)?);
     let (bias, other) = (Operand::of_some(bias)?, Operand::of_some(other.as_ref())?);
     let fits =
         |operand: &Option<Operand<'_>>, count: usize| operand.as_ref().is_none_or(|o| o.len() == count);
     if !fits(&bias, columns) || !fits(&other, rows * columns) {
-        bail!("{rows} rows of {columns} numbers were given other operands");
+        return refused(format!("{rows} rows of {columns} numbers were given other operands"));
     }
     let (count, config) = threads_for(rows * columns)?;
     let wide = columns as u32;
@@ -107,7 +112,7 @@ pub(crate) fn finish_rows(
 }
 
 /// The mean of three tensors of one shape.
-pub(crate) fn mean_of_three(parts: [&Tensor; 3]) -> candle_core::Result<Tensor> {
+pub(crate) fn mean_of_three(parts: [&Tensor; 3]) -> Result<Tensor> {
     let (rows, columns) = parts[0].dims2()?;
     let [a, b, c] = parts.map(Tensor::contiguous);
     let parts = [a?, b?, c?];
@@ -115,7 +120,7 @@ pub(crate) fn mean_of_three(parts: [&Tensor; 3]) -> candle_core::Result<Tensor> 
     let [a, b, c] = parts.each_ref().map(Operand::of);
     let operands = [a?, b?, c?];
     if operands.iter().any(|operand| operand.len() != rows * columns) {
-        bail!("a mean was given tensors of several shapes");
+        return refused("a mean was given tensors of several shapes".to_owned());
     }
     let [a, b, c] = operands.each_ref().map(Operand::numbers::<f32>);
     let (a, b, c) = (a?, b?, c?);
@@ -134,7 +139,7 @@ pub(crate) fn mean_of_three(parts: [&Tensor; 3]) -> candle_core::Result<Tensor> 
 }
 
 /// Each column of a matrix twice, or, `by_rows`, each row.
-pub(crate) fn repeat_twice(x: &Tensor, by_rows: bool) -> candle_core::Result<Tensor> {
+pub(crate) fn repeat_twice(x: &Tensor, by_rows: bool) -> Result<Tensor> {
     let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
     let (card, input) = (card_of(&x)?, Operand::of(&x)?);
     let (count, config) = threads_for(2 * rows * columns)?;
@@ -160,17 +165,21 @@ pub(crate) fn depthwise_upsample(
     x: &Tensor,
     (weight, bias): (&Tensor, &Tensor),
     packing: Option<&Packing>,
-) -> candle_core::Result<Tensor> {
+) -> Result<Tensor> {
     let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
     let (card, input) = (card_of(&x)?, Operand::of(&x)?);
     let (taps, bias) = (Operand::of(weight)?, Operand::of(bias)?);
     let fits = packing.is_none_or(|packing| packing.count() * packing.pitch() == 2 * columns);
     if !fits || taps.len() != 3 * rows || bias.len() != rows {
-        bail!("an upsampling of {rows} channels and {columns} columns was given other operands");
+        return refused(format!(
+            "an upsampling of {rows} channels and {columns} columns was given other operands"
+        ));
     }
     let (count, config) = threads_for(2 * rows * columns)?;
     let (wide, pitch) = (columns as u32, packing.map_or(1, Packing::pitch) as u32);
-    let lens = lens_of(packing, &card)?;
+    let lens = lens_of(packing, x.device())?;
+    let lens = Operand::of_some(lens.as_ref())?;
+    let lens = lens.as_ref().map(Operand::numbers::<u32>).transpose()?;
     let (numbers, taps, bias) = (input.numbers::<f32>()?, taps.numbers::<f32>()?, bias.numbers::<f32>()?);
     let (function, stream) = (kernel(&card, "depthwise_upsample")?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]

@@ -1,6 +1,6 @@
 //! Instance norm with its affine part and the activation that follows, in one launch.
 
-use super::{kernel, numbers, small};
+use super::{kernel, launch::Operand, numbers};
 use crate::{Activation, Packing, Result};
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp3, Layout, Shape, Tensor,
@@ -35,19 +35,20 @@ pub(crate) fn styled_norm(
         Activation::LeakyRelu(slope) => (affine.clone(), Some(slope)),
         _ => (affine.clone(), Some(1.0)),
     };
-    let norm = StyledNorm { lens: packing.lens().to_vec(), pitch: packing.pitch(), slope, eps };
+    let norm = StyledNorm { packing, lens: packing.lens_on(x.device())?, slope, eps };
     Ok(x.contiguous()?.apply_op3_no_bwd(&affine, &alphas, &norm)?)
 }
 
-struct StyledNorm {
-    lens: Vec<usize>,
-    pitch: usize,
+struct StyledNorm<'a> {
+    packing: &'a Packing,
+    /// Its lengths on the card.
+    lens: Tensor,
     /// Below zero, where there are no alphas.
     slope: Option<f32>,
     eps: f32,
 }
 
-impl CustomOp3 for StyledNorm {
+impl CustomOp3 for StyledNorm<'_> {
     fn name(&self) -> &'static str {
         KERNEL
     }
@@ -75,19 +76,20 @@ impl CustomOp3 for StyledNorm {
     ) -> candle_core::Result<(CudaStorage, Shape)> {
         let (card, shape) = (x.device(), x_layout.shape().clone());
         let (channels, columns) = shape.dims2()?;
-        let sequences = self.lens.len();
+        let (sequences, pitch) = (self.packing.count(), self.packing.pitch());
         let (x, affine) = (numbers(x, x_layout)?, numbers(affine, affine_layout)?);
         let alphas = numbers(alphas, alphas_layout)?;
-        let fits = columns == sequences * self.pitch && self.lens.iter().all(|len| *len <= self.pitch);
+        let fits = columns == sequences * pitch && self.packing.lens().iter().all(|len| *len <= pitch);
         let styled = affine.len() == 2 * sequences * channels;
         if !fits || !styled || (self.slope.is_none() && alphas.len() != channels) {
             bail!("a norm of {channels} channels and {columns} columns was given other operands");
         }
         let (gain, shift) = (affine.slice(..sequences * channels), affine.slice(sequences * channels..));
-        let lens = card.clone_htod(&small(&self.lens))?;
+        let lens = Operand::of(&self.lens)?;
+        let lens = lens.numbers::<u32>()?;
         let kernel = kernel(card, KERNEL)?;
         let stream = card.cuda_stream();
-        let (pitch, slope, none) = (self.pitch as u32, self.slope.unwrap_or_default(), 0_u64);
+        let (pitch, slope, none) = (pitch as u32, self.slope.unwrap_or_default(), 0_u64);
         let config = LaunchConfig {
             grid_dim: (channels as u32, sequences as u32, 1),
             block_dim: (ROW_THREADS, 1, 1),
