@@ -29,7 +29,7 @@ pub(crate) struct Geometry {
     pub(crate) cut: u32,
     /// Columns of the output.
     pub(crate) total: u32,
-    pub(crate) activation: u32,
+    /// Sums below zero are multiplied by it.
     pub(crate) slope: f32,
     pub(crate) splits: u32,
 }
@@ -139,8 +139,7 @@ fn geometry(input: usize, rows: usize, kernel: usize, weight: &Tensor) -> Result
         spread: 1,
         cut: 0,
         total: 0,
-        activation: 0,
-        slope: 0.0,
+        slope: 1.0,
         splits: 1,
     })
 }

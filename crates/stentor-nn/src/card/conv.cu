@@ -7,7 +7,6 @@
 #include <cuda_fp16.h>
 #include <mma.h>
 #endif
-#include "activation.cuh"
 
 // Of a layer; `Geometry` in `implicit.rs`, field by field.
 struct Geometry {
@@ -25,8 +24,7 @@ struct Geometry {
     unsigned spread, cut;
     // Columns of the output.
     unsigned total;
-    // What is done to the sums.
-    unsigned activation;
+    // Sums below zero are multiplied by it.
     float slope;
     // Blocks that share the sums of a tile; with more than one, `conv_finish` puts them together.
     unsigned splits;
@@ -51,8 +49,7 @@ __device__ static void put(const Geometry& g, const Ends& ends, unsigned row, un
     if (row >= g.rows || at >= g.total) return;
     size_t place = ROWS ? (size_t)at * channels + channel : (size_t)channel * g.total + at;
     if (ends.bias) sum += ends.bias[channel];
-    // Only rows are activated on their way out.
-    if (ROWS) sum = activated(sum, g.activation, g.slope);
+    if (sum < 0.0f) sum *= g.slope;
     ends.out[place] = ends.residual ? sum + ends.residual[place] : sum;
 }
 
@@ -142,7 +139,8 @@ __device__ static void convolve_single(const Geometry& g, const Ends& ends, cons
         if (step + 1 < last) fetch(step + 1);
 #pragma unroll
         for (unsigned k = 0; k < SINGLE_DEPTH; k++) {
-            float left[TM], right[TN];
+            __align__(16) float left[TM];
+            __align__(16) float right[TN];
 #pragma unroll
             for (unsigned i = 0; i < TM; i += 4)
                 *(float4*)&left[i] = *(const float4*)&weights[buffer][k][i * (BM / TM) + mine_m * 4];
@@ -158,14 +156,25 @@ __device__ static void convolve_single(const Geometry& g, const Ends& ends, cons
         if (step + 1 < last) keep(1 - buffer);
         __syncthreads();
     }
+    // Through shared memory, a part of each thread's sums after the other, they go to threads that write what lies side by side.
+    constexpr unsigned ACROSS = ROWS ? BM : BN, DOWN = ROWS ? BN / TN : BM / TM, HELD = ROWS ? TM : TN;
+    static_assert(DOWN * ACROSS * sizeof(float) <= sizeof(inputs), "the part fits");
+    float* part = &inputs[0][0][0];
 #pragma unroll
-    for (unsigned i = 0; i < TM; i++)
+    for (unsigned turn = 0; turn < (ROWS ? TN : TM); turn++) {
+        if (turn > 0) __syncthreads();
 #pragma unroll
-        for (unsigned j = 0; j < TN; j++) {
-            unsigned row = row0 + i / 4 * 4 * (BM / TM) + mine_m * 4 + i % 4;
-            unsigned column = column0 + j / 4 * 4 * (BN / TN) + mine_n * 4 + j % 4;
-            put_or_keep<ROWS>(g, ends, row, column, sums[i][j]);
+        for (unsigned i = 0; i < HELD; i++) {
+            unsigned across = i / 4 * 4 * (ACROSS / HELD) + (ROWS ? mine_m : mine_n) * 4 + i % 4;
+            part[(ROWS ? mine_n : mine_m) * ACROSS + across] = ROWS ? sums[i][turn] : sums[turn][i];
         }
+        __syncthreads();
+#pragma unroll 1
+        for (unsigned item = thread; item < DOWN * ACROSS; item += THREADS) {
+            unsigned down = turn / 4 * 4 * DOWN + item / ACROSS * 4 + turn % 4, across = item % ACROSS;
+            put_or_keep<ROWS>(g, ends, row0 + (ROWS ? across : down), column0 + (ROWS ? down : across), part[item]);
+        }
+    }
 }
 
 // Channels of the input that are multiplied between two barriers, and columns that taps of one gathering see beyond a tile, at most.
@@ -265,6 +274,7 @@ __device__ static void convolve_half(const Geometry& g, const Ends& ends, const 
         for (unsigned j = 0; j < TILES; j++) {
             store_matrix_sync(patch, sums[i][j], PATCH, mem_row_major);
             __syncwarp();
+#pragma unroll 1
             for (unsigned item = lane; item < SIDE * SIDE; item += 32) {
                 unsigned m = ROWS ? item % SIDE : item / SIDE, n = ROWS ? item / SIDE : item % SIDE;
                 unsigned row = row0 + warp_m + i * SIDE + m, column = column0 + warp_n + j * SIDE + n;

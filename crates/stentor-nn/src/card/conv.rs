@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Activation, Result,
-    implicit::{Geometry, Plan, activation_code},
+    implicit::{Geometry, Plan},
 };
 use candle_core::{
     CudaDevice, DType, Tensor, bail,
@@ -37,12 +37,11 @@ pub(crate) struct CardConv {
     processors: usize,
 }
 
-/// What is done to a layer's sums: an activation comes before the residual.
+/// What is done to a layer's sums. There is an activation or a residual, not both.
 #[derive(Clone, Copy)]
 pub(crate) struct Added<'a> {
     /// `(channels)`.
     pub(crate) bias: Option<&'a Tensor>,
-    /// Only rows are activated.
     pub(crate) activation: Activation<'a>,
     /// Of the output's shape.
     pub(crate) residual: Option<&'a Tensor>,
@@ -72,11 +71,16 @@ impl CardConv {
         if input != self.plan.input() || len == 0 || len > LONGEST {
             return Err(candle_core::Error::Msg(format!("a convolution was given {a} x {b} numbers")).into());
         }
-        let Some((activation, slope)) = activation_code(added.activation) else {
-            return Err(candle_core::Error::Msg("a convolution has no such activation".to_owned()).into());
+        let (slope, after) = match added.activation {
+            Activation::Identity => (1.0, None),
+            Activation::LeakyRelu(slope) => (slope, None),
+            other => (1.0, Some(other)),
         };
-        let geometry = Geometry { activation, slope, ..self.plan.of_len(len) };
-        Ok(self.launch(&x, added, geometry)?)
+        let out = self.launch(&x, added, Geometry { slope, ..self.plan.of_len(len) })?;
+        match after {
+            Some(activation) => super::activate(&out, activation, None),
+            None => Ok(out),
+        }
     }
 
     fn launch(&self, x: &Tensor, added: Added<'_>, geometry: Geometry) -> candle_core::Result<Tensor> {
@@ -124,18 +128,20 @@ impl CardConv {
         let split = geometry.splits > 1;
         #[expect(unsafe_code, reason = "kernels are launched")]
         // SAFETY: the operands have the lengths that the geometry tells, which were checked or made so with the plan; the kernels read
-        // and write within these and write every element of `out`, and of `partial` where sums are split. Null pointers stand for what
+        // and write within these and write every element of `out`, and of `parts` where sums are split. Null pointers stand for what
         // is not given, which the kernels look for.
         let out = unsafe {
             let out = card.alloc::<f32>(self.plan.channels() * geometry.total as usize)?;
-            let partial = card.alloc::<f32>(if split { products * geometry.splits as usize } else { 1 })?;
+            let parts = split.then(|| card.alloc::<f32>(products * geometry.splits as usize)).transpose()?;
             let mut launch = stream.launch_builder(&convolve);
             launch.arg(&given.x).arg(weight);
             argument!(launch, given.bias);
             argument!(launch, given.residual);
-            launch.arg(&out).arg(&partial).arg(&geometry);
+            launch.arg(&out);
+            argument!(launch, parts);
+            launch.arg(&geometry);
             launch.launch(config).w()?;
-            if split {
+            if let Some(parts) = &parts {
                 let finish = kernel(card, if self.plan.by_rows { "row_conv_finish" } else { "conv_finish" })?;
                 let blocks = (products as u32).div_ceil(FINISH_THREADS);
                 let config = LaunchConfig {
@@ -146,7 +152,7 @@ impl CardConv {
                 let mut launch = stream.launch_builder(&finish);
                 argument!(launch, given.bias);
                 argument!(launch, given.residual);
-                launch.arg(&out).arg(&partial).arg(&geometry);
+                launch.arg(&out).arg(parts).arg(&geometry);
                 launch.launch(config).w()?;
             }
             out

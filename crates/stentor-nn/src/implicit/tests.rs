@@ -70,7 +70,7 @@ impl Input {
     }
 }
 
-fn words(geometry: &Geometry) -> [u32; 15] {
+fn words(geometry: &Geometry) -> [u32; 14] {
     let g = *geometry;
     let signed = |x: i32| x.cast_unsigned();
     [
@@ -86,7 +86,6 @@ fn words(geometry: &Geometry) -> [u32; 15] {
         g.spread,
         g.cut,
         g.total,
-        g.activation,
         g.slope.to_bits(),
         g.splits,
     ]
@@ -110,14 +109,17 @@ struct Added<'a> {
 
 fn on_card(plan: &Plan, x: &Tensor, added: Added<'_>, (kernel, geometry): (Kernel, Geometry)) -> Vec<f32> {
     let (columns, rows, splits) = kernel.grid(&geometry);
-    Input::default()
+    assert_eq!(plan.input() * geometry.len as usize, x.elem_count());
+    let card = Input::default()
         .list(words(&geometry).into_iter())
         .list([columns, rows, splits, kernel.threads].into_iter())
         .tensor(Some(x))
         .tensor(Some(&plan.weight))
         .tensor(added.bias)
         .tensor(added.residual)
-        .run(kernel.name)
+        .run(kernel.name);
+    assert_eq!(plan.channels() * geometry.total as usize, card.len());
+    card
 }
 
 #[track_caller]
@@ -247,6 +249,20 @@ fn transposed_convolutions_are_those_of_the_cpu() {
         let plan = |weight: &Tensor| Plan::transposed(weight, stride, padding).unwrap();
         check(&format!("{input} {output} {kernel} {stride}"), (&weight, &plan), (&x, added), &ours);
     }
+}
+
+#[test]
+fn sums_below_zero_may_be_scaled() {
+    let shape = RowShape::looking_ahead(40, 24, 4);
+    let (weight, x) = (weight([4, 40, 24], 160).reshape((160, 24)).unwrap(), random(&[31, 40]));
+    let plan = Plan::row_conv(&weight, shape).unwrap();
+    let run = |slope: f32| {
+        let choice = plan.choose(Geometry { slope, ..plan.of_len(31) }, PROCESSORS[0]);
+        on_card(&plan, &x, Added { bias: None, residual: None }, choice)
+    };
+    let plain = Tensor::from_vec(run(1.0), (31, 24), &Device::Cpu).unwrap();
+    let ours = activate(&plain, Activation::LeakyRelu(0.01), &Unwatched).unwrap();
+    assert_close("leaky", &run(0.01), &ours, 1e-6);
 }
 
 #[test]
