@@ -76,6 +76,15 @@ impl Linear {
         }
     }
 
+    /// Weight, `(output, input)`, and bias, where the layer is not the CPU's.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn stock_parts(&self) -> Result<Option<(Tensor, &Tensor)>> {
+        match &self.factor {
+            Factor::Panels(_) => Ok(None),
+            Factor::Tensor(weight) => Ok(Some((weight.t()?, &self.bias))),
+        }
+    }
+
     pub fn device(&self) -> &Device {
         self.bias.device()
     }

@@ -62,17 +62,13 @@ fn stock_normalize(x: &Tensor, eps: f32) -> Result<Tensor> {
     Ok(centred.broadcast_div(&deviation)?)
 }
 
-/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops, or in one of ours.
+/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops.
 fn stock_styled(
     x: &Tensor,
     (gain, shift): (&Tensor, &Tensor),
     packing: &Packing,
     activation: Activation<'_>,
 ) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() && crate::card::can_style(activation) {
-        return crate::card::styled_norm(x, (gain, shift), packing, activation, STYLE_EPS);
-    }
     let (channels, columns) = x.dims2()?;
     let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
     let normal = match packing.mask()? {
@@ -227,6 +223,13 @@ impl AdaIn {
         activation: Activation<'_>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let (true, Some((weight, bias))) =
+            (x.device().is_cuda() && crate::card::can_style(activation), self.style.fc.stock_parts()?)
+        {
+            tick(watch)?;
+            return crate::card::styled_norm(x, (styles, &weight, bias), packing, activation, STYLE_EPS);
+        }
         let (gain, shift) = self.style.of(styles, watch)?;
         if !is_cpu(x) {
             tick(watch)?;

@@ -149,8 +149,8 @@ impl RowConv {
     /// One tap on a card: a product, and what follows it in one launch.
     #[cfg(feature = "cuda")]
     fn on_card(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
-        let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?.to_dtype(DType::F32)?;
-        if self.bias.is_none() && matches!(then, Then::Nothing) {
+        let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
+        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == DType::F32 {
             return Ok(out);
         }
         let (activation, other) = then.parts();

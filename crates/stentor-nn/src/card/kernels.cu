@@ -2,36 +2,50 @@
 //
 // Everything is f32. `tests/kernels.rs` compiles this file for the host as well and runs it there.
 
-// Threads of a block that normalises a row; a power of two.
-#define ROW_THREADS 256
+// Threads of a block that normalises a row, a multiple of 32: as many as a block may have, since a row is long and what waits for
+// memory must be much at once.
+#define ROW_THREADS 1024
 // The widest hidden state whose four gates fit a block.
 #define MOST_HIDDEN 256
 
-// The sum of every thread's `x`, for all of a block's threads.
+// The sum of every thread's `x`, for all of a block's threads, in the same order always.
 __device__ static float sum_of_block(float x, float* shared) {
     unsigned thread = threadIdx.x;
     shared[thread] = x;
     __syncthreads();
-    for (unsigned half = ROW_THREADS / 2; half > 0; half /= 2) {
-        if (thread < half) shared[thread] += shared[thread + half];
-        __syncthreads();
+    float* parts = shared + ROW_THREADS;
+    if (thread < 32) {
+        float part = 0.0f;
+        for (unsigned i = thread; i < ROW_THREADS; i += 32) part += shared[i];
+        parts[thread] = part;
     }
-    float sum = shared[0];
     __syncthreads();
+    float sum = 0.0f;
+    for (unsigned i = 0; i < 32; i++) sum += parts[i];
     return sum;
 }
 
-// Instance norm over each sequence of a row of `x`, (channels, sequences * pitch), then gain and shift, (sequences, channels),
-// then the activation: x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and
-// slope * x else. Behind a sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
-extern "C" __global__ void __launch_bounds__(ROW_THREADS) styled_norm(const float* x, const float* gain, const float* shift, const float* alphas,
-                                       const unsigned* lens, float* out, unsigned pitch, float slope, float eps) {
-    __shared__ float shared[ROW_THREADS];
+// Instance norm over each sequence of a row of `x`, (channels, sequences * pitch), then gain and shift, then the activation:
+// x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and slope * x else. Gain and shift
+// are a linear map of the sequence's style: `weight` is (2 * channels, style), first what the gain is beyond one. Behind a
+// sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
+extern "C" __global__ void __launch_bounds__(ROW_THREADS)
+    styled_norm(const float* x, const float* styles, const float* weight, const float* bias, const float* alphas,
+                const unsigned* lens, float* out, unsigned pitch, unsigned style, float slope, float eps) {
+    __shared__ float shared[ROW_THREADS + 32];
     unsigned channel = blockIdx.x, sequence = blockIdx.y, channels = gridDim.x, sequences = gridDim.y;
     unsigned len = lens[sequence], thread = threadIdx.x;
     size_t start = ((size_t)channel * sequences + sequence) * pitch;
     x += start;
     out += start;
+
+    float gain = 0.0f, shift = 0.0f;
+    for (unsigned i = thread; i < style; i += ROW_THREADS) {
+        gain += styles[sequence * style + i] * weight[(size_t)channel * style + i];
+        shift += styles[sequence * style + i] * weight[(size_t)(channels + channel) * style + i];
+    }
+    gain = 1.0f + (sum_of_block(gain, shared) + bias[channel]);
+    shift = sum_of_block(shift, shared) + bias[channels + channel];
 
     float sum = 0.0f;
     for (unsigned i = thread; i < len; i += ROW_THREADS) sum += x[i];
@@ -41,13 +55,12 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS) styled_norm(const floa
     for (unsigned i = thread; i < len; i += ROW_THREADS) sum += (x[i] - mean) * (x[i] - mean);
     float variance = sum_of_block(sum, shared) / (float)len;
 
-    float scale = gain[sequence * channels + channel] / sqrtf(variance + eps);
-    float offset = shift[sequence * channels + channel];
+    float scale = gain / sqrtf(variance + eps);
     float alpha = alphas ? alphas[channel] : 0.0f;
     for (unsigned i = thread; i < pitch; i += ROW_THREADS) {
         float y = 0.0f;
         if (i < len) {
-            y = (x[i] - mean) * scale + offset;
+            y = (x[i] - mean) * scale + shift;
             if (alphas) {
                 float wave = sinf(alpha * y);
                 y += wave * wave / alpha;

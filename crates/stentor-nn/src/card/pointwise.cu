@@ -1,6 +1,9 @@
 // What surrounds convolutions and would be two to ten of candle's ops, in one launch each: activations, means, upsampling.
 //
-// Everything is f32. The tests of `implicit.rs` compile this file for the host as well and run it there.
+// Everything is f32 but for products that tensor cores gave. The tests of `implicit.rs` compile this file for the host as well and run it there.
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+#endif
 #include "activation.cuh"
 
 #define POINT_THREADS 256
@@ -30,14 +33,31 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     out[place] = y;
 }
 
+__device__ static float single(float x) { return x; }
+__device__ static float single(half x) { return __half2float(x); }
+
+template <typename Number>
+__device__ static void finish(const Number* x, const float* bias, const float* other, float* out, unsigned count,
+                              unsigned columns, unsigned activation, float slope) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+    if (place >= count) return;
+    float y = single(x[place]);
+    if (bias) y += bias[place % columns];
+    y = activated(y, activation, slope);
+    out[place] = other ? y + other[place] : y;
+}
+
 // What follows a product of rows: `x` (rows, columns) plus a bias for each column, then the activation, then plus `other`.
 extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     finish_rows(const float* x, const float* bias, const float* other, float* out, unsigned count, unsigned columns,
                 unsigned activation, float slope) {
-    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
-    if (place >= count) return;
-    float y = activated(bias ? x[place] + bias[place % columns] : x[place], activation, slope);
-    out[place] = other ? y + other[place] : y;
+    finish(x, bias, other, out, count, columns, activation, slope);
+}
+
+extern "C" __global__ void __launch_bounds__(POINT_THREADS)
+    finish_half_rows(const half* x, const float* bias, const float* other, float* out, unsigned count, unsigned columns,
+                     unsigned activation, float slope) {
+    finish(x, bias, other, out, count, columns, activation, slope);
 }
 
 // The mean of three tensors.

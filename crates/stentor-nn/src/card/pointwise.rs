@@ -6,12 +6,13 @@ use super::{
 };
 use crate::{Activation, Packing, Result, implicit::activation_code};
 use candle_core::{
-    Device, Tensor,
+    DType, Device, Tensor,
     cuda_backend::{
         WrapErr,
         cudarc::driver::{LaunchConfig, PushKernelArg},
     },
 };
+use half::f16;
 
 /// Threads of a block; the kernels' `POINT_THREADS`.
 const POINT_THREADS: u32 = 256;
@@ -72,7 +73,7 @@ pub(crate) fn activate(x: &Tensor, activation: Activation<'_>, packing: Option<&
     Ok(matrix(out, &card, rows, columns))
 }
 
-/// What follows a product of rows: a bias for each column, an activation without parameters, and a tensor that is added.
+/// What follows a product of rows, in f32 or f16: a bias for each column, an activation without parameters, and a tensor that is added.
 pub(crate) fn finish_rows(
     x: &Tensor,
     bias: Option<&Tensor>,
@@ -93,15 +94,22 @@ pub(crate) fn finish_rows(
     }
     let (count, config) = threads_for(rows * columns)?;
     let wide = columns as u32;
-    let (numbers, bias, other) =
-        (input.numbers::<f32>()?, some_numbers(bias.as_ref())?, some_numbers(other.as_ref())?);
-    let (function, stream) = (kernel(&card, "finish_rows")?, card.cuda_stream());
+    let (bias, other) = (some_numbers(bias.as_ref())?, some_numbers(other.as_ref())?);
+    let half = x.dtype() == DType::F16;
+    let halves = half.then(|| input.numbers::<f16>()).transpose()?;
+    let singles = (!half).then(|| input.numbers::<f32>()).transpose()?;
+    let name = if half { "finish_half_rows" } else { "finish_rows" };
+    let (function, stream) = (kernel(&card, name)?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]
-    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`.
+    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`. One of the two
+    // views is there, and is of the numbers that the kernel reads.
     let out = unsafe {
         let out = card.alloc::<f32>(rows * columns)?;
         let mut launch = stream.launch_builder(&function);
-        launch.arg(&numbers);
+        match (&halves, &singles) {
+            (Some(halves), _) => launch.arg(halves),
+            (_, singles) => argument!(launch, *singles),
+        };
         argument!(launch, bias);
         argument!(launch, other);
         launch.arg(&out).arg(&count).arg(&wide).arg(&code).arg(&slope);

@@ -99,10 +99,16 @@ static void pointwise(const std::string& name) {
         run_points(count, [&](float* out) {
             activate(x.data(), or_null(alphas), or_null(lens), out, count, columns, sizes[1], sizes[2], slopes[0]);
         });
-    } else if (name == "finish_rows") {
+    } else if (name == "finish_rows" || name == "finish_half_rows") {
         auto bias = read<float>(), other = read<float>();
+        std::vector<half> halves(count);
+        for (unsigned i = 0; i < count; i++) halves[i] = __float2half(x[i]);
         run_points(count, [&](float* out) {
-            finish_rows(x.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
+            if (name == "finish_rows") {
+                finish_rows(x.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
+            } else {
+                finish_half_rows(halves.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
+            }
         });
     } else if (name == "mean_of_three") {
         auto b = read<float>(), c = read<float>();

@@ -24,7 +24,7 @@ static const std::vector<float> FLOATS = [] {
     }
     return all;
 }();
-static inline float to_float(half x) { return FLOATS.data()[x.bits]; }
+static inline float __half2float(half x) { return FLOATS.data()[x.bits]; }
 
 namespace nvcuda::wmma {
 
@@ -67,13 +67,13 @@ static void fill_fragment(Fragment& to, float value) {
 
 static void load_matrix_sync(fragment<matrix_a, 16, 16, 16, half, col_major>& to, const half* from, unsigned pitch) {
     check(from, pitch * sizeof(half));
-    for (unsigned k = 0; k < 16; k++) to.row[k] = to_float(from[k * pitch + row()]);
+    for (unsigned k = 0; k < 16; k++) to.row[k] = __half2float(from[k * pitch + row()]);
 }
 
 static void load_matrix_sync(fragment<matrix_b, 16, 16, 16, half, col_major>& to, const half* from, unsigned pitch) {
     check(from, pitch * sizeof(half));
     for (unsigned k = 0; k < 16; k++)
-        for (unsigned j = 0; j < 8; j++) to.columns[k][j] = to_float(from[(first_column() + j) * pitch + k]);
+        for (unsigned j = 0; j < 8; j++) to.columns[k][j] = __half2float(from[(first_column() + j) * pitch + k]);
 }
 
 template <typename Sums, typename A, typename B>
