@@ -1,5 +1,7 @@
 //! Linear layers and embedding tables.
 
+#[cfg(feature = "cuda")]
+use crate::Activation;
 use crate::{
     Result, Scope, Watch,
     cpu::{has_kernels, view},
@@ -71,6 +73,10 @@ impl Linear {
             Factor::Tensor(weight) => {
                 tick(watch)?;
                 let product = x.to_dtype(weight.dtype())?.matmul(weight)?;
+                #[cfg(feature = "cuda")]
+                if x.device().is_cuda() {
+                    return crate::card::finish_rows(&product, Some(&self.bias), Activation::Identity, None);
+                }
                 Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
             }
         }

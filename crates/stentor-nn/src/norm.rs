@@ -100,6 +100,10 @@ simd! {
 fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn Watch) -> Result<Tensor> {
     if !is_cpu(x) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::card::layer_norm(x, (gain, shift, eps), Activation::Identity, None);
+        }
         return Ok(stock_normalize(x, eps)?.broadcast_mul(gain)?.broadcast_add(shift)?);
     }
     let (rows, cols) = x.dims2()?;
@@ -138,6 +142,11 @@ impl LayerNorm {
         offset: Option<&Tensor>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            tick(watch)?;
+            return crate::card::layer_norm(x, (&self.gain, &self.shift, self.eps), activation, offset);
+        }
         if !is_cpu(x) {
             let out = activation.stock(&self.forward(x, watch)?)?;
             return Ok(if let Some(offset) = offset { out.broadcast_add(offset)? } else { out });

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
     sync::OnceLock,
 };
-use stentor_nn::{Activation, AdaIn, BiLstm, Packing, Unwatched, Weights};
+use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched, Weights};
 
 /// The program that runs them; the compiler is the one that the build needs anyway.
 fn program() -> &'static Path {
@@ -116,6 +116,25 @@ fn the_styled_norm_is_that_of_the_cpu() {
             let card = input.floats(&alphas).integers(&lens).floats(&[slope, 1e-5]).run("styled_norm");
             assert_close(&card, &values(&ours), 2e-5);
         }
+    }
+}
+
+#[test]
+fn the_layer_norm_is_that_of_the_cpu() {
+    for columns in [7, 256, 700] {
+        let (gain, shift, offset) = (random(&[columns]), random(&[columns]), random(&[columns]));
+        let stored = weights(&[("weight", &gain), ("bias", &shift)]);
+        let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
+        let x = (random(&[5, columns]) + 3.0).unwrap();
+        let card = |offset: &[f32], activation: usize| {
+            let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
+            input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).run("layer_norm")
+        };
+        assert_close(&card(&[], 0), &values(&layer.forward(&x, &Unwatched).unwrap()), 2e-5);
+        let ours = layer.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
+        assert_close(&card(&values(&offset), 5), &values(&ours), 2e-5);
+        let ours = layer.forward_activate(&x, Activation::LeakyRelu(0.2), None, &Unwatched).unwrap();
+        assert_close(&card(&[], 1), &values(&ours), 2e-5);
     }
 }
 

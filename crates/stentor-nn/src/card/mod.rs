@@ -2,11 +2,13 @@
 
 mod conv;
 mod launch;
+mod layer_norm;
 mod lstm;
 mod pointwise;
 mod styled_norm;
 
 pub(crate) use conv::{Added, CardConv};
+pub(crate) use layer_norm::layer_norm;
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
 pub(crate) use pointwise::{activate, depthwise_upsample, finish_rows, mean_of_three, repeat_twice};
 pub(crate) use styled_norm::{can_style, styled_norm};

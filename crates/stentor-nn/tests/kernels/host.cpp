@@ -34,6 +34,16 @@ int main(int, char** arguments) {
                         lens.data(), out.data(), pitch, style, numbers[0], numbers[1]);
         });
         write(out);
+    } else if (std::string(arguments[1]) == "layer_norm") {
+        auto x = read<float>(), gain = read<float>(), shift = read<float>(), offset = read<float>(), numbers = read<float>();
+        auto activation = read<uint32_t>();
+        unsigned columns = gain.size(), rows = x.size() / columns;
+        std::vector<float> out(x.size(), NAN);
+        launch({rows, 1, 1}, LAYER_THREADS, [&] {
+            layer_norm(x.data(), gain.data(), shift.data(), offset.empty() ? nullptr : offset.data(), out.data(), columns,
+                       activation[0], numbers[0], numbers[1]);
+        });
+        write(out);
     } else {
         auto gates = read<float>(), recurrent = read<float>();
         auto starts = read<uint32_t>(), lens = read<uint32_t>();
