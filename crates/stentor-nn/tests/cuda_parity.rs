@@ -9,8 +9,9 @@
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use stentor_nn::{
-    Activation, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, Packing, RowConv, RowShape, Then,
-    Unwatched, Weights, activate, activate_packed, mean_of, open_device, repeat_rows_twice, repeat_twice,
+    Activation, AdaIn, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, LayerNorm, Linear, Packing,
+    RowConv, RowShape, Then, Unwatched, Weights, activate, activate_packed, mean_of, open_device,
+    repeat_rows_twice, repeat_twice,
 };
 use stentor_types::{DeviceSpec, Precision};
 
@@ -33,9 +34,14 @@ struct Stored(tempfile::NamedTempFile);
 impl Stored {
     /// `weight` is scaled so that outputs are of the inputs' magnitude.
     fn new(weight: &[usize], summed: usize, bias: usize) -> Self {
+        Self::under("", weight, summed, bias)
+    }
+
+    fn under(prefix: &str, weight: &[usize], summed: usize, bias: usize) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         let weight = (random(weight) / (summed as f64).sqrt()).unwrap();
-        let tensors = HashMap::from([("weight", weight), ("bias", random(&[bias]))]);
+        let tensors = [("weight", weight), ("bias", random(&[bias]))];
+        let tensors: HashMap<_, _> = tensors.map(|(name, x)| (format!("{prefix}{name}"), x)).into();
         candle_core::safetensors::save(&tensors, file.path()).unwrap();
         Self(file)
     }
@@ -188,5 +194,45 @@ fn what_surrounds_convolutions_agrees() {
     compare("depthwise", &card, &[&x], |device, _, inputs| {
         let pool = DepthwiseUpsample::load(&stored.on(device).root(), 5).unwrap();
         pool.forward_packed(&inputs[0], &doubled[on(device)], &Unwatched).unwrap()
+    });
+}
+
+#[test]
+fn norms_and_linear_layers_agree() {
+    let card = card();
+    let lens = [701, 9, 517];
+    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, 6, device).unwrap());
+    let sequences: Vec<Tensor> = lens.iter().map(|&len| (random(&[70, len]) + 3.0).unwrap()).collect();
+    let (x, styles) = (packings[0].pack(&sequences).unwrap(), random(&[3, 128]));
+    let stored = Stored::under("fc.", &[140, 128], 128, 140);
+    let alphas = (random(&[70]).abs().unwrap() + 0.5).unwrap();
+    for kind in ["snake", "leaky"] {
+        compare(
+            &format!("styled norm, {kind}"),
+            &card,
+            &[&x, &styles, &alphas],
+            |device, precision, inputs| {
+                let weights = stored.on(device);
+                let norm = AdaIn::load(&weights.root().with_products(precision), 128, 70).unwrap();
+                let packing = &packings[usize::from(device.is_cuda())];
+                let activation = match kind {
+                    "snake" => Activation::Snake(&inputs[2]),
+                    _ => Activation::LeakyRelu(0.2),
+                };
+                norm.forward(&inputs[0], (&inputs[1], packing), activation, &Unwatched).unwrap()
+            },
+        );
+    }
+    let (rows, stored) = (random(&[77, 301]), Stored::new(&[301], 1, 301));
+    compare("layer norm", &card, &[&rows], |device, _, inputs| {
+        let norm = LayerNorm::load(&stored.on(device).root(), ["weight", "bias"], 301, 1e-5).unwrap();
+        let normal = norm.forward(&inputs[0], &Unwatched).unwrap();
+        norm.forward_activate(&normal, Activation::Mish, None, &Unwatched).unwrap()
+    });
+    let stored = Stored::new(&[33, 301], 301, 33);
+    compare("linear", &card, &[&rows], |device, precision, inputs| {
+        let weights = stored.on(device);
+        let linear = Linear::load(&weights.root().with_products(precision), 301, 33).unwrap();
+        linear.forward(&inputs[0], &Unwatched).unwrap()
     });
 }
