@@ -54,14 +54,18 @@ impl ConvTranspose1d {
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let weight = match &self.weight {
-            Weight::Taps(weight) => weight,
+        match &self.weight {
+            Weight::Taps(weight) => self.gather(x, weight, watch),
             #[cfg(feature = "cuda")]
             Weight::Card(card) => {
                 tick(watch)?;
-                return card.forward(x, crate::card::Added::new(Some(&self.bias), None));
+                card.forward(x, crate::card::Added::new(Some(&self.bias), None))
             }
-        };
+        }
+    }
+
+    /// A product, then a sum for each output.
+    fn gather(&self, x: &Tensor, weight: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         let ((input, output, kernel), (_, len)) = (weight.dims3()?, x.dims2()?);
         let total = (len - 1) * self.stride + kernel - 2 * self.padding;
         if !(is_cpu(x) && is_cpu(weight)) {

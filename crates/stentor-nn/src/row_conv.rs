@@ -123,25 +123,21 @@ impl RowConv {
     }
 
     pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
-        let factor = match &self.weight {
-            Weight::Factor(factor) => factor,
-            #[cfg(feature = "cuda")]
-            Weight::Card(card) => {
-                tick(watch)?;
-                let (activation, residual) = then.parts();
-                return card
-                    .forward(x, crate::card::Added { bias: self.bias.as_ref(), activation, residual });
-            }
-        };
-        match factor {
-            Factor::Panels(panels) => self.fused(x, panels, then, watch),
-            Factor::Tensor(weight) => {
+        match &self.weight {
+            Weight::Factor(Factor::Panels(panels)) => self.fused(x, panels, then, watch),
+            Weight::Factor(Factor::Tensor(weight)) => {
                 tick(watch)?;
                 #[cfg(feature = "cuda")]
                 if x.device().is_cuda() {
                     return self.on_card(x, weight, then);
                 }
                 self.stock(x, weight, then)
+            }
+            #[cfg(feature = "cuda")]
+            Weight::Card(card) => {
+                tick(watch)?;
+                let (activation, residual) = then.parts();
+                card.forward(x, crate::card::Added { bias: self.bias.as_ref(), activation, residual })
             }
         }
     }
