@@ -34,7 +34,7 @@ __device__ static float sum_of_block(float x, float* shared) {
 // x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and slope * x else. Gain and shift
 // are a linear map of the sequence's style: `weight` is (2 * channels, style), first what the gain is beyond one. Behind a
 // sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
-extern "C" __global__ void __launch_bounds__(ROW_THREADS)
+extern "C" __global__ void __launch_bounds__(ROW_THREADS, 1)
     styled_norm(const float* x, const float* styles, const float* weight, const float* bias, const float* alphas,
                 const unsigned* lens, float* out, unsigned pitch, unsigned style, float slope, float eps) {
     __shared__ float shared[ROW_THREADS + 32];
