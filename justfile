@@ -94,9 +94,13 @@ build-cuda:
 check-cuda:
     cargo xtask cuda clippy --release --all-targets --features cuda --package stentor-nn --package stentor-engine-kokoro --package stentor-engine-chatterbox --package stentor-worker -- -D warnings
 
+# Compile every kernel for every card that is served, and print what it needs of one (x86_64 Linux; needs no card).
+cuda-kernels:
+    cargo xtask cuda-kernels
+
 # The goldens on cuda:0; fails where there is none.
 parity-cuda:
-    cargo xtask cuda test --release --package stentor-engine-kokoro --package stentor-engine-chatterbox --features cuda --test cuda_parity -- --test-threads=1 --nocapture
+    cargo xtask cuda test --release --package stentor-nn --package stentor-engine-kokoro --package stentor-engine-chatterbox --features cuda --test cuda_parity -- --test-threads=1 --nocapture
 
 # Every drill at full scale, an hour and more; or those that are named, e.g. `just soak kills drain --scale 0.1`.
 soak *ARGS:

@@ -1,22 +1,30 @@
-//! With the feature `cuda`: the card's own kernels to PTX, by the compiler that candle's need too.
+//! With the feature `cuda`: the card's own kernels, by the compiler that candle's need too.
 
 use std::{env, path::PathBuf, process::Command};
 
+/// Files of kernels, without their extension; `src/card/mod.rs` includes what becomes of each.
+const FILES: [&str; 3] = ["kernels", "conv", "pointwise"];
+/// Machine code is made for these, from the oldest card that is served on. It runs on cards of the same first digit too; for all
+/// that come later the driver translates the oldest one's PTX.
+const CAPABILITIES: &str = include_str!("src/card/capabilities.txt");
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/card/kernels.cu");
-    println!("cargo::rerun-if-env-changed=CUDA_COMPUTE_CAP");
+    println!("cargo::rerun-if-changed=src/card");
     if env::var_os("CARGO_FEATURE_CUDA").is_none() {
         return;
     }
-    let folder = env::var_os("OUT_DIR").map(PathBuf::from);
-    let ptx = folder.map(|folder| folder.join("kernels.ptx")).expect("cargo says where");
-    // Of the oldest card that is served; the driver goes on from there.
-    let capability = env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "75".to_owned());
-    let done = Command::new("nvcc")
-        .args(["-ptx", "-O3", &format!("-arch=compute_{capability}"), "-o"])
-        .arg(ptx)
-        .arg("src/card/kernels.cu")
-        .status();
-    assert!(done.is_ok_and(|status| status.success()), "nvcc did not compile src/card/kernels.cu");
+    let folder = env::var_os("OUT_DIR").map(PathBuf::from).expect("cargo says where");
+    let oldest = CAPABILITIES.lines().next().expect("a list of capabilities");
+    for file in FILES {
+        let mut compiler = Command::new("nvcc");
+        compiler.args(["-fatbin", "-O3", "--threads", "0"]);
+        compiler.args(["-gencode", &format!("arch=compute_{oldest},code=compute_{oldest}")]);
+        for capability in CAPABILITIES.lines() {
+            compiler.args(["-gencode", &format!("arch=compute_{capability},code=sm_{capability}")]);
+        }
+        let source = format!("src/card/{file}.cu");
+        compiler.arg("-o").arg(folder.join(format!("{file}.fatbin"))).arg(&source);
+        assert!(compiler.status().is_ok_and(|status| status.success()), "nvcc did not compile {source}");
+    }
 }

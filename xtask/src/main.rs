@@ -39,6 +39,8 @@ enum Chore {
     Openapi,
     /// Install the pinned CUDA compiler under the target directory.
     CudaToolchain,
+    /// Compile every kernel of ours for every card that is served, and print what it needs of one. Needs no card.
+    CudaKernels,
     /// Make the stand-ins for NVIDIA's libraries that a program with CUDA is linked with.
     CudaShim,
     /// Run cargo with the CUDA compiler and the stand-ins, in a target directory of its own.
@@ -79,6 +81,7 @@ fn main() -> Result<()> {
         Chore::Tidy => tidy::run(root),
         Chore::Openapi => openapi::run(root),
         Chore::CudaToolchain => cuda::toolchain(root),
+        Chore::CudaKernels => cuda::kernels(root),
         Chore::CudaShim => cuda::shim(root),
         Chore::Cuda { cargo } => cuda::cargo(root, &cargo),
         Chore::Fuzz { filter, seconds, executions } => fuzz::run(

@@ -1,7 +1,7 @@
 //! Activation functions, alone or as the tail of a normalisation.
 
 use crate::{
-    Result, Watch,
+    Packing, Result, Watch,
     cpu::{View, for_rows, is_cpu, math, matrix, simd, view},
     watch::tick,
 };
@@ -150,6 +150,10 @@ pointwise!(modulate_sigmoid, |y| math::sigmoid(y));
 pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Result<Tensor> {
     if !is_cpu(x) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::card::activate(x, activation, None);
+        }
         return activation.stock(x);
     }
     let (rows, cols) = x.dims2()?;
@@ -158,6 +162,21 @@ pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Re
         ready.modulate(row, (1.0, 0.0), &values[row * cols..][..cols], out);
     })?;
     matrix(out, rows, cols)
+}
+
+/// [`activate`], with zeros in the columns that are nobody's; the activation must leave zero alone.
+pub fn activate_packed(
+    x: &Tensor,
+    activation: Activation<'_>,
+    packing: &Packing,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        tick(watch)?;
+        return crate::card::activate(x, activation, Some(packing));
+    }
+    activate(&packing.clear_gaps(x)?, activation, watch)
 }
 
 simd! {
@@ -173,6 +192,10 @@ pub fn mean_of(parts: &[Tensor], watch: &dyn Watch) -> Result<Tensor> {
     let scale = 1.0 / parts.len() as f32;
     if !is_cpu(&parts[0]) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if let ([a, b, c], true) = (parts, parts[0].device().is_cuda()) {
+            return crate::card::mean_of_three([a, b, c]);
+        }
         let mut sum = parts[0].clone();
         for part in &parts[1..] {
             sum = (sum + part)?;

@@ -1,7 +1,7 @@
 //! One-dimensional convolution.
 //!
 //! On the CPU a kernel of k taps is k matrix products, each on the input shifted by its tap, summed into a tile of the
-//! output while it stays in cache: no im2col, no transpose.
+//! output while it stays in cache: no im2col, no transpose. On a card it is one launch of a kernel of ours (`card/conv.cu`).
 
 use crate::{
     Result, Scope, Watch,
@@ -78,6 +78,8 @@ enum Weight {
     Points(Arc<Winograd>),
     /// For candle's: `(output, input, kernel)`, in the precision of the product.
     Stock(Tensor),
+    #[cfg(feature = "cuda")]
+    Card(crate::card::CardConv),
 }
 
 impl Conv1d {
@@ -109,6 +111,11 @@ impl Conv1d {
 
     /// `weight` is `(output, input, kernel)`, `bias` is `(output)`.
     pub fn new(weight: &Tensor, bias: Option<Tensor>, shape: ConvShape) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() {
+            let plan = crate::implicit::Plan::conv(weight, shape)?;
+            return Ok(Self { weight: Weight::Card(crate::card::CardConv::new(plan)?), bias, shape });
+        }
         let weight = if is_cpu(weight) {
             Weight::Taps(weight.permute((0, 2, 1))?.contiguous()?)
         } else {
@@ -138,6 +145,11 @@ impl Conv1d {
             Weight::Stock(weight) => {
                 tick(watch)?;
                 return self.stock(x, weight, residual);
+            }
+            #[cfg(feature = "cuda")]
+            Weight::Card(card) => {
+                tick(watch)?;
+                return card.forward(x, crate::card::Added::new(self.bias.as_ref(), residual));
             }
         };
         let len = x.dims2()?.1;
@@ -303,6 +315,10 @@ pub fn repeat_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
     let (rows, cols) = x.dims2()?;
     if !is_cpu(x) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::card::repeat_twice(x, false);
+        }
         return Ok(x.unsqueeze(2)?.broadcast_as((rows, cols, 2))?.reshape((rows, 2 * cols))?);
     }
     let values = view(x)?;

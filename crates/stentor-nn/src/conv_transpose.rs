@@ -1,7 +1,7 @@
 //! Transposed convolutions that upsample.
 
 use crate::{
-    Result, Scope, Watch,
+    Packing, Result, Scope, Watch,
     cpu::{Mat, TileSize, for_rows, for_tiles, is_cpu, matrix, view},
     watch::tick,
 };
@@ -15,35 +15,65 @@ const TILE: TileSize = TileSize { rows: 256, cols: 256 };
 /// ends off, so candle's path runs without it and narrows the result: its padded kernel is several times slower.
 #[derive(Debug, Clone)]
 pub struct ConvTranspose1d {
-    /// `(input, output, kernel)`, in the precision of the product.
-    weight: Tensor,
+    weight: Weight,
     /// `(output)`, f32.
     bias: Tensor,
     stride: usize,
     padding: usize,
 }
 
+#[derive(Debug, Clone)]
+enum Weight {
+    /// `(input, output, kernel)`, in the precision of the product.
+    Taps(Tensor),
+    #[cfg(feature = "cuda")]
+    Card(crate::card::CardConv),
+}
+
 impl ConvTranspose1d {
     /// Reads `weight` (or its weight-norm pair) and `bias`; `widths` are those of input, output and kernel.
     pub fn load(scope: &Scope<'_>, widths: [usize; 3], stride: usize, padding: usize) -> Result<Self> {
         let (weight, bias) = (scope.folded_weight(&widths)?, scope.tensor("bias", &[widths[1]])?);
-        Ok(Self::new(weight.to_dtype(scope.dtype())?, bias, stride, padding))
+        let weight = weight.to_dtype(scope.dtype())?;
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() {
+            let plan = crate::implicit::Plan::transposed(&weight, stride, padding)?;
+            return Ok(Self {
+                weight: Weight::Card(crate::card::CardConv::new(plan)?),
+                bias,
+                stride,
+                padding,
+            });
+        }
+        Ok(Self::new(weight, bias, stride, padding))
     }
 
     /// `weight` is `(input, output, kernel)`, `bias` is `(output)`.
     pub fn new(weight: Tensor, bias: Tensor, stride: usize, padding: usize) -> Self {
-        Self { weight, bias, stride, padding }
+        Self { weight: Weight::Taps(weight), bias, stride, padding }
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let ((input, output, kernel), (_, len)) = (self.weight.dims3()?, x.dims2()?);
+        match &self.weight {
+            Weight::Taps(weight) => self.gather(x, weight, watch),
+            #[cfg(feature = "cuda")]
+            Weight::Card(card) => {
+                tick(watch)?;
+                card.forward(x, crate::card::Added::new(Some(&self.bias), None))
+            }
+        }
+    }
+
+    /// A product, then a sum for each output.
+    fn gather(&self, x: &Tensor, weight: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let ((input, output, kernel), (_, len)) = (weight.dims3()?, x.dims2()?);
         let total = (len - 1) * self.stride + kernel - 2 * self.padding;
-        if !(is_cpu(x) && is_cpu(&self.weight)) {
+        if !(is_cpu(x) && is_cpu(weight)) {
             tick(watch)?;
-            return self.stock(x, total);
+            return self.stock(x, weight, total);
         }
         let taps = {
-            let (values, weight) = (view(x)?, view(&self.weight)?);
+            let (values, weight) = (view(x)?, view(weight)?);
             for_tiles(output * kernel, len, TILE, watch, |tile| {
                 let lhs =
                     Mat { data: &weight[tile.rows.start..], row_stride: 1, col_stride: output * kernel };
@@ -72,9 +102,9 @@ impl ConvTranspose1d {
     }
 
     /// The same out of candle's ops.
-    fn stock(&self, x: &Tensor, total: usize) -> Result<Tensor> {
-        let x = x.to_dtype(self.weight.dtype())?.unsqueeze(0)?;
-        let whole = x.conv_transpose1d(&self.weight, 0, 0, self.stride, 1, 1)?.squeeze(0)?;
+    fn stock(&self, x: &Tensor, weight: &Tensor, total: usize) -> Result<Tensor> {
+        let x = x.to_dtype(weight.dtype())?.unsqueeze(0)?;
+        let whole = x.conv_transpose1d(weight, 0, 0, self.stride, 1, 1)?.squeeze(0)?;
         let kept = whole.narrow(1, self.padding, total)?.to_dtype(DType::F32)?;
         Ok(kept.broadcast_add(&self.bias.unsqueeze(1)?)?.contiguous()?)
     }
@@ -104,9 +134,23 @@ impl DepthwiseUpsample {
         Self { weight, bias }
     }
 
+    /// [`DepthwiseUpsample::forward`] with zeros in the columns that are nobody's; `packing` is that of the output.
+    pub fn forward_packed(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            tick(watch)?;
+            return crate::card::depthwise_upsample(x, (&self.weight, &self.bias), Some(packing));
+        }
+        packing.clear_gaps(&self.forward(x, watch)?)
+    }
+
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         if !is_cpu(x) {
             tick(watch)?;
+            #[cfg(feature = "cuda")]
+            if x.device().is_cuda() {
+                return crate::card::depthwise_upsample(x, (&self.weight, &self.bias), None);
+            }
             return self.stock(x);
         }
         let (rows, cols) = x.dims2()?;
@@ -144,9 +188,10 @@ mod tests {
     #[test]
     fn candles_ops_give_the_same() {
         let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap();
-        let conv = ConvTranspose1d::new(random(&[4, 3, 7]), random(&[3]), 3, 2);
+        let weight = random(&[4, 3, 7]);
+        let conv = ConvTranspose1d::new(weight.clone(), random(&[3]), 3, 2);
         let x = random(&[4, 20]);
-        assert_same(&conv.forward(&x, &Unwatched).unwrap(), &conv.stock(&x, 60).unwrap());
+        assert_same(&conv.forward(&x, &Unwatched).unwrap(), &conv.stock(&x, &weight, 60).unwrap());
         let upsample = DepthwiseUpsample::new(random(&[4, 1, 3]), random(&[4]));
         assert_same(&upsample.forward(&x, &Unwatched).unwrap(), &upsample.stock(&x).unwrap());
     }

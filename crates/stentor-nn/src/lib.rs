@@ -18,6 +18,8 @@ mod device;
 mod error;
 mod factor;
 mod gated;
+#[cfg(any(test, feature = "cuda"))]
+mod implicit;
 mod kv_attention;
 mod kv_cache;
 mod kv_step;
@@ -37,7 +39,7 @@ mod stock_lstm;
 mod watch;
 mod weights;
 
-pub use activation::{Activation, activate, mean_of};
+pub use activation::{Activation, activate, activate_packed, mean_of};
 pub use allocator::{give_back_early, keep_big_blocks, one_heap};
 pub use attention::self_attention;
 pub use conv::{Conv1d, ConvShape, repeat_interleave, repeat_twice};

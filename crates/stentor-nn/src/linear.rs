@@ -1,5 +1,7 @@
 //! Linear layers and embedding tables.
 
+#[cfg(feature = "cuda")]
+use crate::Activation;
 use crate::{
     Result, Scope, Watch,
     cpu::{has_kernels, view},
@@ -71,8 +73,21 @@ impl Linear {
             Factor::Tensor(weight) => {
                 tick(watch)?;
                 let product = x.to_dtype(weight.dtype())?.matmul(weight)?;
+                #[cfg(feature = "cuda")]
+                if x.device().is_cuda() {
+                    return crate::card::finish_rows(&product, Some(&self.bias), Activation::Identity, None);
+                }
                 Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
             }
+        }
+    }
+
+    /// Weight, `(output, input)`, and bias, where the layer is not the CPU's.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn stock_parts(&self) -> Result<Option<(Tensor, &Tensor)>> {
+        match &self.factor {
+            Factor::Panels(_) => Ok(None),
+            Factor::Tensor(weight) => Ok(Some((weight.t()?, &self.bias))),
         }
     }
 

@@ -62,17 +62,13 @@ fn stock_normalize(x: &Tensor, eps: f32) -> Result<Tensor> {
     Ok(centred.broadcast_div(&deviation)?)
 }
 
-/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops, or in one of ours.
+/// Instance norm, affine part `(sequences, channels)` and activation out of candle's ops.
 fn stock_styled(
     x: &Tensor,
     (gain, shift): (&Tensor, &Tensor),
     packing: &Packing,
     activation: Activation<'_>,
 ) -> Result<Tensor> {
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() && crate::card::can_style(activation) {
-        return crate::card::styled_norm(x, (gain, shift), packing, activation, STYLE_EPS);
-    }
     let (channels, columns) = x.dims2()?;
     let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
     let normal = match packing.mask()? {
@@ -104,6 +100,10 @@ simd! {
 fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn Watch) -> Result<Tensor> {
     if !is_cpu(x) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return crate::card::layer_norm(x, (gain, shift, eps), Activation::Identity, None);
+        }
         return Ok(stock_normalize(x, eps)?.broadcast_mul(gain)?.broadcast_add(shift)?);
     }
     let (rows, cols) = x.dims2()?;
@@ -142,6 +142,11 @@ impl LayerNorm {
         offset: Option<&Tensor>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            tick(watch)?;
+            return crate::card::layer_norm(x, (&self.gain, &self.shift, self.eps), activation, offset);
+        }
         if !is_cpu(x) {
             let out = activation.stock(&self.forward(x, watch)?)?;
             return Ok(if let Some(offset) = offset { out.broadcast_add(offset)? } else { out });
@@ -227,6 +232,13 @@ impl AdaIn {
         activation: Activation<'_>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let (true, Some((weight, bias))) =
+            (x.device().is_cuda() && crate::card::can_style(activation), self.style.fc.stock_parts()?)
+        {
+            tick(watch)?;
+            return crate::card::styled_norm(x, (styles, &weight, bias), packing, activation, STYLE_EPS);
+        }
         let (gain, shift) = self.style.of(styles, watch)?;
         if !is_cpu(x) {
             tick(watch)?;

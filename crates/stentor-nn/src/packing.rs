@@ -15,12 +15,15 @@ pub struct Packing {
     pitch: usize,
     /// `(1, columns)`: one where a column is somebody's, else zero. A sequence alone has none.
     mask: Option<Tensor>,
+    /// The lengths where kernels of a card read them, once one has asked.
+    #[cfg(feature = "cuda")]
+    on_card: std::sync::OnceLock<Tensor>,
 }
 
 impl Packing {
     /// A sequence alone: all columns are its own.
     pub fn alone(len: usize) -> Self {
-        Self { lens: vec![len], pitch: len, mask: None }
+        Self::with_mask(vec![len], len, None)
     }
 
     /// Sequences of these lengths, with at least `gap` columns between them. One is alone.
@@ -37,7 +40,28 @@ impl Packing {
         }
         let columns = lens.iter().flat_map(|&len| (0..pitch).map(move |at| if at < len { 1.0 } else { 0.0 }));
         let mask = Tensor::from_vec(columns.collect::<Vec<f32>>(), (1, lens.len() * pitch), device)?;
-        Ok(Self { lens, pitch, mask: Some(mask) })
+        Ok(Self::with_mask(lens, pitch, Some(mask)))
+    }
+
+    fn with_mask(lens: Vec<usize>, pitch: usize, mask: Option<Tensor>) -> Self {
+        Self {
+            lens,
+            pitch,
+            mask,
+            #[cfg(feature = "cuda")]
+            on_card: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The lengths on a card, which all layers share that this packing goes through.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn lens_on(&self, card: &Device) -> Result<Tensor> {
+        if let Some(lens) = self.on_card.get().filter(|lens| lens.device().same_device(card)) {
+            return Ok(lens.clone());
+        }
+        let lens: Vec<u32> = self.lens.iter().map(|&len| len as u32).collect();
+        let lens = Tensor::new(lens, card)?;
+        Ok(self.on_card.get_or_init(|| lens.clone()).clone())
     }
 
     /// After an upsampling of all columns by `factor`, where each sequence has `more` columns beside.

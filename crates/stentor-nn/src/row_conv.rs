@@ -48,14 +48,34 @@ pub enum Then<'a> {
     Add(&'a Tensor),
 }
 
+#[cfg(feature = "cuda")]
+impl<'a> Then<'a> {
+    /// As an activation, and what is added to it.
+    fn parts(self) -> (Activation<'a>, Option<&'a Tensor>) {
+        match self {
+            Self::Nothing => (Activation::Identity, None),
+            Self::Activate(activation) => (activation, None),
+            Self::Add(other) => (Activation::Identity, Some(other)),
+        }
+    }
+}
+
 /// `(time, input)` to `(time', output)`.
 #[derive(Debug, Clone)]
 pub struct RowConv {
-    /// `(kernel * input, output)`.
-    factor: Factor,
+    weight: Weight,
     /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: RowShape,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
+    /// `(kernel * input, output)`.
+    Factor(Factor),
+    /// On a card, of more than one tap.
+    #[cfg(feature = "cuda")]
+    Card(crate::card::CardConv),
 }
 
 impl RowConv {
@@ -65,7 +85,16 @@ impl RowConv {
         let weight = scope.tensor("weight", &[output, input, kernel])?;
         let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((kernel * input, output))?;
         let bias = Some(scope.tensor("bias", &[output])?);
-        Ok(Self { factor: Factor::of_inputs(&weight, scope.products())?, bias, shape })
+        #[cfg(feature = "cuda")]
+        if weight.device().is_cuda() && kernel > 1 {
+            let plan = crate::implicit::Plan::row_conv(&weight.to_dtype(scope.dtype())?, shape)?;
+            return Ok(Self { weight: Weight::Card(crate::card::CardConv::new(plan)?), bias, shape });
+        }
+        Ok(Self::new(Factor::of_inputs(&weight, scope.products())?, bias, shape))
+    }
+
+    fn new(factor: Factor, bias: Option<Tensor>, shape: RowShape) -> Self {
+        Self { weight: Weight::Factor(factor), bias, shape }
     }
 
     /// A linear layer: reads `weight`, `(output, input)`, and `bias`.
@@ -90,17 +119,38 @@ impl RowConv {
         let weight = scope.upload(scope.stacked(names, "weight", &[output, input])?, &[all, input])?;
         let bias = biased.then(|| scope.upload(scope.stacked(names, "bias", &[output])?, &[all]));
         let shape = RowShape::causal(input, all, 1);
-        Ok(Self { factor: Factor::of_outputs(&weight, scope.products())?, bias: bias.transpose()?, shape })
+        Ok(Self::new(Factor::of_outputs(&weight, scope.products())?, bias.transpose()?, shape))
     }
 
     pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
-        match &self.factor {
-            Factor::Panels(panels) => self.fused(x, panels, then, watch),
-            Factor::Tensor(weight) => {
+        match &self.weight {
+            Weight::Factor(Factor::Panels(panels)) => self.fused(x, panels, then, watch),
+            Weight::Factor(Factor::Tensor(weight)) => {
                 tick(watch)?;
+                #[cfg(feature = "cuda")]
+                if x.device().is_cuda() {
+                    return self.on_card(x, weight, then);
+                }
                 self.stock(x, weight, then)
             }
+            #[cfg(feature = "cuda")]
+            Weight::Card(card) => {
+                tick(watch)?;
+                let (activation, residual) = then.parts();
+                card.forward(x, crate::card::Added { bias: self.bias.as_ref(), activation, residual })
+            }
         }
+    }
+
+    /// One tap on a card: a product, and what follows it in one launch.
+    #[cfg(feature = "cuda")]
+    fn on_card(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
+        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == DType::F32 {
+            return Ok(out);
+        }
+        let (activation, other) = then.parts();
+        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other)
     }
 
     fn fused(&self, x: &Tensor, panels: &Panels, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
@@ -188,6 +238,10 @@ impl<'a> Tail<'a> {
 /// Each row twice: nearest-neighbour upsampling by two of `(time, channels)`.
 pub fn repeat_rows_twice(x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
     tick(watch)?;
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::card::repeat_twice(x, true);
+    }
     let (rows, cols) = x.dims2()?;
     Ok(x.unsqueeze(1)?.broadcast_as((rows, 2, cols))?.contiguous()?.reshape((2 * rows, cols))?)
 }
@@ -208,7 +262,7 @@ mod tests {
         let scale = 1.0 / ((kernel * input) as f64).sqrt();
         let weight = (random(&[kernel * input, output]) * scale).unwrap();
         let factor = Factor::of_inputs(&weight, stentor_types::Precision::F32).unwrap();
-        (RowConv { factor, bias: Some(random(&[output])), shape }, weight)
+        (RowConv::new(factor, Some(random(&[output])), shape), weight)
     }
 
     #[test]

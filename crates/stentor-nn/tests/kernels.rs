@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
     sync::OnceLock,
 };
-use stentor_nn::{Activation, AdaIn, BiLstm, Packing, Unwatched, Weights};
+use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched, Weights};
 
 /// The program that runs them; the compiler is the one that the build needs anyway.
 fn program() -> &'static Path {
@@ -19,7 +19,7 @@ fn program() -> &'static Path {
         let (here, program) = (Path::new(env!("CARGO_MANIFEST_DIR")), folder.path().join("kernels"));
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
         let done = Command::new(compiler)
-            .args(["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+            .args(["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
             .arg(&program)
             .arg("-I")
             .arg(here.join("src/card"))
@@ -49,13 +49,19 @@ impl Input {
         self
     }
 
+    /// Threads take their turns in one order, then in the other, which must not matter.
     fn run(self, kernel: &str) -> Vec<f32> {
-        let mut child =
-            Command::new(program()).arg(kernel).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(&self.0).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{kernel}: {}", output.status);
-        output.stdout.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        let [out, other] = ["forwards", "backwards"].map(|order| {
+            let mut command = Command::new(program());
+            command.args([kernel, order]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(&self.0).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{kernel}: {}", output.status);
+            output.stdout
+        });
+        assert!(out == other, "{kernel}: the order of threads changes the result");
+        out.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
 }
 
@@ -99,19 +105,36 @@ fn the_styled_norm_is_that_of_the_cpu() {
         let junk = packing.clear_gaps(&Tensor::ones_like(&x).unwrap()).unwrap().affine(-9.0, 9.0).unwrap();
         let x = (x + junk).unwrap();
         let styles = random(&[lens.len(), style]);
-        let both = styles.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
-        let gain = (both.narrow(1, 0, channels).unwrap() + 1.0).unwrap();
-        let shift = both.narrow(1, channels, channels).unwrap();
         for (activation, alphas, slope) in [
             (Activation::Snake(&alphas), values(&alphas), 0.0),
             (Activation::LeakyRelu(0.2), vec![], 0.2),
             (Activation::Identity, vec![], 1.0),
         ] {
             let ours = layer.forward(&x, (&styles, &packing), activation, &Unwatched).unwrap();
-            let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
+            let input = Input::default().floats(&values(&x)).floats(&values(&styles));
+            let input = input.floats(&values(&weight)).floats(&values(&bias));
             let card = input.floats(&alphas).integers(&lens).floats(&[slope, 1e-5]).run("styled_norm");
             assert_close(&card, &values(&ours), 2e-5);
         }
+    }
+}
+
+#[test]
+fn the_layer_norm_is_that_of_the_cpu() {
+    for columns in [7, 256, 700] {
+        let (gain, shift, offset) = (random(&[columns]), random(&[columns]), random(&[columns]));
+        let stored = weights(&[("weight", &gain), ("bias", &shift)]);
+        let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
+        let x = (random(&[5, columns]) + 3.0).unwrap();
+        let card = |offset: &[f32], activation: usize| {
+            let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
+            input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).run("layer_norm")
+        };
+        assert_close(&card(&[], 0), &values(&layer.forward(&x, &Unwatched).unwrap()), 2e-5);
+        let ours = layer.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
+        assert_close(&card(&values(&offset), 5), &values(&ours), 2e-5);
+        let ours = layer.forward_activate(&x, Activation::LeakyRelu(0.2), None, &Unwatched).unwrap();
+        assert_close(&card(&[], 1), &values(&ours), 2e-5);
     }
 }
 

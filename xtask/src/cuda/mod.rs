@@ -1,6 +1,7 @@
 //! Builds for NVIDIA cards on a machine that needs none: a pinned compiler, stand-ins for the libraries that the program looks
 //! for when it runs, and cargo with both in its environment. `docs/CUDA.md` and `docs/adr/0005-cuda-at-run-time.md` say why.
 
+mod kernels;
 mod shim;
 mod toolchain;
 
@@ -51,6 +52,13 @@ pub(crate) fn toolchain(root: &Path) -> Result<()> {
     let folders = Folders::of(&metadata(root)?);
     toolchain::install(&folders)?;
     say(&format!("the compiler is in {}", folders.toolkit.display()))
+}
+
+/// Compiles every kernel for every card and judges what comes out; installs the compiler first where it is missing.
+pub(crate) fn kernels(root: &Path) -> Result<()> {
+    let folders = Folders::of(&metadata(root)?);
+    toolchain::install_compiler(&folders)?;
+    kernels::check(root, &folders)
 }
 
 /// Makes the stand-ins; installs the compiler first where it is missing.

@@ -19,21 +19,33 @@ const WHEELS: [&str; 6] = [
     "nvidia-cuda-nvrtc==13.0.88",
 ];
 
+/// As many of the first as compile a kernel; the others are for linking a program.
+const COMPILER: usize = 5;
+
 /// Installs what is not there yet: about 500 MB.
 pub(super) fn install(folders: &Folders) -> Result<()> {
+    install_wheels(folders, &WHEELS, "500 MB")
+}
+
+/// Installs what compiles a kernel, if it is not there yet: about 280 MB.
+pub(super) fn install_compiler(folders: &Folders) -> Result<()> {
+    install_wheels(folders, &WHEELS[..COMPILER], "280 MB")
+}
+
+fn install_wheels(folders: &Folders, wheels: &[&str], size: &str) -> Result<()> {
     let stamp = folders.toolkit.join("wheels.txt");
-    let wanted = WHEELS.join("\n");
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+    let there = fs::read_to_string(&stamp).unwrap_or_default();
+    if wheels.iter().all(|wheel| there.lines().any(|line| line == *wheel)) {
         return Ok(());
     }
-    say("installing the CUDA compiler (about 500 MB) …")?;
+    say(&format!("installing the CUDA compiler (about {size}) …"))?;
     if !folders.python.join("bin/python").exists() {
         call("python3", ["-m".as_ref(), "venv".as_ref(), folders.python.as_os_str()])?;
     }
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
-    call(folders.python.join("bin/python"), pip.into_iter().chain(WHEELS))?;
+    call(folders.python.join("bin/python"), pip.into_iter().chain(wheels.iter().copied()))?;
     lay_out(folders)?;
-    Ok(fs::write(stamp, wanted)?)
+    Ok(fs::write(stamp, wheels.join("\n"))?)
 }
 
 /// `bin`, `include` and `nvvm` as the wheels have them; `lib64` holds nothing but what the program shall be linked with.

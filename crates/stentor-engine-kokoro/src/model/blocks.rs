@@ -60,7 +60,7 @@ impl StyledBlock {
         let mut outer = x.clone();
         if let Some(pool) = &self.pool {
             after = Styled { packing: styled.doubled, ..styled };
-            inner = after.packing.clear_gaps(&pool.forward(&inner, watch)?)?;
+            inner = pool.forward_packed(&inner, after.packing, watch)?;
             outer = repeat_twice(x, watch)?;
         }
         let inner = self.conv1.forward(&inner, watch)?;

@@ -7,7 +7,8 @@ use super::{
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate, mean_of,
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate_packed,
+    mean_of,
 };
 use stentor_types::Precision;
 
@@ -97,10 +98,10 @@ impl Generator {
         let excitation = spectrum.pack(excitations)?;
         let mut x = features.clone();
         for (stage, packings) in self.stages.iter().zip(packings.windows(2)) {
-            let x_cleared = packings[0].clear_gaps(&x)?;
-            x = stage.forward(&x_cleared, &excitation, (styles, &packings[1]), watch)?;
+            let excited = activate_packed(&x, Activation::LeakyRelu(0.1), &packings[0], watch)?;
+            x = stage.forward(&excited, &excitation, (styles, &packings[1]), watch)?;
         }
-        let x = activate(&spectrum.clear_gaps(&x)?, Activation::LeakyRelu(0.01), watch)?;
+        let x = activate_packed(&x, Activation::LeakyRelu(0.01), spectrum, watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("decoder.generator.conv_post", &x);
         let inverse = |x: &Tensor| self.stft.inverse_of_log_magnitude_and_sine(x, f32::INFINITY, watch);
@@ -148,7 +149,7 @@ impl Stage {
         })
     }
 
-    /// `styled` is how the output is packed.
+    /// `x` is activated; `styled` is how the output is packed.
     fn forward(
         &self,
         x: &Tensor,
@@ -163,7 +164,7 @@ impl Stage {
         note("noise_convs", self.index, &noise);
         let noise = self.noise_block.forward(&noise, styled, watch)?;
         note("noise_res", self.index, &noise);
-        let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(0.1), watch)?, watch)?;
+        let mut x = self.up.forward(x, watch)?;
         note("ups", self.index, &x);
         if self.last {
             x = styled.1.reflect_left(&x)?;

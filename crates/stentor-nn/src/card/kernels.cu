@@ -1,53 +1,71 @@
 // What costs a card most when it is composed of candle's ops: dozens of launches for a norm, ten for each step of an LSTM.
 //
 // Everything is f32. `tests/kernels.rs` compiles this file for the host as well and runs it there.
+#include "activation.cuh"
 
-// Threads of a block that normalises a row; a power of two.
-#define ROW_THREADS 256
+// Threads of a block that normalises a row, a multiple of 32: as many as a block may have, since a row is long and what waits for
+// memory must be much at once.
+#define ROW_THREADS 1024
 // The widest hidden state whose four gates fit a block.
 #define MOST_HIDDEN 256
 
-// The sum of every thread's `x`, for all of a block's threads.
+// Threads of a block that normalises a row of one moment's channels, of which there are few.
+#define LAYER_THREADS 256
+
+// The sum of every thread's `x`, for all of a block's threads, in the same order always. `shared` has room for 32 more.
+template <unsigned THREADS>
 __device__ static float sum_of_block(float x, float* shared) {
     unsigned thread = threadIdx.x;
     shared[thread] = x;
     __syncthreads();
-    for (unsigned half = ROW_THREADS / 2; half > 0; half /= 2) {
-        if (thread < half) shared[thread] += shared[thread + half];
-        __syncthreads();
+    float* parts = shared + THREADS;
+    if (thread < 32) {
+        float part = 0.0f;
+        for (unsigned i = thread; i < THREADS; i += 32) part += shared[i];
+        parts[thread] = part;
     }
-    float sum = shared[0];
     __syncthreads();
+    float sum = 0.0f;
+    for (unsigned i = 0; i < 32; i++) sum += parts[i];
     return sum;
 }
 
-// Instance norm over each sequence of a row of `x`, (channels, sequences * pitch), then gain and shift, (sequences, channels),
-// then the activation: x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and
-// slope * x else. Behind a sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
-extern "C" __global__ void __launch_bounds__(ROW_THREADS) styled_norm(const float* x, const float* gain, const float* shift, const float* alphas,
-                                       const unsigned* lens, float* out, unsigned pitch, float slope, float eps) {
-    __shared__ float shared[ROW_THREADS];
+// Instance norm over each sequence of a row of `x`, (channels, sequences * pitch), then gain and shift, then the activation:
+// x + sin(alpha x)^2 / alpha with an alpha for each channel, or, where there are none, x for x > 0 and slope * x else. Gain and shift
+// are a linear map of the sequence's style: `weight` is (2 * channels, style), first what the gain is beyond one. Behind a
+// sequence's end come zeros. One block of ROW_THREADS for each channel and sequence.
+extern "C" __global__ void __launch_bounds__(ROW_THREADS, 1)
+    styled_norm(const float* x, const float* styles, const float* weight, const float* bias, const float* alphas,
+                const unsigned* lens, float* out, unsigned pitch, unsigned style, float slope, float eps) {
+    __shared__ float shared[ROW_THREADS + 32];
     unsigned channel = blockIdx.x, sequence = blockIdx.y, channels = gridDim.x, sequences = gridDim.y;
     unsigned len = lens[sequence], thread = threadIdx.x;
     size_t start = ((size_t)channel * sequences + sequence) * pitch;
     x += start;
     out += start;
 
+    float gain = 0.0f, shift = 0.0f;
+    for (unsigned i = thread; i < style; i += ROW_THREADS) {
+        gain += styles[sequence * style + i] * weight[(size_t)channel * style + i];
+        shift += styles[sequence * style + i] * weight[(size_t)(channels + channel) * style + i];
+    }
+    gain = 1.0f + (sum_of_block<ROW_THREADS>(gain, shared) + bias[channel]);
+    shift = sum_of_block<ROW_THREADS>(shift, shared) + bias[channels + channel];
+
     float sum = 0.0f;
     for (unsigned i = thread; i < len; i += ROW_THREADS) sum += x[i];
-    float mean = sum_of_block(sum, shared) / (float)len;
+    float mean = sum_of_block<ROW_THREADS>(sum, shared) / (float)len;
     // In two passes: a mean far from zero would leave nothing of E[x^2] - E[x]^2.
     sum = 0.0f;
     for (unsigned i = thread; i < len; i += ROW_THREADS) sum += (x[i] - mean) * (x[i] - mean);
-    float variance = sum_of_block(sum, shared) / (float)len;
+    float variance = sum_of_block<ROW_THREADS>(sum, shared) / (float)len;
 
-    float scale = gain[sequence * channels + channel] / sqrtf(variance + eps);
-    float offset = shift[sequence * channels + channel];
+    float scale = gain / sqrtf(variance + eps);
     float alpha = alphas ? alphas[channel] : 0.0f;
     for (unsigned i = thread; i < pitch; i += ROW_THREADS) {
         float y = 0.0f;
         if (i < len) {
-            y = (x[i] - mean) * scale + offset;
+            y = (x[i] - mean) * scale + shift;
             if (alphas) {
                 float wave = sinf(alpha * y);
                 y += wave * wave / alpha;
@@ -56,6 +74,27 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS) styled_norm(const floa
             }
         }
         out[i] = y;
+    }
+}
+
+// Layer norm of each row of `x`, (rows, columns), with a gain and a shift for each column, then the activation, then plus `offset`, one
+// for each column or null. One block of LAYER_THREADS for each row.
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    layer_norm(const float* x, const float* gain, const float* shift, const float* offset, float* out, unsigned columns,
+               unsigned activation, float slope, float eps) {
+    __shared__ float shared[LAYER_THREADS + 32];
+    unsigned thread = threadIdx.x;
+    x += (size_t)blockIdx.x * columns;
+    out += (size_t)blockIdx.x * columns;
+    float sum = 0.0f;
+    for (unsigned i = thread; i < columns; i += LAYER_THREADS) sum += x[i];
+    float mean = sum_of_block<LAYER_THREADS>(sum, shared) / (float)columns;
+    sum = 0.0f;
+    for (unsigned i = thread; i < columns; i += LAYER_THREADS) sum += (x[i] - mean) * (x[i] - mean);
+    float scale = 1.0f / sqrtf(sum_of_block<LAYER_THREADS>(sum, shared) / (float)columns + eps);
+    for (unsigned i = thread; i < columns; i += LAYER_THREADS) {
+        float y = activated((x[i] - mean) * scale * gain[i] + shift[i], activation, slope);
+        out[i] = offset ? y + offset[i] : y;
     }
 }
 

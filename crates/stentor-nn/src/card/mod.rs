@@ -1,24 +1,83 @@
-//! Our own kernels on a card (`kernels.cu`), where candle's ops would cost too many launches.
+//! Our own kernels on a card (`*.cu`), where candle's ops would cost too many launches.
 
+mod conv;
+mod launch;
+mod layer_norm;
 mod lstm;
+mod pointwise;
 mod styled_norm;
 
+pub(crate) use conv::{Added, CardConv};
+pub(crate) use layer_norm::layer_norm;
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
+pub(crate) use pointwise::{activate, depthwise_upsample, finish_rows, mean_of_three, repeat_twice};
 pub(crate) use styled_norm::{can_style, styled_norm};
 
 use candle_core::{
     CudaDevice, CudaStorage, Layout, bail,
-    cuda_backend::cudarc::driver::{CudaFunction, CudaView},
+    cuda_backend::{
+        WrapErr,
+        cudarc::{
+            driver::{CudaFunction, CudaModule, CudaView},
+            nvrtc::Ptx,
+        },
+    },
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+/// What `build.rs` made of each file: machine code for several cards, of which the driver takes the one that fits.
+const BINARIES: [&[u8]; 3] = [
+    include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/conv.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/pointwise.fatbin")),
+];
 
-/// A kernel by its name. The first loads all of them.
-fn kernel(card: &CudaDevice, name: &str) -> candle_core::Result<CudaFunction> {
-    Ok(card.get_or_load_custom_func(name, "stentor", PTX)?.into_cuda_function())
+/// The kernels on each card that was used, by its number. There are as many as there are cards.
+static LOADED: Mutex<Vec<(usize, Loaded)>> = Mutex::new(Vec::new());
+
+struct Loaded {
+    modules: Vec<Arc<CudaModule>>,
+    /// Those that were asked for.
+    functions: HashMap<&'static str, CudaFunction>,
 }
 
-/// Has the driver compile the kernels.
+impl Loaded {
+    fn new(card: &CudaDevice) -> candle_core::Result<Self> {
+        let context = card.cuda_stream().context().clone();
+        let load = |binary: &[u8]| context.load_module(Ptx::from_binary(binary.to_vec()));
+        let modules = BINARIES.into_iter().map(load).collect::<Result<_, _>>().w()?;
+        Ok(Self { modules, functions: HashMap::new() })
+    }
+
+    fn function(&mut self, name: &'static str) -> candle_core::Result<CudaFunction> {
+        if let Some(function) = self.functions.get(name) {
+            return Ok(function.clone());
+        }
+        let Some(function) = self.modules.iter().find_map(|module| module.load_function(name).ok()) else {
+            bail!("there is no kernel {name}");
+        };
+        self.functions.insert(name, function.clone());
+        Ok(function)
+    }
+}
+
+/// A kernel by its name. The first loads all of them.
+fn kernel(card: &CudaDevice, name: &'static str) -> candle_core::Result<CudaFunction> {
+    let number = card.cuda_stream().context().ordinal();
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, loaded)) = loaded.iter_mut().find(|(card, _)| *card == number) {
+        return loaded.function(name);
+    }
+    let mut new = Loaded::new(card)?;
+    let function = new.function(name);
+    loaded.push((number, new));
+    function
+}
+
+/// Brings the kernels onto the card.
 pub(crate) fn preload(card: &CudaDevice) -> candle_core::Result<()> {
     kernel(card, styled_norm::KERNEL).map(drop)
 }

@@ -1,6 +1,6 @@
 //! Instance norm with its affine part and the activation that follows, in one launch.
 
-use super::{kernel, numbers, small};
+use super::{kernel, launch::Operand, numbers};
 use crate::{Activation, Packing, Result};
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp3, Layout, Shape, Tensor,
@@ -14,40 +14,44 @@ use candle_core::{
 
 pub(super) const KERNEL: &str = "styled_norm";
 /// Threads of a block; the kernel's `ROW_THREADS`.
-const ROW_THREADS: u32 = 256;
+const ROW_THREADS: u32 = 1024;
 
 /// Whether the kernel has this activation.
 pub(crate) fn can_style(activation: Activation<'_>) -> bool {
     matches!(activation, Activation::Identity | Activation::LeakyRelu(_) | Activation::Snake(_))
 }
 
-/// `x` is `(channels, columns)`, gain and shift are `(sequences, channels)`.
+/// `x` is `(channels, columns)`, `styles` are `(sequences, style)`; gain and shift are a linear map of a style, `(2 * channels, style)` with
+/// its bias.
 pub(crate) fn styled_norm(
     x: &Tensor,
-    (gain, shift): (&Tensor, &Tensor),
+    (styles, weight, bias): (&Tensor, &Tensor, &Tensor),
     packing: &Packing,
     activation: Activation<'_>,
     eps: f32,
 ) -> Result<Tensor> {
-    let affine = Tensor::stack(&[gain, shift], 0)?.contiguous()?;
+    let (styles, bias) = (styles.contiguous()?, bias.contiguous()?);
     let (alphas, slope) = match activation {
         Activation::Snake(alphas) => (alphas.contiguous()?, None),
-        Activation::LeakyRelu(slope) => (affine.clone(), Some(slope)),
-        _ => (affine.clone(), Some(1.0)),
+        Activation::LeakyRelu(slope) => (bias.clone(), Some(slope)),
+        _ => (bias.clone(), Some(1.0)),
     };
-    let norm = StyledNorm { lens: packing.lens().to_vec(), pitch: packing.pitch(), slope, eps };
-    Ok(x.contiguous()?.apply_op3_no_bwd(&affine, &alphas, &norm)?)
+    let norm = StyledNorm { packing, lens: packing.lens_on(x.device())?, styles, bias, slope, eps };
+    Ok(x.contiguous()?.apply_op3_no_bwd(&weight.contiguous()?, &alphas, &norm)?)
 }
 
-struct StyledNorm {
-    lens: Vec<usize>,
-    pitch: usize,
+struct StyledNorm<'a> {
+    packing: &'a Packing,
+    /// Its lengths on the card.
+    lens: Tensor,
+    styles: Tensor,
+    bias: Tensor,
     /// Below zero, where there are no alphas.
     slope: Option<f32>,
     eps: f32,
 }
 
-impl CustomOp3 for StyledNorm {
+impl CustomOp3 for StyledNorm<'_> {
     fn name(&self) -> &'static str {
         KERNEL
     }
@@ -68,26 +72,32 @@ impl CustomOp3 for StyledNorm {
         &self,
         x: &CudaStorage,
         x_layout: &Layout,
-        affine: &CudaStorage,
-        affine_layout: &Layout,
+        weight: &CudaStorage,
+        weight_layout: &Layout,
         alphas: &CudaStorage,
         alphas_layout: &Layout,
     ) -> candle_core::Result<(CudaStorage, Shape)> {
         let (card, shape) = (x.device(), x_layout.shape().clone());
         let (channels, columns) = shape.dims2()?;
-        let sequences = self.lens.len();
-        let (x, affine) = (numbers(x, x_layout)?, numbers(affine, affine_layout)?);
+        let (sequences, pitch) = (self.packing.count(), self.packing.pitch());
+        let (x, weight) = (numbers(x, x_layout)?, numbers(weight, weight_layout)?);
+        let (styles, bias) = (Operand::of(&self.styles)?, Operand::of(&self.bias)?);
+        let style = styles.len() / sequences;
         let alphas = numbers(alphas, alphas_layout)?;
-        let fits = columns == sequences * self.pitch && self.lens.iter().all(|len| *len <= self.pitch);
-        let styled = affine.len() == 2 * sequences * channels;
+        let fits = columns == sequences * pitch && self.packing.lens().iter().all(|len| *len <= pitch);
+        let styled = bias.len() == 2 * channels
+            && styles.len() == sequences * style
+            && weight.len() == bias.len() * style;
         if !fits || !styled || (self.slope.is_none() && alphas.len() != channels) {
             bail!("a norm of {channels} channels and {columns} columns was given other operands");
         }
-        let (gain, shift) = (affine.slice(..sequences * channels), affine.slice(sequences * channels..));
-        let lens = card.clone_htod(&small(&self.lens))?;
+        let (styles, bias) = (styles.numbers::<f32>()?, bias.numbers::<f32>()?);
+        let lens = Operand::of(&self.lens)?;
+        let lens = lens.numbers::<u32>()?;
         let kernel = kernel(card, KERNEL)?;
         let stream = card.cuda_stream();
-        let (pitch, slope, none) = (self.pitch as u32, self.slope.unwrap_or_default(), 0_u64);
+        let (pitch, style) = (pitch as u32, style as u32);
+        let (slope, none) = (self.slope.unwrap_or_default(), 0_u64);
         let config = LaunchConfig {
             grid_dim: (channels as u32, sequences as u32, 1),
             block_dim: (ROW_THREADS, 1, 1),
@@ -99,13 +109,13 @@ impl CustomOp3 for StyledNorm {
         let out = unsafe {
             let out = card.alloc::<f32>(channels * columns)?;
             let mut launch = stream.launch_builder(&kernel);
-            launch.arg(&x).arg(&gain).arg(&shift);
+            launch.arg(&x).arg(&styles).arg(&weight).arg(&bias);
             if self.slope.is_some() {
                 launch.arg(&none)
             } else {
                 launch.arg(&alphas)
             };
-            launch.arg(&lens).arg(&out).arg(&pitch).arg(&slope).arg(&self.eps);
+            launch.arg(&lens).arg(&out).arg(&pitch).arg(&style).arg(&slope).arg(&self.eps);
             launch.launch(config).w()?;
             out
         };

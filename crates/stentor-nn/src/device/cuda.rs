@@ -7,19 +7,18 @@ use candle_core::{
     CudaDevice, Device, Tensor,
     cuda_backend::{
         cudarc::driver::{CudaContext, DriverError, sys::CUresult},
-        kernels::{AFFINE, BINARY, CAST, CONV, FILL, INDEXING, Module, REDUCE, TERNARY, UNARY},
+        kernels::{AFFINE, BINARY, CAST, FILL, INDEXING, Module, REDUCE, TERNARY, UNARY},
     },
 };
 
-/// The kernels are compiled for this compute capability, from which the driver goes on to the card's own.
+/// The oldest compute capability that there are kernels for: candle's are translated from it, ours are machine code from it on.
 const OLDEST: (i32, i32) = (7, 5);
 
 /// A function of each module that our layers' ops are in. Loading one brings in, and compiles, its whole module.
-const MODULES: [(&str, &Module); 9] = [
+const MODULES: [(&str, &Module); 8] = [
     ("affine_f32", &AFFINE),
     ("badd_f32", &BINARY),
     ("cast_f32_f16", &CAST),
-    ("im2col1d_f32", &CONV),
     ("copy2d_f32", &FILL),
     ("is_u32_f32", &INDEXING),
     ("fast_sum_f32", &REDUCE),

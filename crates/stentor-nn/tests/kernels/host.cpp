@@ -1,48 +1,9 @@
-// Runs the card's kernels on the host: a thread for each of a block's, a barrier where they wait for each other, one block after the
-// other. A kernel's name and numbers come in on stdin, what it wrote goes out on stdout.
-#include <barrier>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <functional>
+// Runs the card's kernels on the host. A kernel's name and numbers come in on stdin, what it wrote goes out on stdout.
+#include "block.h"
+
 #include <string>
-#include <thread>
-#include <vector>
-
-struct Index {
-    unsigned x, y;
-};
-static thread_local Index threadIdx;
-static Index blockIdx, gridDim;
-static std::barrier<>* all_threads;
-
-#define __global__
-#define __device__
-#define __launch_bounds__(threads)
-// Blocks run one after the other, so that what a block shares can be what all share.
-#define __shared__ static
-#define __syncthreads() all_threads->arrive_and_wait()
 
 #include "kernels.cu"
-
-static void launch(Index grid, unsigned threads, const std::function<void()>& kernel) {
-    gridDim = grid;
-    for (unsigned y = 0; y < grid.y; y++) {
-        for (unsigned x = 0; x < grid.x; x++) {
-            blockIdx = {x, y};
-            std::barrier<> barrier(threads);
-            all_threads = &barrier;
-            std::vector<std::thread> running;
-            for (unsigned thread = 0; thread < threads; thread++) {
-                running.emplace_back([thread, &kernel] {
-                    threadIdx = {thread, 0};
-                    kernel();
-                });
-            }
-            for (auto& thread : running) thread.join();
-        }
-    }
-}
 
 template <typename T>
 static std::vector<T> read() {
@@ -58,16 +19,29 @@ static void write(const std::vector<float>& values) {
 }
 
 int main(int, char** arguments) {
+    // What depends on the order of threads shows in one order or the other.
+    block::backwards = std::string(arguments[2]) == "backwards";
     if (std::string(arguments[1]) == "styled_norm") {
-        auto x = read<float>(), gain = read<float>(), shift = read<float>(), alphas = read<float>();
+        auto x = read<float>(), styles = read<float>(), weight = read<float>(), bias = read<float>();
+        auto alphas = read<float>();
         auto lens = read<uint32_t>();
         auto numbers = read<float>();
-        unsigned channels = gain.size() / lens.size(), sequences = lens.size();
-        unsigned pitch = x.size() / channels / sequences;
+        unsigned channels = bias.size() / 2, sequences = lens.size();
+        unsigned pitch = x.size() / channels / sequences, style = styles.size() / sequences;
         std::vector<float> out(x.size(), NAN);
-        launch({channels, sequences}, ROW_THREADS, [&] {
-            styled_norm(x.data(), gain.data(), shift.data(), alphas.empty() ? nullptr : alphas.data(), lens.data(),
-                        out.data(), pitch, numbers[0], numbers[1]);
+        launch({channels, sequences, 1}, ROW_THREADS, [&] {
+            styled_norm(x.data(), styles.data(), weight.data(), bias.data(), alphas.empty() ? nullptr : alphas.data(),
+                        lens.data(), out.data(), pitch, style, numbers[0], numbers[1]);
+        });
+        write(out);
+    } else if (std::string(arguments[1]) == "layer_norm") {
+        auto x = read<float>(), gain = read<float>(), shift = read<float>(), offset = read<float>(), numbers = read<float>();
+        auto activation = read<uint32_t>();
+        unsigned columns = gain.size(), rows = x.size() / columns;
+        std::vector<float> out(x.size(), NAN);
+        launch({rows, 1, 1}, LAYER_THREADS, [&] {
+            layer_norm(x.data(), gain.data(), shift.data(), offset.empty() ? nullptr : offset.data(), out.data(), columns,
+                       activation[0], numbers[0], numbers[1]);
         });
         write(out);
     } else {
@@ -75,7 +49,7 @@ int main(int, char** arguments) {
         auto starts = read<uint32_t>(), lens = read<uint32_t>();
         unsigned hidden = std::sqrt(recurrent.size() / 8);
         std::vector<float> out(gates.size() / 4, NAN);
-        launch({2, (unsigned)lens.size()}, 4 * hidden, [&] {
+        launch({2, (unsigned)lens.size(), 1}, 4 * hidden, [&] {
             bidirectional_lstm(gates.data(), recurrent.data(), starts.data(), lens.data(), out.data(), hidden);
         });
         write(out);

@@ -1,0 +1,238 @@
+//! Layers on the first CUDA device against the same layers on the CPU, over lengths and widths that fit no tile. Only built with the
+//! feature `cuda`; where there is no such device every test fails. `just parity-cuda` runs it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and shows its figures"
+)]
+
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+use stentor_nn::{
+    Activation, AdaIn, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, LayerNorm, Linear, Packing,
+    RowConv, RowShape, Then, Unwatched, Weights, activate, activate_packed, mean_of, open_device,
+    repeat_rows_twice, repeat_twice,
+};
+use stentor_types::{DeviceSpec, Precision};
+
+/// Of numbers about one: the same sums in another order, and factors rounded to 11 bits.
+const PRECISIONS: [(Precision, f32); 2] = [(Precision::F32, 1e-4), (Precision::F16, 5e-3)];
+
+fn card() -> Device {
+    let opened = open_device(DeviceSpec::Cuda(0), Precision::F32);
+    assert_eq!(opened.spec, DeviceSpec::Cuda(0), "no CUDA device: {}", opened.degraded.unwrap_or_default());
+    opened.device
+}
+
+fn random(dims: &[usize]) -> Tensor {
+    Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
+}
+
+/// A layer's tensors as a checkpoint.
+struct Stored(tempfile::NamedTempFile);
+
+impl Stored {
+    /// `weight` is scaled so that outputs are of the inputs' magnitude.
+    fn new(weight: &[usize], summed: usize, bias: usize) -> Self {
+        Self::under("", weight, summed, bias)
+    }
+
+    fn under(prefix: &str, weight: &[usize], summed: usize, bias: usize) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let weight = (random(weight) / (summed as f64).sqrt()).unwrap();
+        let tensors = [("weight", weight), ("bias", random(&[bias]))];
+        let tensors: HashMap<_, _> = tensors.map(|(name, x)| (format!("{prefix}{name}"), x)).into();
+        candle_core::safetensors::save(&tensors, file.path()).unwrap();
+        Self(file)
+    }
+
+    fn on(&self, device: &Device) -> Weights {
+        Weights::open(self.0.path(), device).unwrap()
+    }
+}
+
+#[track_caller]
+fn assert_close(what: &str, card: &Tensor, cpu: &Tensor, tolerance: f32) {
+    assert_eq!(card.dims(), cpu.dims(), "{what}");
+    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let errors = values(card).into_iter().zip(values(cpu)).map(|(a, b)| (a - b).abs());
+    let worst =
+        errors.fold(0.0, |most: f32, error| if error.is_nan() { f32::INFINITY } else { most.max(error) });
+    println!("{what}: {worst}");
+    assert!(worst < tolerance, "{what}: {worst}");
+}
+
+/// `run` on both devices, the inputs being there, in both precisions.
+fn compare(
+    what: &str,
+    card: &Device,
+    inputs: &[&Tensor],
+    run: impl Fn(&Device, Precision, &[Tensor]) -> Tensor,
+) {
+    let there: Vec<Tensor> = inputs.iter().map(|x| x.to_device(card).unwrap()).collect();
+    let here: Vec<Tensor> = inputs.iter().map(|x| (*x).clone()).collect();
+    let cpu = run(&Device::Cpu, Precision::F32, &here);
+    for (precision, tolerance) in PRECISIONS {
+        assert_close(&format!("{what} {precision:?}"), &run(card, precision, &there), &cpu, tolerance);
+    }
+}
+
+#[test]
+fn convolutions_agree() {
+    let card = card();
+    let same = ConvShape::same;
+    let strided = |input, output, stride: usize, padding| ConvShape {
+        input,
+        output,
+        kernel: 2 * stride,
+        stride,
+        padding,
+        dilation: 1,
+    };
+    for (shape, len) in [
+        (same(128, 128, 3, 1), 24_001),
+        (same(128, 128, 11, 5), 6_007),
+        (same(256, 256, 7, 3), 999),
+        (same(1090, 1024, 3, 1), 37),
+        (same(514, 1024, 1, 1), 3),
+        (same(128, 22, 7, 1), 5_001),
+        (same(1, 1, 3, 1), 11),
+        (strided(22, 256, 6, 3), 1_201),
+        (strided(18, 128, 15, 7), 4_501),
+        (same(33, 70, 5, 33), 150),
+    ] {
+        let stored =
+            Stored::new(&[shape.output, shape.input, shape.kernel], shape.input * shape.kernel, shape.output);
+        let x = random(&[shape.input, len]);
+        let span = shape.dilation * (shape.kernel - 1) + 1;
+        let residual = random(&[shape.output, (len + 2 * shape.padding - span) / shape.stride + 1]);
+        compare(&format!("{shape:?} of {len}"), &card, &[&x, &residual], |device, precision, inputs| {
+            let conv = Conv1d::load(&stored.on(device).root().with_products(precision), shape).unwrap();
+            conv.forward_add(&inputs[0], &inputs[1], &Unwatched).unwrap()
+        });
+    }
+}
+
+#[test]
+fn transposed_convolutions_agree() {
+    let card = card();
+    for ([input, output, kernel], stride, len) in [
+        ([512, 256, 20], 10, 401),
+        ([256, 128, 12], 6, 4_001),
+        ([512, 256, 16], 8, 77),
+        ([256, 128, 11], 5, 617),
+        ([128, 64, 7], 3, 3_081),
+        ([5, 3, 7], 3, 1),
+    ] {
+        let stored = Stored::new(&[input, output, kernel], 2 * input, output);
+        let what = format!("transposed {input} {output} {kernel} {stride} of {len}");
+        compare(&what, &card, &[&random(&[input, len])], |device, precision, inputs| {
+            let (weights, padding) = (stored.on(device), (kernel - stride) / 2);
+            let scope = weights.root().with_products(precision);
+            let conv = ConvTranspose1d::load(&scope, [input, output, kernel], stride, padding).unwrap();
+            conv.forward(&inputs[0], &Unwatched).unwrap()
+        });
+    }
+}
+
+#[test]
+fn rows_agree() {
+    let card = card();
+    for (shape, len) in [
+        (RowShape::causal(320, 256, 3), 1_001),
+        (RowShape::looking_ahead(512, 512, 4), 33),
+        (RowShape::causal(80, 7, 1), 5),
+    ] {
+        let stored =
+            Stored::new(&[shape.output, shape.input, shape.kernel], shape.input * shape.kernel, shape.output);
+        let (x, other) = (random(&[len, shape.input]), random(&[len, shape.output]));
+        for kind in ["nothing", "gelu", "leaky", "sum"] {
+            compare(
+                &format!("{shape:?} of {len}, {kind}"),
+                &card,
+                &[&x, &other],
+                |device, precision, inputs| {
+                    let conv =
+                        RowConv::load(&stored.on(device).root().with_products(precision), shape).unwrap();
+                    let then = match kind {
+                        "gelu" => Then::Activate(Activation::GeluErf),
+                        "leaky" => Then::Activate(Activation::LeakyRelu(0.01)),
+                        "sum" => Then::Add(&inputs[1]),
+                        _ => Then::Nothing,
+                    };
+                    conv.forward(&inputs[0], then, &Unwatched).unwrap()
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_convolutions_agrees() {
+    let card = card();
+    let lens = [701, 9, 517];
+    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, 6, device).unwrap());
+    let doubled = packings.each_ref().map(|packing| packing.stretched(2, 0).unwrap());
+    let on = |device: &Device| usize::from(device.is_cuda());
+    let sequences: Vec<Tensor> = lens.iter().map(|&len| random(&[5, len])).collect();
+    let x = packings[0].pack(&sequences).unwrap();
+    let alphas = (random(&[5]).abs().unwrap() + 0.5).unwrap();
+    compare("snake", &card, &[&x, &alphas], |_, _, inputs| {
+        activate(&inputs[0], Activation::Snake(&inputs[1]), &Unwatched).unwrap()
+    });
+    let leaky = Activation::LeakyRelu(0.1);
+    compare("packed activation", &card, &[&x], |device, _, inputs| {
+        activate_packed(&inputs[0], leaky, &packings[on(device)], &Unwatched).unwrap()
+    });
+    compare("mean", &card, &[&x], |_, _, inputs| {
+        let twice = (&inputs[0] * 2.0).unwrap();
+        mean_of(&[inputs[0].clone(), twice, inputs[0].clone()], &Unwatched).unwrap()
+    });
+    compare("columns twice", &card, &[&x], |_, _, inputs| repeat_twice(&inputs[0], &Unwatched).unwrap());
+    compare("rows twice", &card, &[&x], |_, _, inputs| repeat_rows_twice(&inputs[0], &Unwatched).unwrap());
+    let stored = Stored::new(&[5, 1, 3], 1, 5);
+    compare("depthwise", &card, &[&x], |device, _, inputs| {
+        let pool = DepthwiseUpsample::load(&stored.on(device).root(), 5).unwrap();
+        pool.forward_packed(&inputs[0], &doubled[on(device)], &Unwatched).unwrap()
+    });
+}
+
+#[test]
+fn norms_and_linear_layers_agree() {
+    let card = card();
+    let lens = [701, 9, 517];
+    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, 6, device).unwrap());
+    let sequences: Vec<Tensor> = lens.iter().map(|&len| (random(&[70, len]) + 3.0).unwrap()).collect();
+    let (x, styles) = (packings[0].pack(&sequences).unwrap(), random(&[3, 128]));
+    let stored = Stored::under("fc.", &[140, 128], 128, 140);
+    let alphas = (random(&[70]).abs().unwrap() + 0.5).unwrap();
+    for kind in ["snake", "leaky"] {
+        compare(
+            &format!("styled norm, {kind}"),
+            &card,
+            &[&x, &styles, &alphas],
+            |device, precision, inputs| {
+                let weights = stored.on(device);
+                let norm = AdaIn::load(&weights.root().with_products(precision), 128, 70).unwrap();
+                let packing = &packings[usize::from(device.is_cuda())];
+                let activation = match kind {
+                    "snake" => Activation::Snake(&inputs[2]),
+                    _ => Activation::LeakyRelu(0.2),
+                };
+                norm.forward(&inputs[0], (&inputs[1], packing), activation, &Unwatched).unwrap()
+            },
+        );
+    }
+    let (rows, stored) = (random(&[77, 301]), Stored::new(&[301], 1, 301));
+    compare("layer norm", &card, &[&rows], |device, _, inputs| {
+        let norm = LayerNorm::load(&stored.on(device).root(), ["weight", "bias"], 301, 1e-5).unwrap();
+        let normal = norm.forward(&inputs[0], &Unwatched).unwrap();
+        norm.forward_activate(&normal, Activation::Mish, None, &Unwatched).unwrap()
+    });
+    let stored = Stored::new(&[33, 301], 301, 33);
+    compare("linear", &card, &[&rows], |device, precision, inputs| {
+        let weights = stored.on(device);
+        let linear = Linear::load(&weights.root().with_products(precision), 301, 33).unwrap();
+        linear.forward(&inputs[0], &Unwatched).unwrap()
+    });
+}
