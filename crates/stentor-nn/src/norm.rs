@@ -74,7 +74,7 @@ fn stock_styled(
         return crate::card::styled_norm(x, (gain, shift), packing, activation, STYLE_EPS);
     }
     let (channels, columns) = x.dims2()?;
-    let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
+    let x = packing.clear_gaps(x)?.reshape((channels, packing.count(), columns / packing.count()))?;
     let normal = match packing.mask()? {
         None => stock_normalize(&x, STYLE_EPS)?,
         Some(mask) => {

@@ -93,6 +93,11 @@ impl RowConv {
         Ok(Self { factor: Factor::of_outputs(&weight, scope.products())?, bias: bias.transpose()?, shape })
     }
 
+    /// Rows before or after its own that a row sees, at most.
+    pub fn reach(&self) -> usize {
+        self.shape.before.max(self.shape.after)
+    }
+
     pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
         match &self.factor {
             Factor::Panels(panels) => self.fused(x, panels, then, watch),
