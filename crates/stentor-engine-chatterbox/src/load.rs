@@ -7,7 +7,7 @@ use crate::{
         SAMPLE_RATE,
         t3::{Family, Prefix, Sequence, T3},
     },
-    render::{Rendering, S3Gen},
+    render::{Due, Rendering, S3Gen, render_all},
     text::{TextTokens, Tokenizer},
     voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
@@ -225,13 +225,16 @@ impl Networks for Speaker {
         Rendering::new(Arc::new(voice.s3gen.clone()), seed, steps, first_piece)
     }
 
+    fn frames(&self, rendering: &Rendering, (tokens, last): (usize, bool)) -> usize {
+        rendering.frames(tokens, last)
+    }
+
     fn render(
         &self,
-        rendering: &mut Rendering,
-        tokens: (&[u32], bool),
+        due: &mut [Due<'_>],
         watch: &dyn Watch,
-    ) -> Result<Vec<f32>, NnError> {
-        rendering.render(&self.s3gen, tokens, watch)
+    ) -> Result<Vec<Result<Vec<f32>, NnError>>, NnError> {
+        render_all(&self.s3gen, due, watch)
     }
 }
 

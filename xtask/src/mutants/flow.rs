@@ -16,7 +16,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("flow-lookahead-looks-back", (FLOW, "encoder.rs"), "ahead: conv(\"pre_lookahead_layer.conv1\", RowShape::looking_ahead)?", "ahead: conv(\"pre_lookahead_layer.conv1\", RowShape::causal)?"),
     mutant("flow-guidance-sign", (FLOW, "solver.rs"), "((velocity * (1.0 + GUIDANCE))? - (other * GUIDANCE)?)?", "((velocity * (1.0 - GUIDANCE))? + (other * GUIDANCE)?)?"),
     mutant("flow-schedule", (FLOW, "solver.rs"), "moments(steps, !meanflow)", "moments(steps, meanflow)"),
-    mutant("flow-unconditional-sees", (FLOW, "estimator.rs"), "columns: self.columns.zeros_like()?", "columns: self.columns.clone()"),
+    mutant("flow-unconditional-sees", (FLOW, "estimator.rs"), "(self.columns.zeros_like()?, self.packing.clone())", "(self.columns.clone(), self.packing.clone())"),
     mutant("flow-time-scale", (FLOW, "estimator.rs"), "const MOMENTS: f32 = 1000.0;", "const MOMENTS: f32 = 1.0;"),
     mutant("flow-mish", (FLOW, "estimator.rs"), "self.norm.forward_activate(&x, Activation::Mish, offset, watch)", "self.norm.forward_activate(&x, Activation::Silu, offset, watch)"),
     mutant("flow-gelu-tanh", (FLOW, "estimator.rs"), "Activation::GeluErf", "Activation::GeluTanh"),
@@ -27,4 +27,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("flow-x-vector-as-it-is", (FLOW, "mod.rs"), "(f64::from(x) / length) as f32", "(f64::from(x) / length.min(1.0)) as f32"),
     mutant("flow-skip-order", (FLOW, "estimator.rs"), "Tensor::cat(&[&x, &skipped], 1)?", "Tensor::cat(&[&skipped, &x], 1)?"),
     mutant("flow-lookahead-count", (FLOW, "mod.rs"), "if last { 0 } else { self.lookahead() };", "if last { 0 } else { self.lookahead() - 1 };"),
+    mutant("flow-gap-is-seen", (FLOW, "encoder.rs"), "packing.clear_row_gaps(&self.embed.forward(x, watch)?)?", "self.embed.forward(x, watch)?"),
 ];
