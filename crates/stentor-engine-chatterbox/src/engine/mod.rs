@@ -175,25 +175,15 @@ impl<N: Networks> ChatterboxEngine<N> {
                 due.iter_mut().filter_map(|(slot, piece, _)| slot.in_pass(piece)).collect();
             networks.render(&mut pieces, &watch)
         });
-        let failed = |error: NnError| match error {
-            NnError::Stopped => EngineError::Cancelled,
-            error => EngineError::Failed(error.to_string()),
-        };
         match outcome {
             Ok(all) => {
-                for ((slot, piece, _), samples) in due.iter_mut().zip(all) {
-                    match samples.map(|samples| slot.heard(piece, samples)) {
-                        Ok(samples) if !samples.is_empty() && !slot.request.cancel.is_cancelled() => {
-                            sink.pcm(slot.request.id, &samples);
-                        }
-                        Ok(_) => {}
-                        Err(error) => slot.failure = Some(failed(error)),
-                    }
+                for ((slot, piece, _), samples) in due.into_iter().zip(all) {
+                    give(slot, &piece, samples, sink);
                 }
             }
             Err(error) if networks.on_cpu() || matches!(error, NnError::Stopped) => {
-                let failure = failed(error);
-                for (slot, ..) in &mut due {
+                let failure = refusal(&error);
+                for (slot, ..) in due {
                     slot.failure = Some(failure.clone());
                 }
             }
@@ -217,6 +207,30 @@ impl<N: Networks> ChatterboxEngine<N> {
             Err(error) if self.networks.on_cpu() => Ok(Some(EngineError::Failed(error.to_string()))),
             Err(error) => Err(DeviceLost(error.to_string())),
         }
+    }
+}
+
+/// Hands on what a piece came to.
+fn give<N: Networks>(
+    slot: &mut Slot<N>,
+    piece: &Piece,
+    samples: Result<Vec<f32>, NnError>,
+    sink: &mut dyn StepSink,
+) {
+    match samples.map(|samples| slot.heard(piece, samples)) {
+        Ok(samples) if !samples.is_empty() && !slot.request.cancel.is_cancelled() => {
+            sink.pcm(slot.request.id, &samples);
+        }
+        Ok(_) => {}
+        Err(error) => slot.failure = Some(refusal(&error)),
+    }
+}
+
+/// What a client hears of an error that concerns its chunk.
+fn refusal(error: &NnError) -> EngineError {
+    match error {
+        NnError::Stopped => EngineError::Cancelled,
+        error => EngineError::Failed(error.to_string()),
     }
 }
 
