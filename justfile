@@ -78,6 +78,10 @@ bench-growth *ARGS:
     cargo build --release
     cargo run --release --package stentor-benches --bin growth -- target/release/stentor {{ARGS}}
 
+# Chatterbox under several streams, through the engine: FOLDER is what its example `hash_checkpoint` writes; then e.g. `--streams 1,4,16 --threads 2`.
+bench-streams FOLDER *ARGS:
+    cargo run --release --package stentor-engine-chatterbox --example streams -- {{FOLDER}} {{ARGS}}
+
 # Chatterbox beside the reference implementation, full size, on the CPU. PYTHON is an interpreter that has the reference.
 bench-chatterbox PYTHON *ARGS:
     python3 benches/compare/chatterbox.py --python {{PYTHON}} {{ARGS}}

@@ -9,7 +9,7 @@ mod golden_checks {
 }
 
 use candle_core::Device;
-use golden_checks::flow::{Case, check, load, load_quiet, prompt};
+use golden_checks::flow::{Case, check, check_together, load, load_quiet, prompt};
 use std::{error::Error, path::Path};
 use stentor_engine_chatterbox::voice::S3GenPrompt;
 use stentor_nn::Unwatched;
@@ -45,6 +45,8 @@ fn compare(folder: &Path) {
     for case in [case("whole", true, 2), case("steps", true, 3)] {
         println!("mean flow, {}: {} layers agree", case.name, check(&flow, &golden, &case));
     }
+    check_together(&flow, 2, 0.0);
+    println!("mean flow: several tasks at once are to the bit what each is alone");
 }
 
 /// One more step of a mean flow is one evaluation of the estimator.

@@ -7,7 +7,7 @@ use crate::{
         SAMPLE_RATE,
         t3::{Family, Prefix, Sequence, T3},
     },
-    render::{Rendering, S3Gen},
+    render::{Due, Rendering, S3Gen, render_all},
     text::{TextTokens, Tokenizer},
     voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use stentor_engine::{Engine, EngineError, LoadError};
+use stentor_engine::{CancelFlag, Engine, EngineError, LoadError};
 use stentor_nn::{NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec, Precision};
 
@@ -168,8 +168,12 @@ impl Speaker {
             mel: vec![-4.0; 2 * TOKENS * crate::model::MELS],
             xvector: vec![0.1; 192],
         };
-        let mut rendering = Rendering::new(Arc::new(prompt), 0, 1, 0);
-        rendering.render(&self.s3gen, (&[0; TOKENS], true), &Unwatched).map(drop)
+        let (prompt, cancel) = (Arc::new(prompt), CancelFlag::default());
+        // Two, as several need what one does and more.
+        let mut renderings = [0, 1].map(|seed| Rendering::new(Arc::clone(&prompt), seed, 1, 0));
+        let due = |rendering| Due { rendering, tokens: &[0; TOKENS], last: true, cancel: &cancel };
+        let mut due: Vec<_> = renderings.iter_mut().map(due).collect();
+        render_all(&self.s3gen, &mut due, &Unwatched).map(drop)
     }
 }
 
@@ -225,13 +229,16 @@ impl Networks for Speaker {
         Rendering::new(Arc::new(voice.s3gen.clone()), seed, steps, first_piece)
     }
 
+    fn frames(&self, rendering: &Rendering, (tokens, last): (usize, bool)) -> usize {
+        rendering.frames(tokens, last)
+    }
+
     fn render(
         &self,
-        rendering: &mut Rendering,
-        tokens: (&[u32], bool),
+        due: &mut [Due<'_>],
         watch: &dyn Watch,
-    ) -> Result<Vec<f32>, NnError> {
-        rendering.render(&self.s3gen, tokens, watch)
+    ) -> Result<Vec<Result<Vec<f32>, NnError>>, NnError> {
+        render_all(&self.s3gen, due, watch)
     }
 }
 

@@ -12,13 +12,14 @@ mod golden_checks {
     pub(crate) mod flow;
     pub(crate) mod hift;
     pub(crate) mod recorder;
+    pub(crate) mod render;
     pub(crate) mod t3;
 }
 #[expect(dead_code, reason = "others load on the CPU")]
 mod models;
 
-use golden_checks::{flow, hift, t3};
-use std::sync::OnceLock;
+use golden_checks::{flow, hift, render, t3};
+use std::{collections::BTreeMap, sync::OnceLock};
 use stentor_engine::{
     CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, Waiter,
 };
@@ -88,46 +89,82 @@ fn the_vocoder_agrees_layer_by_layer() {
     hift::check_unpatched(device);
 }
 
-/// What one chunk gave.
+/// What lies side by side in one tensor is summed in another order.
+#[test]
+fn what_is_rendered_together_is_what_each_is_alone() {
+    let device = &card().device;
+    for part in [Part::S3Gen, Part::S3GenMeanflow] {
+        flow::check_together(&flow::load(part, Depth::Reduced, 1.0, device), 2, 1e-2);
+        for (precision, likeness) in [(Precision::F32, 0.999), (Precision::F16, 0.98)] {
+            render::check_together(&render::load(part, (device, precision)), likeness);
+        }
+    }
+    hift::check_together(1e-3, device);
+}
+
+/// What each chunk gave.
 #[derive(Default)]
 struct Heard {
-    samples: Vec<f32>,
-    end: Option<Result<ChunkStats, EngineError>>,
+    samples: BTreeMap<ChunkId, Vec<f32>>,
+    ends: BTreeMap<ChunkId, Result<ChunkStats, EngineError>>,
 }
 
 impl StepSink for Heard {
-    fn pcm(&mut self, _: ChunkId, samples: &[f32]) {
-        self.samples.extend_from_slice(samples);
+    fn pcm(&mut self, chunk: ChunkId, samples: &[f32]) {
+        self.samples.entry(chunk).or_default().extend_from_slice(samples);
     }
     fn timing(&mut self, _: ChunkId, _: &[WordTiming]) {}
-    fn finished(&mut self, _: ChunkId, result: Result<ChunkStats, EngineError>) {
-        self.end = Some(result);
+    fn finished(&mut self, chunk: ChunkId, result: Result<ChunkStats, EngineError>) {
+        self.ends.insert(chunk, result);
     }
 }
 
-/// What the model says with its own voice.
-fn speak(engine: &mut dyn Engine) -> Vec<f32> {
+/// Samples of each text, all said at once with the model's own voice.
+fn speak_all(engine: &mut dyn Engine, texts: &[&str]) -> Vec<Vec<f32>> {
     let name = engine.descriptor().presets[0].clone();
-    let request = ChunkRequest {
-        id: ChunkId(1),
-        text: SpokenText { text: "Hello there.".to_owned(), spans: Vec::new() },
-        language: engine.descriptor().languages[0].clone(),
-        voice: engine.load_voice(&VoiceSource::Preset { name }, &Waiter::default()).unwrap(),
-        speed: Speed::NORMAL,
-        seed: 7,
-        params: Params::new(),
-        cancel: CancelFlag::default(),
-        progress: StepCounter::default(),
-    };
+    let voice = engine.load_voice(&VoiceSource::Preset { name }, &Waiter::default()).unwrap();
+    for (text, id) in texts.iter().zip(0..) {
+        let request = ChunkRequest {
+            id: ChunkId(id),
+            text: SpokenText { text: (*text).to_owned(), spans: Vec::new() },
+            language: engine.descriptor().languages[0].clone(),
+            voice,
+            speed: Speed::NORMAL,
+            seed: 7,
+            params: Params::new(),
+            cancel: CancelFlag::default(),
+            progress: StepCounter::default(),
+        };
+        engine.admit(request).unwrap();
+    }
     let mut heard = Heard::default();
-    engine.admit(request).unwrap();
-    while heard.end.is_none() {
+    while heard.ends.len() < texts.len() {
         engine.step(&mut heard).unwrap();
     }
-    let stats = heard.end.unwrap().unwrap();
-    assert!(stats.samples > 0 && stats.samples == heard.samples.len() as u64, "{stats:?}");
-    assert!(heard.samples.iter().all(|sample| sample.is_finite()));
-    heard.samples
+    for (chunk, end) in heard.ends {
+        let (stats, samples) = (end.unwrap(), &heard.samples[&chunk]);
+        assert!(stats.samples > 0 && stats.samples == samples.len() as u64, "{stats:?}");
+        assert!(samples.iter().all(|sample| sample.is_finite()));
+    }
+    heard.samples.into_values().collect()
+}
+
+fn speak(engine: &mut dyn Engine) -> Vec<f32> {
+    speak_all(engine, &["Hello there."]).remove(0)
+}
+
+/// Chunks that begin together and whose pieces share passes.
+#[test]
+fn chunks_share_the_card() {
+    card();
+    let spec = LoadSpec { device: CARD, ..models::written(Variant::English, "card-shared") };
+    let mut engine = load(&spec).unwrap();
+    let slots = engine.descriptor().max_slots.min(6);
+    let texts = ["Hello there, all of you.", "Hi.", "Nobody walked down to the harbour, and it rained."];
+    let texts: Vec<&str> = texts.into_iter().cycle().take(slots).collect();
+    for (text, samples) in texts.iter().zip(speak_all(&mut *engine, &texts)) {
+        println!("{} samples of {text}", samples.len());
+    }
 }
 
 /// Bytes of the card that are free once everything before has ended there.

@@ -5,7 +5,7 @@ mod golden_checks {
 }
 
 use candle_core::Device;
-use golden_checks::flow::{Case, check, load, load_quiet, prompt, tokens};
+use golden_checks::flow::{Case, check, check_together, load, load_quiet, prompt, tokens};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use stentor_engine_chatterbox::voice::S3GenPrompt;
 use stentor_nn::{NnError, Unwatched, Watch};
@@ -40,6 +40,12 @@ fn small_activations_agree_layer_by_layer() {
     let flow = load_quiet(Depth::Reduced, &Device::Cpu);
     let quiet = Case { name: "quiet", last: true, steps: 1, tolerance: TOLERANCE };
     check(&flow, &Golden::open("flow"), &quiet);
+}
+
+#[test]
+fn tasks_together_are_to_the_bit_what_each_is_alone() {
+    check_together(&load(Part::S3Gen, Depth::Reduced, 1.0, &Device::Cpu), 2, 0.0);
+    check_together(&load(Part::S3GenMeanflow, Depth::Reduced, 1.0, &Device::Cpu), 2, 0.0);
 }
 
 #[test]

@@ -24,3 +24,8 @@ fn magnitudes_are_clipped() {
 fn the_reference_as_published_differs_by_the_drift_of_its_phase_only() {
     hift::check_unpatched(&Device::Cpu);
 }
+
+#[test]
+fn stretches_together_are_to_the_bit_what_each_is_alone() {
+    hift::check_together(0.0, &Device::Cpu);
+}

@@ -25,6 +25,12 @@ fn every_layer_agrees_without_our_kernels() {
 }
 
 #[test]
+fn stretches_together_are_what_each_is_alone() {
+    stentor_nn::cpu::compute_without_kernels();
+    hift::check_together(1e-4, &Device::Cpu);
+}
+
+#[test]
 fn half_precision_changes_the_last_digits_only() {
     stentor_nn::cpu::compute_without_kernels();
     hift::check_layers_in(HALF, (&Device::Cpu, Precision::F16));

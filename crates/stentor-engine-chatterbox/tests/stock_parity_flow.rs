@@ -5,7 +5,7 @@ mod golden_checks {
 }
 
 use candle_core::Device;
-use golden_checks::flow::{Case, check, load, load_in, load_quiet};
+use golden_checks::flow::{Case, check, check_together, load, load_in, load_quiet};
 use stentor_testkit::chatterbox::{Depth, Golden, Part};
 use stentor_types::Precision;
 
@@ -24,6 +24,15 @@ fn candles_ops_are_the_same_network() {
     let flow = load(Part::S3GenMeanflow, Depth::Reduced, 1.0, &Device::Cpu);
     let whole = Case { name: "whole", last: true, steps: 2, tolerance: TOLERANCE };
     check(&flow, &Golden::open("flow-meanflow"), &whole);
+}
+
+/// Sums of rows that are as long as the longest are in another order.
+#[test]
+fn tasks_together_are_what_each_is_alone() {
+    stentor_nn::cpu::compute_without_kernels();
+    for part in [Part::S3Gen, Part::S3GenMeanflow] {
+        check_together(&load(part, Depth::Reduced, 1.0, &Device::Cpu), 2, 1e-4);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     Config,
     model::{Curves, Excitation, Kokoro, Plan, Style, Utterance},
+    together::together,
     tokens::{Tokens, Vocabulary},
     voice::Voice,
 };
@@ -13,15 +14,13 @@ use stentor_engine::{
     WholeChunk,
 };
 use stentor_g2p::{G2p, G2pError, Phonemes};
-use stentor_nn::{NnError, Opened, Watch};
+use stentor_nn::{NnError, Opened, Watch, groups};
 use stentor_types::{ChunkBudget, DeviceSpec, Language, Precision, SpokenText, VoiceKind, VoiceSource};
 
 /// English has about one phoneme character for each letter; this stays well below the model's 510.
 const BUDGET: ChunkBudget = ChunkBudget { first: 100, max: 320 };
 /// A chunk that would last longer is refused, for its activations grow with its length.
 const MAX_SECONDS: usize = 60;
-/// Of English at its usual pace, in bytes.
-const CHARACTERS_PER_SECOND: f32 = 13.0;
 /// Chunks at once on a card.
 const SLOTS_ON_CARD: usize = 32;
 /// How deep blends may stand inside blends.
@@ -123,8 +122,14 @@ impl KokoroEngine {
         let mut spoken: Vec<_> =
             plans.iter().zip(all).map(|(plan, one)| self.within_bounds(plan, one)).collect();
         let fitting: Vec<usize> = (0..all.len()).filter(|&index| spoken[index].is_ok()).collect();
-        for mut group in groups(&fitting, &plans, self.max_frames()) {
-            group.retain(|&index| !all[index].request.cancel.is_cancelled());
+        let lens: Vec<usize> = fitting.iter().map(|&index| frames(&plans[index])).collect();
+        for group in groups(&lens, |count, longest| count * longest <= self.max_frames()) {
+            let group = group.into_iter().map(|index| fitting[index]);
+            let (left, group): (Vec<usize>, Vec<usize>) =
+                group.partition(|&index| all[index].request.cancel.is_cancelled());
+            for index in left {
+                spoken[index] = Err(EngineError::Cancelled);
+            }
             if group.is_empty() {
                 continue;
             }
@@ -276,16 +281,7 @@ impl WholeChunk for KokoroEngine {
         if self.model.device().is_cpu() {
             return 1;
         }
-        // About what a second of speech has, so the estimate is of the frames that they take side by side.
-        let seconds = |request: &ChunkRequest| {
-            (request.text.text.len() as f32 / CHARACTERS_PER_SECOND / request.speed.get()).ceil() as usize
-        };
-        let mut longest = 0;
-        let fits = |(index, request): (usize, &ChunkRequest)| {
-            longest = longest.max(seconds(request));
-            (index + 1) * longest <= MAX_SECONDS
-        };
-        waiting.iter().enumerate().map(fits).take_while(|fits| *fits).count().max(1)
+        together(waiting, MAX_SECONDS)
     }
 
     fn synthesize_together(
@@ -348,21 +344,6 @@ impl WholeChunk for KokoroEngine {
 
 fn frames(plan: &Plan) -> usize {
     plan.durations.iter().sum()
-}
-
-/// Parts plans, by index, into groups that take at most `most` frames side by side, each as long as its longest. Those of like
-/// length come together, so that little is wasted.
-fn groups(indices: &[usize], plans: &[Plan], most: usize) -> Vec<Vec<usize>> {
-    let mut sorted = indices.to_vec();
-    sorted.sort_by_key(|&index| frames(&plans[index]));
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for index in sorted {
-        match groups.last_mut() {
-            Some(group) if (group.len() + 1) * frames(&plans[index]) <= most => group.push(index),
-            _ => groups.push(vec![index]),
-        }
-    }
-    groups
 }
 
 /// The text must shrink in proportion, with a tenth to spare.

@@ -7,6 +7,7 @@ mod config;
 mod engine;
 mod load;
 pub mod model;
+mod together;
 mod tokens;
 mod voice;
 

@@ -158,6 +158,64 @@ fn chunks_together_are_to_the_bit_what_each_is_alone() {
     assert!(matches!(together[5], Err(EngineError::Failed(_))));
 }
 
+/// Requests of these texts and speeds.
+fn requests(voice: VoiceSlot, texts: &[(&str, f32)]) -> Vec<ChunkRequest> {
+    let one = |(&(text, speed), seed): (&(&str, f32), u64)| ChunkRequest {
+        seed,
+        speed: Speed::try_from(speed).unwrap(),
+        ..request(text, voice)
+    };
+    texts.iter().zip(0..).map(one).collect()
+}
+
+#[test]
+fn one_that_is_too_long_is_refused_and_the_others_are_spoken_in_as_many_passes_as_they_need() {
+    let (mut engine, voice) = engine(2);
+    let letters = "It rained on the harbour again. ".repeat(30);
+    let story = "The old nurse walked down to the village, and nobody knew why. ".repeat(4);
+    // Too many letters; few enough, but for more than a minute; and three that take more than one pass.
+    let slow = story.repeat(2);
+    let texts =
+        [("Hello.", 1.0), (&letters, 1.0), (&story, 0.6), (&slow, 0.25), (&story, 0.7), (&story, 0.65)];
+    let requests = requests(voice, &texts);
+    let together = engine.synthesize_together(&requests).unwrap();
+    for index in [1, 3] {
+        let Err(EngineError::ChunkTooLong { limit }) = together[index] else {
+            panic!("{:?}", together[index])
+        };
+        assert!(limit > 0 && limit < texts[index].0.len(), "{limit}");
+    }
+    let seconds = |index: usize| together[index].as_ref().unwrap().samples.len() / 24_000;
+    assert!(seconds(2) + seconds(4) + seconds(5) > 60, "they fit in one pass");
+    for index in [0, 2, 4, 5] {
+        assert_eq!(together[index], engine.synthesize(&requests[index]).unwrap(), "{index}");
+    }
+}
+
+#[test]
+fn one_that_is_cancelled_on_the_way_changes_nothing_for_the_others_and_is_no_progress() {
+    let (mut engine, voice) = engine(2);
+    let story = "The old nurse walked down to the village, and nobody knew why.";
+    let requests = requests(voice, &[(story, 1.0), ("Hello, world!", 1.0), (story, 0.9)]);
+    let counted = std::thread::scope(|scope| {
+        let (cancel, progress) = (requests[1].cancel.clone(), requests[1].progress.clone());
+        let canceller = scope.spawn(move || {
+            while progress.get() < 300 {
+                std::hint::spin_loop();
+            }
+            cancel.cancel();
+            progress.get()
+        });
+        let together = engine.synthesize_together(&requests).unwrap();
+        for index in [0, 2] {
+            assert_eq!(together[index], engine.synthesize(&requests[index]).unwrap(), "{index}");
+        }
+        canceller.join().unwrap()
+    });
+    let after = requests[1].progress.get() - counted;
+    assert!(after <= 2, "{after} units of work after the cancellation");
+}
+
 #[test]
 fn what_does_not_fit_names_a_length_that_does() {
     let (engine, voice) = engine(1);

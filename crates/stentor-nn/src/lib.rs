@@ -54,7 +54,7 @@ pub use linear::{Embedding, Linear};
 pub use lstm::BiLstm;
 pub use norm::{AdaIn, AdaLayerNorm, LayerNorm};
 pub use packed_attention::{RelativePositions, packed_attention, relative_attention};
-pub use packing::{Packing, for_each_stretch};
+pub use packing::{Packing, for_each_stretch, groups};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopeScaling};
 pub use row_conv::{RowConv, RowShape, Then, repeat_rows_twice};

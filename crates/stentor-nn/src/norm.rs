@@ -70,7 +70,7 @@ fn stock_styled(
     activation: Activation<'_>,
 ) -> Result<Tensor> {
     let (channels, columns) = x.dims2()?;
-    let x = x.reshape((channels, packing.count(), columns / packing.count()))?;
+    let x = packing.clear_gaps(x)?.reshape((channels, packing.count(), columns / packing.count()))?;
     let normal = match packing.mask()? {
         None => stock_normalize(&x, STYLE_EPS)?,
         Some(mask) => {

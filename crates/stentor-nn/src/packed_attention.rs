@@ -4,7 +4,7 @@
 //! second, and a row's sum divides its 64 results, not its many weights.
 
 use crate::{
-    Result, Watch,
+    Packing, Result, Watch,
     cpu::{
         Mat, PANEL, Panels, Storage, Tile, TileSize, View, for_tiles, is_cpu, math, matrix, simd, view,
         with_scratch,
@@ -64,7 +64,7 @@ fn put(_: usize, _: Range<usize>, sums: &[f32], out: &mut [f32]) {
 #[derive(Debug, Clone, Copy)]
 pub struct RelativePositions<'a> {
     /// The projected embeddings of the distances `time - 1` (the key is before the query) to `1 - time`:
-    /// `(2 * time - 1, heads * width)`.
+    /// `(2 * time - 1, heads * width)`. Of several sequences, time is the packing's pitch.
     pub distances: &'a Tensor,
     /// Added to the queries before they meet keys, `(heads * width)`.
     pub key_bias: &'a Tensor,
@@ -72,32 +72,56 @@ pub struct RelativePositions<'a> {
     pub distance_bias: &'a Tensor,
 }
 
-/// softmax(Q Kᵀ / sqrt(width of a head)) V for each head, all positions seeing all. `qkv` is `(time, 3 * heads * width)`:
-/// queries, keys, values; the result is `(time, heads * width)`.
-pub fn packed_attention(qkv: &Tensor, heads: usize, watch: &dyn Watch) -> Result<Tensor> {
-    attend(qkv, heads, None, watch)
+/// softmax(Q Kᵀ / sqrt(width of a head)) V for each head, all positions of a sequence seeing all of it and nothing else. `qkv` is
+/// `(time, 3 * heads * width)`: queries, keys, values; the result is `(time, heads * width)`.
+pub fn packed_attention(qkv: &Tensor, heads: usize, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+    attend(qkv, heads, (None, packing), watch)
 }
 
 /// [`packed_attention`] whose scores also depend on how far apart query and key are.
 pub fn relative_attention(
     qkv: &Tensor,
     heads: usize,
-    positions: RelativePositions<'_>,
+    (positions, packing): (RelativePositions<'_>, &Packing),
     watch: &dyn Watch,
 ) -> Result<Tensor> {
-    attend(qkv, heads, Some(positions), watch)
+    attend(qkv, heads, (Some(positions), packing), watch)
 }
 
 fn attend(
     qkv: &Tensor,
     heads: usize,
-    positions: Option<RelativePositions<'_>>,
+    (positions, packing): (Option<RelativePositions<'_>>, &Packing),
     watch: &dyn Watch,
 ) -> Result<Tensor> {
     if !is_cpu(qkv) {
         tick(watch)?;
-        return stock(qkv, heads, positions);
+        return stock(qkv, heads, (positions, packing));
     }
+    if packing.count() == 1 {
+        return attend_alone(qkv, heads, positions, watch);
+    }
+    // There is nothing to share between sequences here, and a sequence's own keys fit in a cache.
+    let alone = |qkv: &Tensor| {
+        let len = qkv.dims2()?.0;
+        let near = |positions: RelativePositions<'_>| {
+            positions.distances.narrow(0, packing.pitch() - len, 2 * len - 1)
+        };
+        let near = positions.map(near).transpose()?;
+        let positions = positions.zip(near.as_ref());
+        let positions = positions.map(|(all, distances)| RelativePositions { distances, ..all });
+        attend_alone(qkv, heads, positions, watch)
+    };
+    packing.pack_rows(&packing.unpack_rows(qkv)?.iter().map(alone).collect::<Result<Vec<_>>>()?)
+}
+
+/// One sequence, with our kernels.
+fn attend_alone(
+    qkv: &Tensor,
+    heads: usize,
+    positions: Option<RelativePositions<'_>>,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
     let (len, hidden) = (qkv.dims2()?.0, qkv.dims2()?.1 / 3);
     let width = hidden / heads;
     let values = view(qkv)?;
@@ -226,29 +250,42 @@ impl Operands<'_> {
     }
 }
 
-/// The same out of candle's ops.
-fn stock(qkv: &Tensor, heads: usize, positions: Option<RelativePositions<'_>>) -> Result<Tensor> {
-    let (len, packed) = qkv.dims2()?;
+/// The same out of candle's ops: all sequences as long as their pitch, where what is nobody's is seen by nobody.
+fn stock(
+    qkv: &Tensor,
+    heads: usize,
+    (positions, packing): (Option<RelativePositions<'_>>, &Packing),
+) -> Result<Tensor> {
+    let qkv = packing.clear_row_gaps(qkv)?;
+    let (rows, packed) = qkv.dims2()?;
     let (hidden, width) = (packed / 3, packed / 3 / heads);
-    // `(time, heads * width)` to `(heads, time, width)`.
+    let (count, len) = (packing.count(), rows / packing.count());
+    // `(time, heads * width)` to `(heads, time, width)`, and each head's sequences apart.
     let split = |x: &Tensor| x.reshape(((), heads, width))?.transpose(0, 1)?.contiguous();
+    let apart = |x: &Tensor| split(x)?.reshape((heads * count, len, width));
     let part = |index: usize| qkv.narrow(1, index * hidden, hidden)?.contiguous();
-    let (q, k, v) = (part(0)?, split(&part(1)?)?, split(&part(2)?)?);
+    let (q, k, v) = (part(0)?, apart(&part(1)?)?, apart(&part(2)?)?);
     let keys = k.transpose(1, 2)?.contiguous()?;
-    let scores = match positions {
-        None => split(&q)?.matmul(&keys)?,
+    let mut scores = match positions {
+        None => apart(&q)?.matmul(&keys)?,
         Some(positions) => {
             let near = split(positions.distances)?.transpose(1, 2)?.contiguous()?;
             // By distance first: that takes the most memory, and gives it back before the other scores are there.
             let by_distance = split(&q.broadcast_add(positions.distance_bias)?)?.matmul(&near)?;
-            let by_distance = shifted(by_distance)?;
-            (split(&q.broadcast_add(positions.key_bias)?)?.matmul(&keys)? + by_distance)?
+            let by_distance = shifted(by_distance.reshape((heads * count, len, 2 * len - 1))?)?;
+            (apart(&q.broadcast_add(positions.key_bias)?)?.matmul(&keys)? + by_distance)?
         }
     };
-    let scores = (scores * f64::from(1.0 / (width as f32).sqrt()))?;
+    scores = (scores * f64::from(1.0 / (width as f32).sqrt()))?;
+    if let Some(barrier) = packing.barrier()? {
+        let by_sequence = scores.reshape((heads, count, len, len))?.broadcast_add(&barrier)?;
+        scores = by_sequence.reshape((heads * count, len, len))?;
+    }
     let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+    drop(scores);
     let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    Ok(weights.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((len, hidden))?)
+    let seen = weights.matmul(&v)?.reshape((heads, rows, width))?;
+    Ok(seen.transpose(0, 1)?.contiguous()?.reshape((rows, hidden))?)
 }
 
 /// `(heads, time, 2 * time - 1)` by distance to `(heads, time, time)` by key: a column more makes rows of `2 * time`, which, read
@@ -274,27 +311,67 @@ mod tests {
         Tensor::randn(0f32, 1.0, dims, &Device::Cpu).unwrap()
     }
 
+    /// Relative positions of up to so many rows.
+    struct Case {
+        distances: Tensor,
+        key_bias: Tensor,
+        distance_bias: Tensor,
+    }
+
+    impl Case {
+        fn new(longest: usize) -> Self {
+            let [key_bias, distance_bias] = [(); 2].map(|()| random(&[24]));
+            Self { distances: random(&[2 * longest - 1, 24]), key_bias, distance_bias }
+        }
+
+        fn positions(&self) -> RelativePositions<'_> {
+            let Self { distances, key_bias, distance_bias } = self;
+            RelativePositions { distances, key_bias, distance_bias }
+        }
+    }
+
     #[test]
     fn candles_ops_give_the_same() {
         for len in [1, 70, 150] {
-            let qkv = random(&[len, 3 * 24]);
-            assert_same(&packed_attention(&qkv, 3, &Unwatched).unwrap(), &stock(&qkv, 3, None).unwrap());
-            let (distances, key_bias, distance_bias) =
-                (random(&[2 * len - 1, 24]), random(&[24]), random(&[24]));
-            let positions = RelativePositions {
-                distances: &distances,
-                key_bias: &key_bias,
-                distance_bias: &distance_bias,
-            };
-            let ours = relative_attention(&qkv, 3, positions, &Unwatched).unwrap();
-            assert_same(&ours, &stock(&qkv, 3, Some(positions)).unwrap());
+            let (qkv, case, alone) = (random(&[len, 3 * 24]), Case::new(len), Packing::alone(len));
+            for positions in [None, Some(case.positions())] {
+                let ours = attend(&qkv, 3, (positions, &alone), &Unwatched).unwrap();
+                assert_same(&ours, &stock(&qkv, 3, (positions, &alone)).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_sequence_among_others_sees_itself_alone() {
+        let lens = [70, 1, 133];
+        let packing = Packing::new(&lens, 3, &Device::Cpu).unwrap();
+        let sequences = lens.map(|len| random(&[len, 3 * 24]));
+        let case = Case::new(packing.pitch());
+        let mut packed = packing.pack_rows(&sequences).unwrap();
+        // What is between them, and nobody's, is not even a number.
+        packed = (&packed / packing.clear_row_gaps(&packed.ones_like().unwrap()).unwrap()).unwrap();
+        for with in [false, true] {
+            let positions = with.then(|| case.positions());
+            let ours = attend(&packed, 3, (positions, &packing), &Unwatched).unwrap();
+            let stock = stock(&packed, 3, (positions, &packing)).unwrap();
+            let both =
+                packing.unpack_rows(&ours).unwrap().into_iter().zip(packing.unpack_rows(&stock).unwrap());
+            for (qkv, (ours, stock)) in sequences.iter().zip(both) {
+                let len = qkv.dims2().unwrap().0;
+                let near = case.distances.narrow(0, packing.pitch() - len, 2 * len - 1).unwrap();
+                let positions = positions.map(|all| RelativePositions { distances: &near, ..all });
+                let alone = attend(qkv, 3, (positions, &Packing::alone(len)), &Unwatched).unwrap();
+                assert!(alone.to_vec2::<f32>().unwrap() == ours.to_vec2::<f32>().unwrap(), "{len} rows");
+                assert_same(&alone, &stock);
+            }
         }
     }
 
     #[test]
     fn packing_changes_nothing() {
         let [q, k, v] = [(); 3].map(|()| random(&[130, 32]));
-        let packed = packed_attention(&Tensor::cat(&[&q, &k, &v], 1).unwrap(), 2, &Unwatched).unwrap();
+        let qkv = Tensor::cat(&[&q, &k, &v], 1).unwrap();
+        let packed = packed_attention(&qkv, 2, &Packing::alone(130), &Unwatched).unwrap();
         assert_same(&packed, &self_attention(&q, &k, &v, 2, &Unwatched).unwrap());
     }
 }

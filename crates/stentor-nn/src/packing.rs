@@ -1,29 +1,43 @@
 //! Several sequences side by side in one tensor, so that one op serves them all.
 //!
-//! Convolutions and pointwise layers need not know: each sequence is followed by columns that are nobody's, and as long as those
-//! are zero where a convolution reads them, they are the padding that it would see at the end of a sequence alone. Only what
+//! Convolutions and pointwise layers need not know: each sequence is followed by columns (or rows) that are nobody's, and as long as
+//! those are zero where a convolution reads them, they are the padding that it would see at the end of a sequence alone. Only what
 //! looks along all of a sequence (norms, recurrences, attention) has to know where it ends.
 
 use crate::Result;
 use candle_core::{Device, Tensor};
 
-/// Where each of several sequences lies in a `(channels, columns)` tensor.
+/// Added to what is to have no weight in a softmax.
+const BARRED: f32 = -1e30;
+
+/// Where each of several sequences lies in a `(channels, columns)` or a `(rows, channels)` tensor.
 #[derive(Debug, Clone)]
 pub struct Packing {
     lens: Vec<usize>,
     /// Columns from one sequence's beginning to the next one's.
     pitch: usize,
-    /// `(1, columns)`: one where a column is somebody's, else zero. A sequence alone has none.
-    mask: Option<Tensor>,
+    /// A sequence alone has none.
+    owned: Option<Owned>,
     /// The lengths where kernels of a card read them, once one has asked.
     #[cfg(feature = "cuda")]
     on_card: std::sync::OnceLock<Tensor>,
 }
 
+/// Which columns are somebody's, each as `(columns)`.
+#[derive(Debug, Clone)]
+struct Owned {
+    /// One, else zero.
+    share: Tensor,
+    /// The same as whole numbers.
+    flag: Tensor,
+    /// Zero, else [`BARRED`].
+    barrier: Tensor,
+}
+
 impl Packing {
     /// A sequence alone: all columns are its own.
     pub fn alone(len: usize) -> Self {
-        Self::with_mask(vec![len], len, None)
+        Self::with_owned(vec![len], len, None)
     }
 
     /// Sequences of these lengths, with at least `gap` columns between them. One is alone.
@@ -38,16 +52,23 @@ impl Packing {
         if let [len] = lens[..] {
             return Ok(Self::alone(len));
         }
-        let columns = lens.iter().flat_map(|&len| (0..pitch).map(move |at| if at < len { 1.0 } else { 0.0 }));
-        let mask = Tensor::from_vec(columns.collect::<Vec<f32>>(), (1, lens.len() * pitch), device)?;
-        Ok(Self::with_mask(lens, pitch, Some(mask)))
+        let flags = lens.iter().flat_map(|&len| (0..pitch).map(move |at| u8::from(at < len)));
+        let flags: Vec<u8> = flags.collect();
+        let numbers = |of: fn(u8) -> f32| {
+            let numbers: Vec<f32> = flags.iter().map(|&flag| of(flag)).collect();
+            Tensor::from_vec(numbers, flags.len(), device)
+        };
+        let share = numbers(f32::from)?;
+        let barrier = numbers(|flag| if flag > 0 { 0.0 } else { BARRED })?;
+        let flag = Tensor::from_slice(&flags, flags.len(), device)?;
+        Ok(Self::with_owned(lens, pitch, Some(Owned { share, flag, barrier })))
     }
 
-    fn with_mask(lens: Vec<usize>, pitch: usize, mask: Option<Tensor>) -> Self {
+    fn with_owned(lens: Vec<usize>, pitch: usize, owned: Option<Owned>) -> Self {
         Self {
             lens,
             pitch,
-            mask,
+            owned,
             #[cfg(feature = "cuda")]
             on_card: std::sync::OnceLock::new(),
         }
@@ -67,8 +88,19 @@ impl Packing {
     /// After an upsampling of all columns by `factor`, where each sequence has `more` columns beside.
     pub fn stretched(&self, factor: usize, more: usize) -> Result<Self> {
         let lens = self.lens.iter().map(|len| len * factor + more).collect();
-        let device = self.mask.as_ref().map_or(&Device::Cpu, Tensor::device);
+        let device = self.owned.as_ref().map_or(&Device::Cpu, |owned| owned.share.device());
         Self::with_pitch(lens, self.pitch * factor, device)
+    }
+
+    /// The first `count` sequences, in the columns that they have here.
+    pub fn first(&self, count: usize) -> Result<Self> {
+        let (lens, pitch) = (self.lens[..count].to_vec(), self.pitch);
+        let cut = |owned: &Owned| {
+            let part = |all: &Tensor| all.narrow(0, 0, count * pitch);
+            let (share, flag) = (part(&owned.share)?, part(&owned.flag)?);
+            Ok::<_, crate::NnError>(Owned { share, flag, barrier: part(&owned.barrier)? })
+        };
+        Ok(Self::with_owned(lens, pitch, self.owned.as_ref().map(cut).transpose()?))
     }
 
     /// Number of sequences.
@@ -76,36 +108,63 @@ impl Packing {
         self.lens.len()
     }
 
-    pub(crate) fn lens(&self) -> &[usize] {
+    /// The length of each sequence.
+    pub fn lens(&self) -> &[usize] {
         &self.lens
     }
 
-    pub(crate) fn pitch(&self) -> usize {
+    /// Columns from one sequence's beginning to the next one's.
+    pub fn pitch(&self) -> usize {
         self.pitch
     }
 
-    /// `(1, sequences, pitch)`, where there are several.
+    /// `(1, sequences, pitch)`, where there are several: one where a column is somebody's, else zero.
     pub(crate) fn mask(&self) -> Result<Option<Tensor>> {
         let shape = (1, self.count(), self.pitch);
-        Ok(self.mask.as_ref().map(|mask| mask.reshape(shape)).transpose()?)
+        Ok(self.owned.as_ref().map(|owned| owned.share.reshape(shape)).transpose()?)
+    }
+
+    /// `(sequences, 1, pitch)`, where there are several: zero where a column is somebody's, else as good as minus infinity.
+    pub(crate) fn barrier(&self) -> Result<Option<Tensor>> {
+        let shape = (self.count(), 1, self.pitch);
+        Ok(self.owned.as_ref().map(|owned| owned.barrier.reshape(shape)).transpose()?)
     }
 
     /// Puts sequences `(channels, len)` in their places.
     pub fn pack(&self, sequences: &[Tensor]) -> Result<Tensor> {
-        if let [alone] = sequences {
+        self.put(sequences, 1)
+    }
+
+    /// Puts sequences `(len, channels)` in their places, which are rows then.
+    pub fn pack_rows(&self, sequences: &[Tensor]) -> Result<Tensor> {
+        self.put(sequences, 0)
+    }
+
+    fn put(&self, sequences: &[Tensor], dim: usize) -> Result<Tensor> {
+        if let ([alone], None) = (sequences, &self.owned) {
             return Ok(alone.clone());
         }
         let padded =
-            sequences.iter().zip(&self.lens).map(|(x, len)| x.pad_with_zeros(1, 0, self.pitch - len));
-        Ok(Tensor::cat(&padded.collect::<candle_core::Result<Vec<_>>>()?, 1)?.contiguous()?)
+            sequences.iter().zip(&self.lens).map(|(x, len)| x.pad_with_zeros(dim, 0, self.pitch - len));
+        Ok(Tensor::cat(&padded.collect::<candle_core::Result<Vec<_>>>()?, dim)?.contiguous()?)
     }
 
     /// The sequences, each `(channels, len)`.
     pub fn unpack(&self, x: &Tensor) -> Result<Vec<Tensor>> {
-        if self.mask.is_none() {
+        self.cut(x, 1)
+    }
+
+    /// The sequences of packed rows, each `(len, channels)`.
+    pub fn unpack_rows(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.cut(x, 0)
+    }
+
+    fn cut(&self, x: &Tensor, dim: usize) -> Result<Vec<Tensor>> {
+        if self.owned.is_none() {
             return Ok(vec![x.clone()]);
         }
-        let cut = |(index, &len): (usize, &usize)| Ok(x.narrow(1, index * self.pitch, len)?.contiguous()?);
+        let cut =
+            |(index, &len): (usize, &usize)| Ok(x.narrow(dim, index * self.pitch, len)?.contiguous()?);
         self.lens.iter().enumerate().map(cut).collect()
     }
 
@@ -123,9 +182,22 @@ impl Packing {
         join_rows(turned)
     }
 
-    /// Zeroes the columns that are nobody's, which a convolution is about to read.
+    /// Zeroes the columns that are nobody's, which a convolution is about to read, whatever they hold.
     pub fn clear_gaps(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.mask.as_ref().map_or_else(|| Ok(x.clone()), |mask| x.broadcast_mul(mask))?)
+        self.cleared(x, |columns| (1, columns))
+    }
+
+    /// Zeroes the rows that are nobody's, which a convolution is about to read, whatever they hold.
+    pub fn clear_row_gaps(&self, x: &Tensor) -> Result<Tensor> {
+        self.cleared(x, |rows| (rows, 1))
+    }
+
+    /// Chosen, not multiplied: what is not a number in one sequence must stay its own.
+    fn cleared(&self, x: &Tensor, shape: fn(usize) -> (usize, usize)) -> Result<Tensor> {
+        let Some(owned) = &self.owned else { return Ok(x.clone()) };
+        let flags = owned.flag.reshape(shape(self.count() * self.pitch))?.broadcast_as(x.shape())?;
+        let zeros = Tensor::zeros((1, 1), x.dtype(), x.device())?.broadcast_as(x.shape())?;
+        Ok(flags.where_cond(x, &zeros)?)
     }
 
     /// Begins each sequence with a copy of its second column: torch's `ReflectionPad1d((1, 0))`.
@@ -133,7 +205,7 @@ impl Packing {
         let (channels, columns) = x.dims2()?;
         let x = x.reshape((channels, self.count(), columns / self.count()))?;
         // Packed, the last column of each is nobody's and makes room.
-        let kept = columns / self.count() - usize::from(self.mask.is_some());
+        let kept = columns / self.count() - usize::from(self.owned.is_some());
         let longer = Tensor::cat(&[&x.narrow(2, 1, 1)?, &x.narrow(2, 0, kept)?], 2)?;
         Ok(longer.flatten_from(1)?.contiguous()?)
     }
@@ -165,4 +237,83 @@ pub fn for_each_stretch(
 ) -> Result<Tensor> {
     let stretches = split_rows(rows, lens)?;
     join_rows(stretches.iter().enumerate().map(|(index, x)| work(index, x)).collect::<Result<_>>()?)
+}
+
+/// Parts sequences, by index, into groups that may lie side by side: `fits` is asked whether there is room for so many, each as
+/// long as the longest. Those of like length come together, so that little is wasted; one is a group whatever its length.
+pub fn groups(lens: &[usize], fits: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+    let mut sorted: Vec<usize> = (0..lens.len()).collect();
+    sorted.sort_by_key(|&index| lens[index]);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in sorted {
+        match groups.last_mut() {
+            Some(group) if fits(group.len() + 1, lens[index]) => group.push(index),
+            _ => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(2, len)`, or with `rows` `(len, 2)`.
+    fn sequences(lens: &[usize], rows: bool) -> Vec<Tensor> {
+        let one = |&len: &usize| {
+            let x = Tensor::randn(0f32, 1.0, (2, len), &Device::Cpu).unwrap();
+            if rows { x.t().unwrap().contiguous().unwrap() } else { x }
+        };
+        lens.iter().map(one).collect()
+    }
+
+    fn values(x: &Tensor) -> Vec<f32> {
+        x.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn sequences_come_back_from_columns_and_rows_and_gaps_are_cleared_of_anything() {
+        let lens = [3, 7, 1];
+        let packing = Packing::new(&lens, 2, &Device::Cpu).unwrap();
+        assert_eq!((packing.count(), packing.pitch(), packing.lens()), (3, 12, &lens[..]));
+        for rows in [false, true] {
+            let all = sequences(&lens, rows);
+            let packed = if rows { packing.pack_rows(&all) } else { packing.pack(&all) }.unwrap();
+            let clear = |x: &Tensor| if rows { packing.clear_row_gaps(x) } else { packing.clear_gaps(x) };
+            let unpack = |x: &Tensor| if rows { packing.unpack_rows(x) } else { packing.unpack(x) };
+            // What is not a number anywhere else is gone.
+            let ones = clear(&packed.ones_like().unwrap()).unwrap();
+            let spoilt = (&packed / ones).unwrap();
+            assert!(values(&spoilt).iter().any(|x| x.is_nan()));
+            assert_eq!(values(&clear(&spoilt).unwrap()), values(&packed));
+            for (back, x) in unpack(&spoilt).unwrap().iter().zip(&all) {
+                assert_eq!(values(back), values(x));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_sequences_lie_where_they_lay() {
+        let all = sequences(&[5, 2, 4], true);
+        let packing = Packing::new(&[5, 2, 4], 1, &Device::Cpu).unwrap();
+        let packed = packing.pack_rows(&all).unwrap();
+        for count in [1, 2] {
+            let first = packing.first(count).unwrap();
+            let x = packed.narrow(0, 0, count * packing.pitch()).unwrap();
+            assert_eq!(values(&first.pack_rows(&all[..count]).unwrap()), values(&x));
+            let back = first.unpack_rows(&x).unwrap();
+            assert_eq!(
+                back.iter().map(values).collect::<Vec<_>>(),
+                all[..count].iter().map(values).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn groups_hold_what_is_alike_and_fits() {
+        let fits = |count: usize, longest: usize| count * longest <= 20;
+        assert_eq!(groups(&[9, 3, 30, 10, 4], fits), [vec![1, 4], vec![0, 3], vec![2]]);
+        assert_eq!(groups(&[5; 9], fits).iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 1]);
+        assert!(groups(&[], fits).is_empty());
+    }
 }

@@ -122,6 +122,11 @@ impl RowConv {
         Ok(Self::new(Factor::of_outputs(&weight, scope.products())?, bias.transpose()?, shape))
     }
 
+    /// Rows before or after its own that a row sees, at most.
+    pub fn reach(&self) -> usize {
+        self.shape.before.max(self.shape.after)
+    }
+
     pub fn forward(&self, x: &Tensor, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {
         match &self.weight {
             Weight::Factor(Factor::Panels(panels)) => self.fused(x, panels, then, watch),

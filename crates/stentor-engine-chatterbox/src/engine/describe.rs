@@ -3,7 +3,8 @@
 use super::params;
 use crate::{
     guard::MAX_SPEECH_TOKENS,
-    model::{FRAMES_PER_TOKEN, SAMPLE_RATE, t3::Family},
+    model::{SAMPLE_RATE, t3::Family},
+    render::FRAMES,
 };
 use stentor_engine::{EngineDescriptor, EngineError, MemoryUse};
 use stentor_nn::Opened;
@@ -15,20 +16,13 @@ const BUDGET: ChunkBudget = ChunkBudget { first: 100, max: 280 };
 /// Speech tokens that a chunk may be expected to have: half a minute.
 const MOST_TOKENS: usize = 750;
 /// Chunks at once on the CPU. A pass of T3 reads all of its weights whatever the number of rows, so four speak for little
-/// more than one; beyond that, the flow, which renders one at a time, is what all wait for.
+/// more than one; beyond that, the flow, which renders one at a time there, is what all wait for.
 const SLOTS_ON_CPU: usize = 4;
 /// Chunks at once on a card, if its memory allows.
 const SLOTS_ON_CARD: std::ops::RangeInclusive<usize> = 2..=16;
 /// Positions of a sequence beside its prefix: two tokens for each letter, which no chunk within the budget needs, one that
 /// begins the speech, and all of that.
 const POSITIONS: usize = 2 * BUDGET.max + 1 + MAX_SPEECH_TOKENS;
-/// Tokens of silence that may follow the speech.
-const CLOSING: usize = 3;
-/// Tokens of ten seconds of the voice, which the flow continues.
-const CONTINUED: usize = 250;
-/// Frames of the longest chunk, and of the voice.
-const FRAMES: [usize; 2] = [FRAMES_PER_TOKEN * (MAX_SPEECH_TOKENS + CLOSING), FRAMES_PER_TOKEN * CONTINUED];
-
 /// What is known of a model once it is loaded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
@@ -91,7 +85,7 @@ pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> En
         params: params::specs(family, figures.meanflow),
         memory: MemoryUse {
             weights: figures.weights,
-            // One piece is rendered at a time.
+            // Pieces that are rendered together take no more than the longest chunk.
             speaking: sure_slots(opened) * per_chunk + rendering,
         },
         device: opened.spec,

@@ -1,9 +1,9 @@
 //! The engine: several chunks at once, token by token.
 //!
 //! Every step takes cancelled chunks out, begins one that waits, appends one token to all that speak, in a single pass of
-//! T3 whatever their number (with guidance, two rows each), and renders at most one piece of one of them: the chunk whose
-//! turn was the longest ago. So a new chunk waits for nobody's end, and rendering one delays the tokens of the others by
-//! a piece at most. What a chunk sounds like depends on nothing here: see [`utterance`].
+//! T3 whatever their number (with guidance, two rows each), and renders one piece of the chunk whose turn was the longest ago;
+//! on a card, beside it, pieces of others that there is room for. So a new chunk waits for nobody's end, and rendering delays
+//! tokens by a piece at most. What a chunk sounds like depends on nothing here: see [`utterance`].
 
 mod describe;
 mod networks;
@@ -18,7 +18,7 @@ mod watch;
 pub(crate) use describe::{Figures, describe};
 pub(crate) use networks::{Networks, Outlook, RenderPlan};
 
-use crate::{model::t3::Family, voice::Conditionals};
+use crate::{model::t3::Family, render::flow_together, voice::Conditionals};
 use params::Settings;
 use prefixes::Prefixes;
 use rayon::ThreadPool;
@@ -30,8 +30,12 @@ use stentor_engine::{
 };
 use stentor_nn::NnError;
 use stentor_types::{ChunkId, VoiceSource};
-use utterance::{Manner, Utterance};
+use utterance::{Manner, Piece, Utterance};
 use watch::Waiting;
+
+/// Steps for which a piece may be held back on a card, until others share its pass. Chunks that come together are a step apart, and
+/// never would; there a step is about a millisecond, and a pass of rendering dozens.
+const MOST_HELD: usize = 8;
 
 /// Makes a voice of what a client's voice stands for.
 pub(crate) type OpenVoice =
@@ -47,8 +51,10 @@ pub(crate) struct ChatterboxEngine<N: Networks> {
     next_voice: u64,
     prefixes: Prefixes<N::Prefix>,
     slots: Vec<Slot<N>>,
-    /// Pieces rendered so far.
+    /// Passes of rendering so far.
     clock: u64,
+    /// Steps for which pieces that are due have been held back.
+    held: usize,
 }
 
 impl<N: Networks> ChatterboxEngine<N> {
@@ -70,6 +76,7 @@ impl<N: Networks> ChatterboxEngine<N> {
             prefixes: Prefixes::new(max_bytes),
             slots: Vec::new(),
             clock: 0,
+            held: 0,
         }
     }
 
@@ -137,25 +144,50 @@ impl<N: Networks> ChatterboxEngine<N> {
         Ok(())
     }
 
-    /// Renders the piece that has waited the longest.
-    fn render_one(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
-        let due = self.slots.iter().enumerate().filter(|(_, slot)| slot.has_piece());
-        let Some(index) = due.min_by_key(|(_, slot)| slot.turn).map(|(index, _)| index) else {
+    /// Renders the piece that has waited the longest, and those that go through the networks beside it.
+    fn render_due(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
+        let networks = &*self.networks;
+        let soon = self.slots.iter().filter_map(Slot::due_in).min();
+        let mut due: Vec<_> = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| slot.due(networks).map(|(piece, frames)| (slot, piece, frames)))
+            .collect();
+        due.sort_by_key(|(slot, ..)| slot.turn);
+        let all = due.len();
+        together(&mut due, networks.on_cpu());
+        if due.is_empty() {
             return Ok(());
-        };
+        }
+        let room = due.len() == all && !networks.on_cpu();
+        if room && soon.is_some_and(|steps| self.held + steps <= MOST_HELD) {
+            self.held += 1;
+            return Ok(());
+        }
+        self.held = 0;
         self.clock += 1;
-        let (networks, clock) = (&*self.networks, self.clock);
-        let slot = &mut self.slots[index];
-        slot.turn = clock;
-        match compute(networks, &self.pool, || slot.render(networks)) {
-            Ok(samples) if !samples.is_empty() && !slot.request.cancel.is_cancelled() => {
-                sink.pcm(slot.request.id, &samples);
+        for (slot, ..) in &mut due {
+            slot.turn = self.clock;
+        }
+        let watch = Waiting::on(due.iter().map(|(slot, ..)| &slot.request));
+        let outcome = compute(networks, &self.pool, || {
+            let mut pieces: Vec<_> =
+                due.iter_mut().filter_map(|(slot, piece, _)| slot.in_pass(piece)).collect();
+            networks.render(&mut pieces, &watch)
+        });
+        match outcome {
+            Ok(all) => {
+                for ((slot, piece, _), samples) in due.into_iter().zip(all) {
+                    give(slot, &piece, samples, sink);
+                }
             }
-            Ok(_) => {}
-            Err(error) => {
-                let failure = self.judge(Err(error))?;
-                self.slots[index].failure = failure.or(Some(EngineError::Cancelled));
+            Err(error) if networks.on_cpu() || matches!(error, NnError::Stopped) => {
+                let failure = refusal(&error);
+                for (slot, ..) in due {
+                    slot.failure = Some(failure.clone());
+                }
             }
+            Err(error) => return Err(DeviceLost(error.to_string())),
         }
         Ok(())
     }
@@ -176,6 +208,48 @@ impl<N: Networks> ChatterboxEngine<N> {
             Err(error) => Err(DeviceLost(error.to_string())),
         }
     }
+}
+
+/// Hands on what a piece came to.
+fn give<N: Networks>(
+    slot: &mut Slot<N>,
+    piece: &Piece,
+    samples: Result<Vec<f32>, NnError>,
+    sink: &mut dyn StepSink,
+) {
+    match samples.map(|samples| slot.heard(piece, samples)) {
+        Ok(samples) if !samples.is_empty() && !slot.request.cancel.is_cancelled() => {
+            sink.pcm(slot.request.id, &samples);
+        }
+        Ok(_) => {}
+        Err(error) => slot.failure = Some(refusal(&error)),
+    }
+}
+
+/// What a client hears of an error that concerns its chunk.
+fn refusal(error: &NnError) -> EngineError {
+    match error {
+        NnError::Stopped => EngineError::Cancelled,
+        error => EngineError::Failed(error.to_string()),
+    }
+}
+
+/// Leaves of the pieces that are due, each with its frames, the first and those that share its pass: as many as there is room
+/// for, in the same number of steps. On the CPU nothing is gained by it, and more memory taken.
+fn together<N: Networks>(due: &mut Vec<(&mut Slot<N>, Piece, usize)>, on_cpu: bool) {
+    let Some((first, _, frames)) = due.first() else { return };
+    let steps = first.settings.cfm_steps;
+    let (mut count, mut longest) = (0, *frames);
+    due.retain(|(slot, _, frames)| {
+        let fits = count == 0
+            || (!on_cpu
+                && slot.settings.cfm_steps == steps
+                && flow_together(count + 1, longest.max(*frames)));
+        if fits {
+            (count, longest) = (count + 1, longest.max(*frames));
+        }
+        fits
+    });
 }
 
 /// Runs a pass where it belongs: a card is spoken to from the thread that opened it and from no other.
@@ -232,7 +306,7 @@ impl<N: Networks> Engine for ChatterboxEngine<N> {
         self.drop_cancelled();
         self.begin_one()?;
         self.decode()?;
-        self.render_one(sink)?;
+        self.render_due(sink)?;
         self.finish(sink);
         self.drop_cancelled();
         Ok(())

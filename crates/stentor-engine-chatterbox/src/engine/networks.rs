@@ -1,6 +1,6 @@
 //! What the scheduler drives: the networks as it sees them, so that it is tested without any.
 
-use crate::{model::t3::Family, text::TextTokens, voice::Conditionals};
+use crate::{model::t3::Family, render::Due, text::TextTokens, voice::Conditionals};
 use std::sync::Arc;
 use stentor_engine::EngineError;
 use stentor_nn::{Result, Watch};
@@ -58,12 +58,13 @@ pub(crate) trait Networks: Send + Sync {
     fn outlook<'a>(&self, sequence: &'a Self::Sequence) -> Outlook<'a>;
 
     fn rendering(&self, plan: RenderPlan) -> Self::Rendering;
-    /// The samples that follow what was rendered so far. `tokens` are all of the chunk's; unless `last`, the final three are only
-    /// looked ahead at.
+    /// Frames that go through the flow for what is due of a chunk that has so many tokens and maybe no more.
+    fn frames(&self, rendering: &Self::Rendering, tokens: (usize, bool)) -> usize;
+    /// The samples that follow what was rendered so far, of several chunks at once. Unless it is the last time, the final three
+    /// tokens are only looked ahead at. The outer error is that of a pass, the inner one concerns a single chunk.
     fn render(
         &self,
-        rendering: &mut Self::Rendering,
-        tokens: (&[u32], bool),
+        due: &mut [Due<'_, Self::Rendering>],
         watch: &dyn Watch,
-    ) -> Result<Vec<f32>>;
+    ) -> Result<Vec<Result<Vec<f32>>>>;
 }

@@ -4,12 +4,10 @@ use super::{
     networks::{Networks, RenderPlan},
     params::Settings,
     utterance::{Next, Piece, Utterance},
-    watch::Waiting,
 };
-use crate::{model::SAMPLES_PER_TOKEN, report, voice::Conditionals};
+use crate::{model::SAMPLES_PER_TOKEN, render::Due, report, voice::Conditionals};
 use std::sync::Arc;
 use stentor_engine::{ChunkRequest, ChunkStats, EngineError, StepSink};
-use stentor_nn::NnError;
 
 pub(super) struct Slot<N: Networks> {
     pub request: ChunkRequest,
@@ -81,9 +79,14 @@ impl<N: Networks> Slot<N> {
         }
     }
 
-    /// Renders the piece that is due.
-    pub(super) fn render(&mut self, networks: &N) -> Result<Vec<f32>, NnError> {
-        let Some(piece) = self.piece() else { return Ok(Vec::new()) };
+    /// Steps until a piece is due, if none is yet.
+    pub(super) fn due_in(&self) -> Option<usize> {
+        if self.has_piece() || self.pending.is_none() { None } else { self.utterance.due_in() }
+    }
+
+    /// The piece that is due, and the frames that go through the flow for it.
+    pub(super) fn due(&mut self, networks: &N) -> Option<(Piece, usize)> {
+        let piece = self.piece().filter(|_| self.failure.is_none())?;
         let plan = || RenderPlan {
             voice: Arc::clone(&self.voice),
             seed: self.utterance.seed(),
@@ -91,8 +94,19 @@ impl<N: Networks> Slot<N> {
             first_piece: self.settings.stream_tokens,
         };
         let rendering = self.rendering.get_or_insert_with(|| networks.rendering(plan()));
-        let watch = Waiting::on(std::iter::once(&self.request));
-        let mut samples = networks.render(rendering, (&piece.tokens, piece.last), &watch)?;
+        let frames = networks.frames(rendering, (piece.tokens.len(), piece.last));
+        Some((piece, frames))
+    }
+
+    /// `piece` for a pass, once it was found to be [`Slot::due`].
+    pub(super) fn in_pass<'a>(&'a mut self, piece: &'a Piece) -> Option<Due<'a, N::Rendering>> {
+        let Piece { tokens, last, .. } = piece;
+        let rendering = self.rendering.as_mut()?;
+        Some(Due { rendering, tokens, last: *last, cancel: &self.request.cancel })
+    }
+
+    /// What is to be heard of the samples of a piece.
+    pub(super) fn heard(&mut self, piece: &Piece, mut samples: Vec<f32>) -> Vec<f32> {
         if piece.last {
             samples.truncate(samples.len().saturating_sub(self.utterance.cut()));
         }
@@ -102,7 +116,7 @@ impl<N: Networks> Slot<N> {
             self.failure = Some(EngineError::Failed("the model gave samples that are not finite".to_owned()));
             samples.clear();
         }
-        Ok(samples)
+        samples
     }
 
     /// Tells how the chunk has ended.

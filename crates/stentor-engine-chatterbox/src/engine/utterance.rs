@@ -176,6 +176,12 @@ impl Utterance {
         (self.manner.first_piece > 0).then_some(heard * 2 + self.manner.first_piece)
     }
 
+    /// Tokens until a piece is promised at the latest, if there are pieces and more tokens.
+    pub(super) fn due_in(&self) -> Option<usize> {
+        let next = self.next_piece(self.promised).filter(|_| self.kept.is_none())?;
+        Some((next + LOOKAHEAD).saturating_sub(self.tokens().len()))
+    }
+
     fn end(&mut self, keep: usize) -> Next {
         self.kept = Some(keep.max(self.promised).min(self.tokens().len()));
         Next::Ended

@@ -5,17 +5,23 @@
 //! held back and cross-faded with the next window's, and the vocoder goes on in phase. When a window is rendered, and so every
 //! sample, follows from the number of tokens alone.
 
+mod together;
 mod vocoding;
 
 #[cfg(test)]
 mod tests;
+
+pub use together::{Due, render_all};
+pub(crate) use together::{FRAMES, flow_together};
 
 use crate::{
     model::{FRAMES_PER_TOKEN, MELS, flow::Flow, hift::Hift},
     voice::S3GenPrompt,
 };
 use candle_core::{Device, Tensor};
-use std::sync::Arc;
+use rayon::prelude::*;
+use std::{ops::Range, sync::Arc};
+use stentor_engine::CancelFlag;
 use stentor_nn::{NnError, Result, Watch, Weights, noise};
 use stentor_types::Precision;
 use vocoding::Vocoding;
@@ -58,14 +64,19 @@ impl S3Gen {
     }
 }
 
-/// What the flow is asked for.
-#[derive(Debug, Clone, Copy)]
-struct Stretch<'a> {
-    tokens: &'a [u32],
+/// What the flow sees of a chunk at once: the places of its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Window {
+    tokens: Range<usize>,
     /// Whether the last tokens give frames too.
     last: bool,
-    /// Row-major `(frames of prompt and stretch, 80)`.
-    noise: &'a [f32],
+}
+
+impl Window {
+    /// Frames that it gives.
+    fn frames(&self) -> usize {
+        self.tokens.len().saturating_sub(if self.last { 0 } else { LOOKAHEAD }) * FRAMES_PER_TOKEN
+    }
 }
 
 /// One chunk on its way from tokens to samples.
@@ -112,51 +123,32 @@ impl Rendering {
         (tokens, last): (&[u32], bool),
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        let (prompt, steps) = (Arc::clone(&self.prompt), self.steps);
-        let mel = |stretch: Stretch<'_>| {
-            let tokens = (stretch.tokens, stretch.last);
-            model.flow.render(&prompt, tokens, (stretch.noise, steps), watch)
-        };
-        self.advance(&model.hift, (tokens, last), &mel, watch)
+        let due = Due { rendering: self, tokens, last, cancel: &CancelFlag::default() };
+        let alone = render_all(model, &mut [due], watch)?.pop();
+        alone.unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// [`Rendering::render`] with anything in the flow's place.
-    fn advance(
-        &mut self,
-        hift: &Hift,
-        (tokens, last): (&[u32], bool),
-        mel: &dyn Fn(Stretch<'_>) -> Result<Tensor>,
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        let mut samples = Vec::new();
-        if self.finished {
-            return Ok(samples);
-        }
-        while let Some(count) = self.schedule.due(tokens.len()) {
-            let frames = self.window((&tokens[..count], false), mel)?;
-            samples.extend(self.vocoding.push(hift, frames.as_ref(), false, watch)?);
-            self.schedule.pass();
-        }
-        if last {
-            let frames = if tokens.is_empty() { None } else { self.window((tokens, true), mel)? };
-            samples.extend(self.vocoding.push(hift, frames.as_ref(), true, watch)?);
-            self.finished = true;
-        }
-        Ok(samples)
+    /// Frames that go through the flow at once for what is due, the voice's included.
+    pub fn frames(&self, tokens: usize, last: bool) -> usize {
+        let own = self.window(tokens, last).map_or(0, |window| window.frames());
+        self.prompt.tokens.len() * FRAMES_PER_TOKEN + own
     }
 
-    /// The frames that are settled by a window of the flow that ends with `tokens`.
-    fn window(
-        &mut self,
-        (tokens, last): (&[u32], bool),
-        mel: &dyn Fn(Stretch<'_>) -> Result<Tensor>,
-    ) -> Result<Option<Tensor>> {
+    /// The next window of a chunk that has `tokens` tokens so far.
+    fn window(&self, tokens: usize, last: bool) -> Option<Window> {
         let start = (self.settled / FRAMES_PER_TOKEN).saturating_sub(CONTEXT);
-        let tokens = &tokens[start..];
-        let given = tokens.len().saturating_sub(if last { 0 } else { LOOKAHEAD });
-        let (first, count) = (start * FRAMES_PER_TOKEN, given * FRAMES_PER_TOKEN);
-        let noise = self.noise(first, count);
-        let frames = mel(Stretch { tokens, last, noise: &noise })?;
+        if self.finished {
+            return None;
+        }
+        match self.schedule.due(tokens) {
+            Some(end) => Some(Window { tokens: start..end, last: false }),
+            None => last.then_some(Window { tokens: start..tokens, last: true }),
+        }
+    }
+
+    /// The frames that are settled by `frames`, which the flow made of a window.
+    fn settle(&mut self, window: &Window, frames: &Tensor) -> Result<Option<Tensor>> {
+        let (first, count) = (window.tokens.start * FRAMES_PER_TOKEN, window.frames());
         if frames.dims() != [MELS, count] {
             let message = format!("the flow gave {:?} for {count} frames", frames.dims());
             return Err(NnError::Tensor(candle_core::Error::Msg(message)));
@@ -164,7 +156,7 @@ impl Rendering {
         let known = self.settled - first;
         let fresh = faded(self.held.take(), &frames.narrow(1, known, count - known)?)?;
         let len = fresh.dims2()?.1;
-        let settled = if last { len } else { len.saturating_sub(FADE) };
+        let settled = if window.last { len } else { len.saturating_sub(FADE) };
         self.settled += settled;
         if settled < len {
             self.held = Some(fresh.narrow(1, settled, len - settled)?.contiguous()?);
@@ -172,15 +164,32 @@ impl Rendering {
         Ok(if settled > 0 { Some(fresh.narrow(1, 0, settled)?.contiguous()?) } else { None })
     }
 
-    /// Where the solver starts from: for the prompt's frames, and `count` frames of the chunk from `first` on. The draws of a frame
-    /// are the same in every window.
-    fn noise(&self, first: usize, count: usize) -> Vec<f32> {
-        let prompt = self.prompt.mel.len() / MELS;
-        let draws = |purpose: u64, first: usize, count: usize| {
-            let seed = noise::stream(self.seed, purpose);
-            (first * MELS..(first + count) * MELS).map(move |index| noise::normal(seed, index as u64))
-        };
-        draws(PROMPT, 0, prompt).chain(draws(CHUNK, first, count)).collect()
+    /// Goes on behind a window.
+    fn pass(&mut self, window: &Window) {
+        if window.last {
+            self.finished = true;
+        } else {
+            self.schedule.pass();
+        }
+    }
+
+    /// Where the solver starts from: for the prompt's frames, and those of the window. The draws of a frame are the same in
+    /// every window.
+    fn noise(&self, window: &Window) -> Vec<f32> {
+        let (prompt, first) = (self.prompt.mel.len() / MELS, window.tokens.start * FRAMES_PER_TOKEN);
+        let mut draws = vec![0.0; (prompt + window.frames()) * MELS];
+        draws.par_chunks_mut(MELS).enumerate().for_each(|(frame, draws)| {
+            let draw = |purpose: u64, frame: usize| {
+                let seed = noise::stream(self.seed, purpose);
+                (frame * MELS..).map(move |index| noise::normal(seed, index as u64))
+            };
+            let row = match frame.checked_sub(prompt) {
+                None => draw(PROMPT, frame),
+                Some(frame) => draw(CHUNK, first + frame),
+            };
+            draws.iter_mut().zip(row).for_each(|(to, draw)| *to = draw);
+        });
+        draws
     }
 }
 

@@ -1,12 +1,13 @@
 //! Settled mel frames to samples: the vocoder over stretches that overlap by as much as it reaches.
 
+use super::together::voiced_together;
 use crate::model::{
     SAMPLES_PER_FRAME,
-    hift::{Excitation, Hift, Onset, PITCH_REACH, RENDER_REACH},
+    hift::{Excitation, Hift, Onset, PITCH_REACH, RENDER_REACH, Voiced},
 };
 use candle_core::Tensor;
 use std::f64::consts::PI;
-use stentor_nn::{Result, Watch};
+use stentor_nn::{Result, Watch, groups};
 
 /// Samples at the chunk's start that are silent, and again as many that rise from silence: what is heard there is an echo of the
 /// prompt.
@@ -30,54 +31,132 @@ impl Vocoding {
         Self { seed, mel: None, start: 0, pitch: Vec::new(), given: 0 }
     }
 
-    /// The samples that `frames` `(80, frames)`, which follow those of earlier calls, settle.
-    pub(super) fn push(
-        &mut self,
-        hift: &Hift,
-        frames: Option<&Tensor>,
-        last: bool,
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        let mel = match (self.mel.take(), frames) {
-            (Some(mel), Some(frames)) => Tensor::cat(&[&mel, frames], 1)?,
-            (Some(mel), None) => mel,
-            (None, Some(frames)) => frames.clone(),
-            (None, None) => return Ok(Vec::new()),
-        };
-        self.extend_pitch(hift, &mel, last, watch)?;
-        let end = self.pitch.len();
-        let ready = if last { end } else { end.saturating_sub(RENDER_REACH) };
-        let mut samples = Vec::new();
-        if ready > self.given {
-            let from = self.given.saturating_sub(RENDER_REACH);
-            let onset = hift.after(&self.pitch[..from], Onset::default());
-            let stretch = (&mel.narrow(1, from - self.start, end - from)?, &self.pitch[from..]);
-            let all = hift.render(stretch, (Excitation::Seeded(self.seed), onset), watch)?;
-            samples = all[(self.given - from) * SAMPLES_PER_FRAME..]
-                [..(ready - self.given) * SAMPLES_PER_FRAME]
-                .to_vec();
-            trim_start(&mut samples, self.given * SAMPLES_PER_FRAME);
-            self.given = ready;
-        }
-        let needed = self.given.saturating_sub(RENDER_REACH).min(end.saturating_sub(PITCH_REACH));
-        let kept = mel.dims2()?.1 - (needed - self.start);
-        self.mel = Some(mel.narrow(1, needed - self.start, kept)?.contiguous()?);
-        self.start = needed;
-        Ok(samples)
-    }
-
-    /// Pitch of the frames of `mel`, but for those that further frames would change.
-    fn extend_pitch(&mut self, hift: &Hift, mel: &Tensor, last: bool, watch: &dyn Watch) -> Result<()> {
-        let (known, total) = (self.pitch.len(), self.start + mel.dims2()?.1);
-        let settled = if last { total } else { total.saturating_sub(PITCH_REACH) };
-        if settled <= known {
-            return Ok(());
-        }
-        let from = known.saturating_sub(PITCH_REACH);
-        let pitch = hift.pitch(&mel.narrow(1, from - self.start, total - from)?, watch)?;
-        self.pitch.extend_from_slice(&pitch[known - from..settled - from]);
+    /// Takes `frames`, `(80, frames)`, which follow those of earlier calls.
+    fn take(&mut self, frames: &Tensor) -> Result<()> {
+        self.mel = Some(match self.mel.take() {
+            Some(mel) => Tensor::cat(&[&mel, frames], 1)?,
+            None => frames.clone(),
+        });
         Ok(())
     }
+
+    /// Number of frames so far.
+    fn total(&self) -> Result<usize> {
+        Ok(self.start + self.mel.as_ref().map(Tensor::dims2).transpose()?.map_or(0, |(_, frames)| frames))
+    }
+
+    /// Frames up to which no further ones would change the pitch.
+    fn settled(&self, last: bool) -> Result<usize> {
+        let total = self.total()?;
+        Ok(if last { total } else { total.saturating_sub(PITCH_REACH) })
+    }
+
+    /// The first of the frames that the pitch of new ones is read from.
+    fn pitch_from(&self) -> usize {
+        self.pitch.len().saturating_sub(PITCH_REACH)
+    }
+
+    /// The frames that the pitch of new ones is read from, if there are any.
+    fn unpitched(&self, last: bool) -> Result<Option<Tensor>> {
+        let (from, total, settled) = (self.pitch_from(), self.total()?, self.settled(last)?);
+        let mel = self.mel.as_ref().filter(|_| settled > self.pitch.len());
+        Ok(mel.map(|mel| mel.narrow(1, from - self.start, total - from)).transpose()?)
+    }
+
+    /// Takes the pitch of what [`Vocoding::unpitched`] gave.
+    fn take_pitch(&mut self, pitch: &[f32], last: bool) -> Result<()> {
+        let (known, from) = (self.pitch.len(), self.pitch_from());
+        self.pitch.extend_from_slice(&pitch[known - from..self.settled(last)? - from]);
+        Ok(())
+    }
+
+    /// Frames up to which no further ones would change the samples, and the first that these depend on.
+    fn ready(&self, last: bool) -> (usize, usize) {
+        let end = self.pitch.len();
+        let ready = if last { end } else { end.saturating_sub(RENDER_REACH) };
+        (ready, self.given.saturating_sub(RENDER_REACH))
+    }
+
+    /// What new samples are rendered from, if there are any.
+    fn unheard(&self, hift: &Hift, last: bool) -> Result<Option<Voiced<'_>>> {
+        let ((ready, from), end) = (self.ready(last), self.pitch.len());
+        let Some(mel) = self.mel.as_ref().filter(|_| ready > self.given) else { return Ok(None) };
+        let onset = hift.after(&self.pitch[..from], Onset::default());
+        let mel = mel.narrow(1, from - self.start, end - from)?;
+        Ok(Some(Voiced { mel, pitch: &self.pitch[from..], excitation: Excitation::Seeded(self.seed), onset }))
+    }
+
+    /// The new ones of the samples of what [`Vocoding::unheard`] gave.
+    fn hear(&mut self, all: &[f32], last: bool) -> Vec<f32> {
+        let (ready, from) = self.ready(last);
+        let new = (self.given - from) * SAMPLES_PER_FRAME..(ready - from) * SAMPLES_PER_FRAME;
+        let mut samples = all[new].to_vec();
+        trim_start(&mut samples, self.given * SAMPLES_PER_FRAME);
+        self.given = ready;
+        samples
+    }
+
+    /// Forgets the frames that are not needed again.
+    fn forget(&mut self) -> Result<()> {
+        let end = self.pitch.len();
+        let needed = self.given.saturating_sub(RENDER_REACH).min(end.saturating_sub(PITCH_REACH));
+        if let Some(mel) = &self.mel {
+            let kept = mel.dims2()?.1 - (needed - self.start);
+            self.mel = Some(mel.narrow(1, needed - self.start, kept)?.contiguous()?);
+            self.start = needed;
+        }
+        Ok(())
+    }
+}
+
+/// What comes to a chunk's vocoder.
+pub(super) struct Arrival<'a> {
+    pub vocoding: &'a mut Vocoding,
+    /// `(80, frames)`, which follow those of earlier ones.
+    pub frames: Option<Tensor>,
+    /// Whether no more come.
+    pub last: bool,
+}
+
+/// The samples that the arrivals settle, for each chunk as if it were alone.
+pub(super) fn vocode(hift: &Hift, arrivals: &mut [Arrival<'_>], watch: &dyn Watch) -> Result<Vec<Vec<f32>>> {
+    for Arrival { vocoding, frames, .. } in arrivals.iter_mut() {
+        if let Some(frames) = frames {
+            vocoding.take(frames)?;
+        }
+    }
+    let unpitched = |arrival: &Arrival<'_>| arrival.vocoding.unpitched(arrival.last);
+    let (places, mels) = present(arrivals.iter().map(unpitched))?;
+    let lens = mels.iter().map(|mel| Ok(mel.dims2()?.1)).collect::<Result<Vec<_>>>()?;
+    for group in groups(&lens, voiced_together) {
+        let mels: Vec<Tensor> = group.iter().map(|&index| mels[index].clone()).collect();
+        for (index, pitch) in group.iter().zip(hift.pitch_of_all(&mels, watch)?) {
+            let Arrival { vocoding, last, .. } = &mut arrivals[places[*index]];
+            vocoding.take_pitch(&pitch, *last)?;
+        }
+    }
+    let mut rendered = vec![Vec::new(); arrivals.len()];
+    let unheard = arrivals.iter().map(|arrival| arrival.vocoding.unheard(hift, arrival.last));
+    let (places, voiced) = present(unheard)?;
+    let lens: Vec<usize> = voiced.iter().map(|voiced| voiced.pitch.len()).collect();
+    for group in groups(&lens, voiced_together) {
+        let voiced: Vec<Voiced<'_>> = group.iter().map(|&index| voiced[index].clone()).collect();
+        for (index, samples) in group.iter().zip(hift.render_all(&voiced, watch)?) {
+            rendered[places[*index]] = samples;
+        }
+    }
+    let mut heard = Vec::with_capacity(arrivals.len());
+    for (Arrival { vocoding, last, .. }, rendered) in arrivals.iter_mut().zip(rendered) {
+        heard.push(if rendered.is_empty() { Vec::new() } else { vocoding.hear(&rendered, *last) });
+        vocoding.forget()?;
+    }
+    Ok(heard)
+}
+
+/// What there is, and its places.
+fn present<T>(all: impl Iterator<Item = Result<Option<T>>>) -> Result<(Vec<usize>, Vec<T>)> {
+    let found = all.enumerate().filter_map(|(place, one)| one.transpose().map(|one| Ok((place, one?))));
+    Ok(found.collect::<Result<Vec<_>>>()?.into_iter().unzip())
 }
 
 /// Silences and fades in the chunk's start, `samples` being those from number `first` on.

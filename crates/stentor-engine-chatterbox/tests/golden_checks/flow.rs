@@ -3,8 +3,11 @@
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{collections::HashMap, path::Path, sync::Mutex};
-use stentor_engine_chatterbox::{model::flow::Flow, voice::S3GenPrompt};
-use stentor_nn::{Watch, Weights};
+use stentor_engine_chatterbox::{
+    model::flow::{Flow, FlowTask},
+    voice::S3GenPrompt,
+};
+use stentor_nn::{Unwatched, Watch, Weights};
 use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
 use stentor_types::Precision;
 
@@ -113,4 +116,45 @@ pub(crate) fn check(flow: &Flow, golden: &Golden, case: &Case) -> usize {
     }
     golden.check(&format!("{}.mel", case.name), mel.dims(), &floats(&mel), mel_tolerance);
     compared + 1
+}
+
+/// Several prompts and lengths at once, one of which is not a number, against each alone.
+pub(crate) fn check_together(flow: &Flow, steps: usize, tolerance: f32) {
+    let (whole, all) = (prompt(), tokens());
+    let begun = S3GenPrompt {
+        tokens: whole.tokens[..9].to_vec(),
+        mel: whole.mel[..2 * 9 * MELS].to_vec(),
+        xvector: whole.xvector.iter().rev().copied().collect(),
+    };
+    let spoilt = S3GenPrompt { mel: vec![f32::NAN; whole.mel.len()], ..whole.clone() };
+    let parts = [(&whole, 30, true), (&spoilt, 12, true), (&begun, 13, false), (&begun, 1, true)];
+    let noises = parts.map(|(prompt, count, last)| {
+        let frames = flow.frames(prompt, (count, last));
+        chatterbox::noise(&format!("noise of {count}"), frames * MELS)
+    });
+    let tasks: Vec<FlowTask<'_>> = parts
+        .iter()
+        .zip(&noises)
+        .map(|(&(prompt, count, last), noise)| FlowTask { prompt, tokens: &all[..count], last, noise })
+        .collect();
+    let together = flow.render_all(&tasks, steps, &Unwatched).expect("mel frames");
+    assert_eq!(together.len(), tasks.len());
+    for (task, together) in tasks.iter().zip(&together) {
+        flow.check(task).expect("it can be rendered");
+        let alone = flow.render(task.prompt, (task.tokens, task.last), (task.noise, steps), &Unwatched);
+        let (alone, together) = (floats(&alone.expect("mel frames")), floats(together));
+        assert_eq!(alone.len(), together.len());
+        if std::ptr::eq(task.prompt, &raw const spoilt) {
+            assert!(together.iter().any(|x| x.is_nan()), "it went through");
+            continue;
+        }
+        let off = alone.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(together.iter().all(|x| x.is_finite()), "{} tokens", task.tokens.len());
+        if tolerance == 0.0 {
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&alone) == bits(&together), "{} tokens are off by {off}", task.tokens.len());
+        }
+        assert!(off <= tolerance, "{} tokens are off by {off}", task.tokens.len());
+        assert!(alone.iter().any(|x| x.abs() > 0.1), "something is there");
+    }
 }

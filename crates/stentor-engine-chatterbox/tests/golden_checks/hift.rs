@@ -5,9 +5,9 @@ use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 use stentor_engine_chatterbox::model::{
     MELS, SAMPLES_PER_FRAME,
-    hift::{Excitation, Hift, Onset},
+    hift::{Excitation, Hift, Onset, Voiced},
 };
-use stentor_nn::Weights;
+use stentor_nn::{Unwatched, Weights};
 use stentor_testkit::chatterbox::{self, Depth, Golden, Part};
 use stentor_types::Precision;
 
@@ -110,4 +110,46 @@ pub(crate) fn check_unpatched(device: &Device) {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
     let correlation = dot(&ours, &theirs) / (dot(&ours, &ours) * dot(&theirs, &theirs)).sqrt();
     assert!(correlation > 0.999, "{correlation}");
+}
+
+/// Stretches of several lengths at once, one of which is not a number, against each alone. Samples of the others are within
+/// `tolerance`, pitches within a thousand times as many hertz; with zero they are the same to the bit.
+pub(crate) fn check_together(tolerance: f32, device: &Device) {
+    let (golden, hift) = (Golden::open("hift"), load(0.0, device));
+    let mel = Tensor::from_vec(golden.floats("mel"), golden.shape("mel"), device).unwrap();
+    let frames = mel.dims2().unwrap().1;
+    let cut = |start, len| mel.narrow(1, start, len).unwrap().contiguous().unwrap();
+    let spoilt = (cut(0, 11) * f64::NAN).unwrap();
+    let mels = [cut(0, frames), spoilt, cut(3, 17), cut(5, 1)];
+    let same = |name: &str, alone: &[f32], together: &[f32], tolerance: f32| {
+        assert_eq!(alone.len(), together.len());
+        let off = alone.iter().zip(together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let differs = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+        let first = alone.iter().zip(together).position(differs).filter(|_| tolerance == 0.0);
+        assert!(together.iter().all(|x| x.is_finite()), "{name} of {} is no number", alone.len());
+        assert!(first.is_none(), "{name} of {} differs from {first:?} on", alone.len());
+        assert!(off <= tolerance, "{name} of {} is off by {off}", alone.len());
+    };
+    let heard = |index: &usize| *index != 1;
+    let pitches = hift.pitch_of_all(&mels, &Unwatched).unwrap();
+    for index in (0..mels.len()).filter(heard) {
+        let alone = hift.pitch(&mels[index], &Unwatched).unwrap();
+        same("pitch", &alone, &pitches[index], 1e3 * tolerance);
+    }
+    let onset = |index: usize| Onset { sample: 480 * index as u64, cycles: 0.1 * index as f64 };
+    let stretch = |(index, mel): (usize, &Tensor)| Voiced {
+        mel: mel.clone(),
+        pitch: &pitches[index],
+        excitation: Excitation::Seeded(index as u64),
+        onset: onset(index),
+    };
+    let stretches: Vec<Voiced<'_>> = mels.iter().enumerate().map(stretch).collect();
+    let together = hift.render_all(&stretches, &Unwatched).unwrap();
+    assert!(together[1].iter().any(|x| x.is_nan()), "it went through");
+    for index in (0..mels.len()).filter(heard) {
+        let excitation = (Excitation::Seeded(index as u64), onset(index));
+        let alone = hift.render((&mels[index], &pitches[index]), excitation, &Unwatched).unwrap();
+        same("sound", &alone, &together[index], tolerance);
+        assert!(alone.iter().any(|x| x.abs() > 0.01), "there is something to hear");
+    }
 }

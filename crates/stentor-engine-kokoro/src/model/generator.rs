@@ -180,13 +180,16 @@ impl Stage {
     }
 }
 
-/// Columns that the convolutions of a stage's blocks see beyond an end, at most.
+/// Columns beyond an end that the convolutions of a stage's blocks are computed from, at most.
 fn reach(config: &Config) -> usize {
+    // With fewer products four columns come out of what each of them sees.
+    const AT_ONCE: usize = 4;
     let istftnet = &config.istftnet;
+    let wide = |kernel: usize, dilation: usize| ((kernel - 1) / 2 + AT_ONCE - 1) * dilation;
     let dilated = |(kernel, dilations): (&usize, &Vec<usize>)| {
-        (kernel - 1) / 2 * dilations.iter().max().copied().unwrap_or(1)
+        wide(*kernel, dilations.iter().max().copied().unwrap_or(1))
     };
-    let noise = (LAST_NOISE_KERNEL - 1) / 2 * NOISE_DILATIONS[2];
+    let noise = wide(LAST_NOISE_KERNEL, NOISE_DILATIONS[2]);
     let blocks = istftnet.resblock_kernel_sizes.iter().zip(&istftnet.resblock_dilation_sizes);
     blocks.map(dilated).fold(noise, usize::max)
 }

@@ -1,7 +1,7 @@
 //! Networks without a tensor: every logit and sample follows from what a chunk has seen so far.
 //!
 //! A text says how it goes wrong: `stuck` loops in its first attempt, `hopeless` in each, `endless` never stops, `nan` has no
-//! logits, `mute` no samples, `broken` fails a pass.
+//! logits, `broken` fails a pass. A voice says how its rendering does: `hoarse` fails by itself, `deadly` with all of its pass.
 
 use super::super::{
     ChatterboxEngine, Figures, describe,
@@ -9,6 +9,7 @@ use super::super::{
 };
 use crate::{
     model::{SAMPLES_PER_TOKEN, SPEECH_TOKENS, STOP_SPEECH, t3::Family},
+    render::Due,
     text::TextTokens,
     voice::{Conditionals, S3GenPrompt, T3Prompt},
 };
@@ -34,6 +35,8 @@ pub(super) struct Log {
     pub passes: Vec<usize>,
     /// Tokens of each piece and whether it was the last.
     pub pieces: Vec<(usize, bool)>,
+    /// Pieces that were rendered together.
+    pub renderings: Vec<usize>,
 }
 
 pub(super) struct Fake {
@@ -86,8 +89,11 @@ impl Fake {
         };
         let descriptor = describe(self.family, &figures, &Opened::cpu(Precision::F32, None));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+        let ill = ["hoarse", "deadly"];
         let open = move |source: &VoiceSource, _: &_| match source {
-            VoiceSource::Preset { name } if presets.contains(name) => Ok(Arc::new(voice(name))),
+            VoiceSource::Preset { name } if presets.contains(name) || ill.contains(&name.as_str()) => {
+                Ok(Arc::new(voice(name)))
+            }
             other => Err(EngineError::Rejected(format!("no voice {other:?}"))),
         };
         ChatterboxEngine::new(
@@ -196,7 +202,7 @@ impl Networks for Fake {
         self.with_log(|log| log.passes.push(rows.len()));
         for (sequence, token) in rows {
             if sequence.text.contains("broken") && sequence.spoken == 5 {
-                return Err(NnError::Format { origin: "a pass".to_owned(), message: "broke".to_owned() });
+                return Err(failure("a pass"));
             }
             sequence.state = content_hash(&[&sequence.state.to_string(), &token.to_string()]);
             sequence.spoken += 1;
@@ -214,26 +220,49 @@ impl Networks for Fake {
         Rendering { plan, given: 0 }
     }
 
-    fn render(
-        &self,
-        rendering: &mut Rendering,
-        (tokens, last): (&[u32], bool),
-        watch: &dyn Watch,
-    ) -> Result<Vec<f32>> {
-        self.with_log(|log| log.pieces.push((tokens.len(), last)));
+    fn frames(&self, _: &Rendering, (tokens, _): (usize, bool)) -> usize {
+        2 * tokens
+    }
+
+    fn render(&self, due: &mut [Due<'_, Rendering>], watch: &dyn Watch) -> Result<Vec<Result<Vec<f32>>>> {
+        self.with_log(|log| log.renderings.push(due.len()));
+        let speaks = |due: &Due<'_, Rendering>, name: &str| due.rendering.plan.voice.as_ref() == &voice(name);
+        for due in &*due {
+            self.with_log(|log| log.pieces.push((due.tokens.len(), due.last)));
+            if speaks(due, "deadly") {
+                return Err(failure("a rendering"));
+            }
+        }
         if !watch.tick() {
             return Err(NnError::Stopped);
         }
+        let one = |due: &mut Due<'_, Rendering>| {
+            if speaks(due, "hoarse") {
+                Err(failure("a voice"))
+            } else {
+                Ok(due.rendering.go_on(due.tokens, due.last))
+            }
+        };
+        Ok(due.iter_mut().map(one).collect())
+    }
+}
+
+fn failure(origin: &str) -> NnError {
+    NnError::Format { origin: origin.to_owned(), message: "broke".to_owned() }
+}
+
+impl Rendering {
+    fn go_on(&mut self, tokens: &[u32], last: bool) -> Vec<f32> {
         // The last token is held back until it is known what follows.
         let end = if last { tokens.len() } else { tokens.len() - 4 };
-        let voice = rendering.plan.voice.t3.speaker[0];
+        let voice = self.plan.voice.t3.speaker[0];
         let mut samples = Vec::new();
-        for (index, &token) in tokens.iter().enumerate().take(end).skip(rendering.given) {
-            let parts = [u64::from(token), index as u64, rendering.plan.seed].map(|n| n.to_string());
+        for (index, &token) in tokens.iter().enumerate().take(end).skip(self.given) {
+            let parts = [u64::from(token), index as u64, self.plan.seed].map(|n| n.to_string());
             let value = (content_hash(&[&parts[0], &parts[1], &parts[2]]) % 1000) as f32 / 1000.0 + voice;
             samples.extend(std::iter::repeat_n(value / 2000.0, SAMPLES_PER_TOKEN));
         }
-        rendering.given = end;
-        Ok(samples)
+        self.given = end;
+        samples
     }
 }

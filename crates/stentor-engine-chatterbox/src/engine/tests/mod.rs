@@ -305,6 +305,114 @@ fn a_cancelled_chunk_leaves_within_a_step_and_the_others_stay() {
     assert!(!stage.heard.ends.contains_key(&1) && stage.heard.samples(1).is_empty());
 }
 
+/// Chunks with these voices on a card, and their own voices with it.
+fn on_a_card(chunks: &[(u64, &str, &str)]) -> (Stage, Vec<CancelFlag>) {
+    let mut stage = Stage::new(Fake::on_a_card(Family::English));
+    let admit = |&(id, voice, text): &(u64, &str, &str)| {
+        stage.voice = stage.engine.load_voice(&preset(voice), &Waiter::default()).unwrap();
+        stage.admit(id, text, &[])
+    };
+    let flags = chunks.iter().map(admit).collect();
+    (stage, flags)
+}
+
+#[test]
+fn pieces_go_together_on_a_card_and_in_turn_on_the_cpu() {
+    let chunks = [(1, "one", SENTENCE), (2, "two", "Another one."), (3, "one", "Hi."), (4, "two", SENTENCE)];
+    let alone = chunks.map(|(_, voice, text)| {
+        let (mut stage, _) = on_a_card(&[(9, voice, text)]);
+        stage.run(&[9]);
+        stage.heard.samples(9)
+    });
+    let (mut stage, _) = on_a_card(&chunks);
+    stage.run(&[1, 2, 3, 4]);
+    for ((id, ..), alone) in chunks.iter().zip(alone) {
+        assert_eq!(stage.heard.samples(*id), alone, "chunk {id}");
+    }
+    // They begin a step apart; the first pieces of the two long ones and of another are spoken together, and all later ones.
+    let log = stage.fake.log();
+    assert_eq!(log.renderings.iter().max(), Some(&3), "{:?}", log.renderings);
+    assert!(log.renderings.len() * 3 < log.pieces.len() * 2, "{:?}", log.renderings);
+    let mut stage = Stage::of(Family::English);
+    stage.admit(1, SENTENCE, &[]);
+    stage.admit(2, SENTENCE, &[]);
+    stage.run(&[1, 2]);
+    assert_eq!(stage.fake.log().renderings.iter().max(), Some(&1));
+}
+
+#[test]
+fn a_piece_waits_for_those_that_soon_share_its_pass_and_no_longer() {
+    let first = |chunks: &[(u64, &str, &str)], apart: usize| {
+        let (mut stage, _) = on_a_card(&chunks[..1]);
+        for _ in 0..apart {
+            stage.step().unwrap();
+        }
+        for (id, _, text) in &chunks[1..] {
+            stage.admit(*id, text, &[]);
+        }
+        stage.run(&chunks.iter().map(|chunk| chunk.0).collect::<Vec<_>>());
+        chunks.iter().map(|chunk| stage.heard.steps(chunk.0)[0]).collect::<Vec<_>>()
+    };
+    let [one, two] = [(1, "one", SENTENCE), (2, "one", SENTENCE)];
+    assert_eq!(first(&[one], 0), [27]);
+    assert_eq!(first(&[one, two], 3), [30, 30]);
+    assert_eq!(first(&[one, two], 8), [35, 35]);
+    assert_eq!(first(&[one, two], 9), [27, 36]);
+    // Not for whoever comes next, and then the one after.
+    let many: Vec<_> = (1..=4).map(|id| (id, "one", SENTENCE)).collect();
+    assert_eq!(first(&many, 7), [35, 35, 35, 36]);
+}
+
+#[test]
+fn pieces_of_other_steps_or_without_room_wait_for_the_next_pass() {
+    let steps = |steps| ("cfm_steps", ParamValue::Integer(steps));
+    let mut stage = Stage::new(Fake::on_a_card(Family::English));
+    stage.admit(1, "Hi.", &[WHOLE]);
+    stage.admit(2, "Hi.", &[WHOLE, steps(3)]);
+    stage.run(&[1, 2]);
+    assert_eq!(stage.fake.log().renderings, [1, 1]);
+    let slot = |stage: &Stage| stage.engine.slots.len();
+    assert_eq!(slot(&stage), 0);
+    // Two as long as this would take more room than the longest chunk alone.
+    let long = "a".repeat(250);
+    stage.admit(3, &long, &[WHOLE]);
+    stage.step().unwrap();
+    stage.admit(4, &long, &[WHOLE]);
+    stage.run(&[3, 4]);
+    assert_eq!(stage.fake.log().renderings, [1, 1, 1, 1]);
+}
+
+#[test]
+fn a_rendering_that_fails_or_is_cancelled_leaves_those_beside_it_as_they_are() {
+    let (mut stage, _) = on_a_card(&[(2, "one", SENTENCE)]);
+    stage.run(&[2]);
+    let alone = stage.heard.samples(2);
+    let chunks = [(1, "hoarse", SENTENCE), (2, "one", SENTENCE), (3, "two", SENTENCE)];
+    let (mut stage, flags) = on_a_card(&chunks);
+    while !stage.heard.ends.contains_key(&1) {
+        stage.step().unwrap();
+    }
+    assert!(matches!(&stage.heard.ends[&1], Err(EngineError::Failed(why)) if why.contains("a voice")));
+    flags[2].cancel();
+    stage.run(&[2]);
+    assert_eq!(stage.heard.samples(2), alone);
+    assert!(!stage.heard.ends.contains_key(&3));
+}
+
+#[test]
+fn a_pass_that_breaks_fails_its_piece_on_the_cpu_and_loses_a_card() {
+    let (mut stage, _) = on_a_card(&[(1, "deadly", SENTENCE), (2, "one", SENTENCE)]);
+    let end = (0..100).find_map(|_| stage.step().err());
+    assert!(end.is_some_and(|DeviceLost(why)| why.contains("a rendering")));
+    let mut stage = Stage::of(Family::English);
+    stage.admit(1, SENTENCE, &[]);
+    stage.voice = stage.engine.load_voice(&preset("deadly"), &Waiter::default()).unwrap();
+    stage.admit(2, SENTENCE, &[]);
+    stage.run(&[1, 2]);
+    assert!(stage.heard.ends[&1].is_ok());
+    assert!(matches!(&stage.heard.ends[&2], Err(EngineError::Failed(why)) if why.contains("a rendering")));
+}
+
 #[test]
 fn words_are_timed_in_order_within_the_chunk() {
     for family in [Family::English, Family::Multilingual, Family::Turbo] {

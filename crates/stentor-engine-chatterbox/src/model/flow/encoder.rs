@@ -4,7 +4,7 @@
 use super::{blocks, dims};
 use candle_core::{Device, Tensor};
 use stentor_nn::{
-    Activation, LayerNorm, RelativePositions, Result, RowConv, RowShape, Scope, Then, Watch,
+    Activation, LayerNorm, Packing, RelativePositions, Result, RowConv, RowShape, Scope, Then, Watch,
     relative_attention, repeat_rows_twice,
 };
 
@@ -57,27 +57,45 @@ impl Encoder {
         self.lookahead
     }
 
-    /// `(tokens, width)` to `(2 * tokens, width)`.
-    pub(super) fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let embedded = self.embed.forward(x, watch)?;
+    /// Rows between two sequences of tokens that no convolution sees across.
+    pub(super) fn gap(&self) -> usize {
+        // The last one sees rows of which there are twice as many.
+        self.ahead.reach().max(self.behind.reach()).max(self.fill_in.reach().div_ceil(2))
+    }
+
+    /// `(tokens, width)` to `(2 * tokens, width)`, and how the sequences lie there.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Packing)> {
+        let embedded = packing.clear_row_gaps(&self.embed.forward(x, watch)?)?;
         let leaky = Then::Activate(Activation::LeakyRelu(LOOKAHEAD_SLOPE));
-        let ahead = self.ahead.forward(&embedded, leaky, watch)?;
+        let ahead = packing.clear_row_gaps(&self.ahead.forward(&embedded, leaky, watch)?)?;
         let x = self.behind.forward(&ahead, Then::Add(&embedded), watch)?;
         watch.layer("flow.lookahead", &x);
-        let x = through(&self.blocks, x, "flow.encoder", watch)?;
-        let x = self.fill_in.forward(&repeat_rows_twice(&x, watch)?, Then::Nothing, watch)?;
+        let x = through(&self.blocks, x, ("flow.encoder", packing), watch)?;
+        let (x, packing) =
+            (repeat_rows_twice(&packing.clear_row_gaps(&x)?, watch)?, packing.stretched(2, 0)?);
+        let x = self.fill_in.forward(&x, Then::Nothing, watch)?;
         watch.layer("flow.upsampled", &x);
-        let x = through(&self.up_blocks, self.up_embed.forward(&x, watch)?, "flow.up_encoder", watch)?;
-        self.norm.forward(&x, watch)
+        let x = self.up_embed.forward(&x, watch)?;
+        let x = through(&self.up_blocks, x, ("flow.up_encoder", &packing), watch)?;
+        Ok((self.norm.forward(&x, watch)?, packing))
     }
 }
 
 /// `x` through all of the blocks.
-fn through(blocks: &[Block], mut x: Tensor, name: &str, watch: &dyn Watch) -> Result<Tensor> {
-    let (len, width) = x.dims2()?;
-    let distances = distances(len, width, x.device())?;
+fn through(
+    blocks: &[Block],
+    mut x: Tensor,
+    (name, packing): (&str, &Packing),
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    let distances = distances(packing.pitch(), x.dims2()?.1, x.device())?;
     for (index, block) in blocks.iter().enumerate() {
-        x = block.forward(&x, &distances, watch)?;
+        x = block.forward(&x, (&distances, packing), watch)?;
         watch.layer(&format!("{name}.{index}"), &x);
     }
     Ok(x)
@@ -142,9 +160,9 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor, distances: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, among: (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
         let normal = self.norm_attention.forward(x, watch)?;
-        let x = self.attention.forward_add(&normal, distances, x, watch)?;
+        let x = self.attention.forward_add(&normal, among, x, watch)?;
         let normal = self.norm_feed_forward.forward(&x, watch)?;
         let wide = self.wide.forward(&normal, Then::Activate(Activation::Silu), watch)?;
         self.narrow.forward(&wide, Then::Add(&x), watch)
@@ -182,7 +200,7 @@ impl Attention {
     fn forward_add(
         &self,
         x: &Tensor,
-        distances: &Tensor,
+        (distances, packing): (&Tensor, &Packing),
         residual: &Tensor,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
@@ -193,7 +211,7 @@ impl Attention {
             key_bias: &self.key_bias,
             distance_bias: &self.distance_bias,
         };
-        let seen = relative_attention(&qkv, self.heads, positions, watch)?;
+        let seen = relative_attention(&qkv, self.heads, (positions, packing), watch)?;
         self.output.forward(&seen, Then::Add(residual), watch)
     }
 }

@@ -6,7 +6,7 @@
 use super::{blocks, dims};
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, LayerNorm, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
+    Activation, LayerNorm, Packing, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
 };
 use stentor_types::Precision;
 
@@ -20,24 +20,60 @@ const SLOWEST: f32 = 10_000.0;
 /// What a norm's two tensors are called.
 const NORM: [&str; 2] = ["weight", "bias"];
 
-/// What speech is wanted: the columns that stand beside the mixture in the estimator's input.
+/// The columns that stand beside a mixture in the estimator's input, `(time, 3 * mels)`: what the encoder says, the speaker, and
+/// frames that are known. `mu` and `known` are `(time, mels)`, `speaker` is `(1, mels)`.
+pub(super) fn columns(mu: &Tensor, speaker: &Tensor, known: &Tensor) -> Result<Tensor> {
+    let speaker = speaker.broadcast_as(mu.shape())?.contiguous()?;
+    Ok(Tensor::cat(&[mu, &speaker, known], 1)?)
+}
+
+/// What speech is wanted, of one sequence or of several that lie side by side.
 pub(super) struct Condition {
-    /// `(time, 3 * mels)`: what the encoder says, the speaker, and frames that are known.
     columns: Tensor,
-    /// How its layers are called.
-    name: &'static str,
+    packing: Packing,
+    /// Sequences whose layers are shown, and how they are called.
+    names: Vec<(usize, &'static str)>,
 }
 
 impl Condition {
-    /// `mu` and `known` are `(time, mels)`, `speaker` is `(1, mels)`.
-    pub(super) fn new(mu: &Tensor, speaker: &Tensor, known: &Tensor) -> Result<Self> {
-        let speaker = speaker.broadcast_as(mu.shape())?.contiguous()?;
-        Ok(Self { columns: Tensor::cat(&[mu, &speaker, known], 1)?, name: "cond" })
+    /// One sequence for each of the [`columns`]; layers of the first are shown.
+    pub(super) fn new(columns: &[Tensor], gap: usize) -> Result<Self> {
+        let lens = columns.iter().map(|columns| Ok(columns.dims2()?.0)).collect::<Result<Vec<_>>>()?;
+        let packing = Packing::new(&lens, gap, columns[0].device())?;
+        Ok(Self { columns: packing.pack_rows(columns)?, packing, names: vec![(0, "cond")] })
+    }
+
+    /// And behind these as many sequences of any speech at all.
+    pub(super) fn with_unconditional(columns: &[Tensor], gap: usize) -> Result<Self> {
+        let any = columns.iter().map(|columns| Ok(columns.zeros_like()?)).collect::<Result<Vec<_>>>()?;
+        let names = vec![(0, "cond"), (columns.len(), "uncond")];
+        Ok(Self { names, ..Self::new(&[columns, &any].concat(), gap)? })
     }
 
     /// Any speech at all.
     pub(super) fn unconditional(&self) -> Result<Self> {
-        Ok(Self { columns: self.columns.zeros_like()?, name: "uncond" })
+        let (columns, packing) = (self.columns.zeros_like()?, self.packing.clone());
+        Ok(Self { columns, packing, names: vec![(0, "uncond")] })
+    }
+
+    /// How the sequences lie in a mixture.
+    pub(super) fn packing(&self) -> &Packing {
+        &self.packing
+    }
+
+    /// Shows a layer's output, rows of each sequence or one for all.
+    fn show(&self, layer: &str, x: &Tensor, watch: &dyn Watch) -> Result<()> {
+        let of_all = x.dims2()?.0 != self.packing.count() * self.packing.pitch();
+        for (index, name) in &self.names {
+            let name = format!("flow.{name}.{layer}");
+            if of_all {
+                watch.layer(&name, x);
+            } else {
+                let (first, len) = (index * self.packing.pitch(), self.packing.lens()[*index]);
+                watch.layer(&name, &x.narrow(0, first, len)?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +115,14 @@ impl Estimator {
         self.time.mixer.is_some()
     }
 
+    /// Rows between two sequences that no convolution sees across.
+    pub(super) fn gap(&self) -> usize {
+        let stages = [&self.down, &self.up].into_iter().chain(&self.middle);
+        let inner = stages.flat_map(|stage| [&stage.resnet.first.conv, &stage.resnet.second.conv]);
+        let outer = [&self.down_conv, &self.up_conv, &self.last.conv];
+        inner.chain(outer).map(RowConv::reach).max().unwrap_or_default()
+    }
+
     /// The velocity of `x`, `(time, mels)`, at the moment `span.0`; of a mean flow, the mean until `span.1`.
     pub(super) fn velocity(
         &self,
@@ -87,28 +131,29 @@ impl Estimator {
         span: (f32, f32),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let layer = |name: &str, x: &Tensor| watch.layer(&format!("flow.{}.{name}", condition.name), x);
+        let layer = |name: &str, x: &Tensor| condition.show(name, x, watch);
+        let packing = &condition.packing;
         let time = self.time.forward(span, x, watch)?;
-        layer("time", &time);
+        layer("time", &time)?;
         // Every stage begins with the same activation of it.
         let time = activate(&time, Activation::Mish, watch)?;
         let x = Tensor::cat(&[x, &condition.columns], 1)?;
-        let x = self.down.resnet.forward(&x, &time, watch)?;
-        layer("resnet", &x);
-        let skipped = self.down.transform(x, watch)?;
-        layer("down", &skipped);
-        let mut x = self.down_conv.forward(&skipped, Then::Nothing, watch)?;
+        let x = self.down.resnet.forward(&x, (&time, packing), watch)?;
+        layer("resnet", &x)?;
+        let skipped = self.down.transform(x, packing, watch)?;
+        layer("down", &skipped)?;
+        let mut x = self.down_conv.forward(&packing.clear_row_gaps(&skipped)?, Then::Nothing, watch)?;
         for (index, stage) in self.middle.iter().enumerate() {
-            x = stage.forward(&x, &time, watch)?;
-            layer(&format!("mid.{index}"), &x);
+            x = stage.forward(&x, (&time, packing), watch)?;
+            layer(&format!("mid.{index}"), &x)?;
         }
-        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, &time, watch)?;
-        layer("up", &x);
-        let x = self.up_conv.forward(&x, Then::Nothing, watch)?;
-        let x = self.last.forward(&x, None, watch)?;
-        layer("final", &x);
+        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (&time, packing), watch)?;
+        layer("up", &x)?;
+        let x = self.up_conv.forward(&packing.clear_row_gaps(&x)?, Then::Nothing, watch)?;
+        let x = self.last.forward(&packing.clear_row_gaps(&x)?, None, watch)?;
+        layer("final", &x)?;
         let velocity = self.output.forward(&x, Then::Nothing, watch)?;
-        layer("velocity", &velocity);
+        layer("velocity", &velocity)?;
         Ok(velocity)
     }
 }
@@ -175,12 +220,12 @@ impl Stage {
         })
     }
 
-    fn forward(&self, x: &Tensor, time: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        self.transform(self.resnet.forward(x, time, watch)?, watch)
+    fn forward(&self, x: &Tensor, among: (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
+        self.transform(self.resnet.forward(x, among, watch)?, among.1, watch)
     }
 
-    fn transform(&self, x: Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        self.transformers.iter().try_fold(x, |x, block| block.forward(&x, watch))
+    fn transform(&self, x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        self.transformers.iter().try_fold(x, |x, block| block.forward(&x, packing, watch))
     }
 }
 
@@ -226,11 +271,12 @@ impl Resnet {
         })
     }
 
-    fn forward(&self, x: &Tensor, time: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, (time, packing): (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
         let time = self.time.forward(time, Then::Nothing, watch)?.flatten_all()?;
-        let inner = self.first.forward(x, Some(&time), watch)?;
-        let inner = self.second.forward(&inner, None, watch)?;
-        self.skip.forward(x, Then::Add(&inner), watch)
+        let x = packing.clear_row_gaps(x)?;
+        let inner = self.first.forward(&x, Some(&time), watch)?;
+        let inner = self.second.forward(&packing.clear_row_gaps(&inner)?, None, watch)?;
+        self.skip.forward(&x, Then::Add(&inner), watch)
     }
 }
 
@@ -262,10 +308,10 @@ impl Transformer {
         })
     }
 
-    fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
         let normal = self.norm_attention.forward(x, watch)?;
         let qkv = self.inputs.forward(&normal, Then::Nothing, watch)?;
-        let seen = packed_attention(&qkv, self.heads, watch)?;
+        let seen = packed_attention(&qkv, self.heads, packing, watch)?;
         let x = self.output.forward(&seen, Then::Add(x), watch)?;
         let normal = self.norm_feed_forward.forward(&x, watch)?;
         let wide = self.wide.forward(&normal, Then::Activate(Activation::GeluErf), watch)?;

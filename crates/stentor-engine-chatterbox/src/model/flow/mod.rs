@@ -10,12 +10,23 @@ mod solver;
 use crate::{model::FRAMES_PER_TOKEN, voice::S3GenPrompt};
 use candle_core::{Device, Tensor};
 use encoder::Encoder;
-use estimator::{Condition, Estimator};
-use stentor_nn::{Embedding, NnError, Result, RowConv, Scope, Then, Watch};
+use estimator::Estimator;
+use stentor_nn::{Embedding, NnError, Packing, Result, RowConv, Scope, Then, Watch};
 use stentor_types::Precision;
 
 /// Keeps an x-vector of zeros from dividing by its length.
 const SHORTEST: f64 = 1e-12;
+
+/// What the flow makes mel frames of.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowTask<'a> {
+    pub prompt: &'a S3GenPrompt,
+    pub tokens: &'a [u32],
+    /// Whether the final tokens give frames too; unless it is the last of its chunk, three are only looked ahead at.
+    pub last: bool,
+    /// Where the solver starts: row-major `(frames of prompt and result, 80)`.
+    pub noise: &'a [f32],
+}
 
 /// Encoder, estimator and solver: the tensors under `flow.`.
 pub struct Flow {
@@ -67,11 +78,17 @@ impl Flow {
         self.encoder.lookahead()
     }
 
+    /// Frames that go through the flow for a task: those of the prompt, and those that it gives.
+    pub fn frames(&self, prompt: &S3GenPrompt, (tokens, last): (usize, bool)) -> usize {
+        let unheard = if last { 0 } else { self.lookahead() };
+        FRAMES_PER_TOKEN * (prompt.tokens.len() + tokens.saturating_sub(unheard))
+    }
+
     /// Mel frames of `tokens`, `(80, frames)` on the device: two frames a token. Unless `last`, the final three tokens are
     /// only looked ahead at, and give no frames. `noise` is row-major `(frames of prompt and result, 80)`: where the solver starts.
     ///
     /// # Errors
-    /// Tokens that are no speech, a prompt whose parts don't fit each other, too few tokens, noise of another length, or no steps.
+    /// As of [`Flow::check`], and of the pass.
     pub fn render(
         &self,
         prompt: &S3GenPrompt,
@@ -79,29 +96,49 @@ impl Flow {
         (noise, steps): (&[f32], usize),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let before = FRAMES_PER_TOKEN * prompt.tokens.len();
-        let unheard = if last { 0 } else { self.lookahead() };
-        let frames = before + FRAMES_PER_TOKEN * tokens.len().saturating_sub(unheard);
-        self.check(prompt, tokens, (noise.len(), frames), steps)?;
-        let mu = self.encode(&[&prompt.tokens, tokens].concat(), frames, watch)?;
-        let speaker = self.speaker(&prompt.xvector, watch)?;
-        let mut known = prompt.mel.clone();
-        known.resize(frames * self.mels, 0.0);
-        let known = Tensor::from_vec(known, (frames, self.mels), &self.device)?;
-        let condition = Condition::new(&mu, &speaker, &known)?;
-        let start = Tensor::from_slice(noise, (frames, self.mels), &self.device)?;
-        let mel = solver::solve(&self.estimator, start, &condition, steps, watch)?;
-        Ok(mel.narrow(0, before, frames - before)?.t()?.contiguous()?)
+        let task = FlowTask { prompt, tokens, last, noise };
+        self.check(&task)?;
+        let mut mels = self.render_all(&[task], steps, watch)?;
+        mels.pop().ok_or_else(|| invalid("nothing came out".to_owned()))
     }
 
-    /// What `render` may assume.
-    fn check(
-        &self,
-        prompt: &S3GenPrompt,
-        tokens: &[u32],
-        (noise, frames): (usize, usize),
-        steps: usize,
-    ) -> Result<()> {
+    /// [`Flow::render`] for several tasks at once, each of which comes out as if it were alone: to the bit with our kernels.
+    ///
+    /// # Errors
+    /// No steps, and those of the pass; that nothing is wrong with a task, [`Flow::check`] says beforehand.
+    pub fn render_all(&self, tasks: &[FlowTask<'_>], steps: usize, watch: &dyn Watch) -> Result<Vec<Tensor>> {
+        if steps == 0 {
+            return Err(invalid("a solver needs one step at least".to_owned()));
+        }
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mus = self.encode(tasks, watch)?;
+        let (mut starts, mut columns) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
+        for (task, mu) in tasks.iter().zip(&mus) {
+            let frames = mu.dims2()?.0;
+            let speaker = self.speaker(&task.prompt.xvector, watch)?;
+            let mut known = task.prompt.mel.clone();
+            known.resize(frames * self.mels, 0.0);
+            let known = Tensor::from_vec(known, (frames, self.mels), &self.device)?;
+            columns.push(estimator::columns(mu, &speaker, &known)?);
+            starts.push(Tensor::from_slice(task.noise, (frames, self.mels), &self.device)?);
+        }
+        let mels = solver::solve(&self.estimator, &starts, &columns, steps, watch)?;
+        let own = |(mel, task): (&Tensor, &FlowTask<'_>)| {
+            let before = FRAMES_PER_TOKEN * task.prompt.tokens.len();
+            Ok(mel.narrow(0, before, mel.dims2()?.0 - before)?.t()?.contiguous()?)
+        };
+        mels.iter().zip(tasks).map(own).collect()
+    }
+
+    /// What [`Flow::render_all`] may assume.
+    ///
+    /// # Errors
+    /// Tokens that are no speech, a prompt whose parts don't fit each other, too few tokens, or noise of another length.
+    pub fn check(&self, task: &FlowTask<'_>) -> Result<()> {
+        let FlowTask { prompt, tokens, last, noise } = *task;
+        let frames = self.frames(prompt, (tokens.len(), last));
         let before = FRAMES_PER_TOKEN * prompt.tokens.len();
         if let Some(token) =
             prompt.tokens.iter().chain(tokens).find(|&&token| token as usize >= self.vocabulary)
@@ -118,23 +155,29 @@ impl Flow {
         if frames <= before {
             return Err(invalid(format!("{} speech tokens are too few to render", tokens.len())));
         }
-        if noise != frames * self.mels {
-            return Err(invalid(format!("{noise} values of noise for {frames} mel frames")));
-        }
-        if steps == 0 {
-            return Err(invalid("a solver needs one step at least".to_owned()));
+        if noise.len() != frames * self.mels {
+            return Err(invalid(format!("{} values of noise for {frames} mel frames", noise.len())));
         }
         Ok(())
     }
 
-    /// What each of the first `frames` frames should be: `(frames, mels)`.
-    fn encode(&self, tokens: &[u32], frames: usize, watch: &dyn Watch) -> Result<Tensor> {
-        let embedded = self.embedding.forward(&Tensor::new(tokens, &self.device)?)?;
-        let encoded = self.encoder.forward(&embedded, watch)?;
+    /// What each frame of each task should be: `(frames, mels)`.
+    fn encode(&self, tasks: &[FlowTask<'_>], watch: &dyn Watch) -> Result<Vec<Tensor>> {
+        let tokens: Vec<Vec<u32>> =
+            tasks.iter().map(|task| [&task.prompt.tokens, task.tokens].concat()).collect();
+        let lens: Vec<usize> = tokens.iter().map(Vec::len).collect();
+        let packing = Packing::new(&lens, self.encoder.gap(), &self.device)?;
+        let embed = |tokens: &Vec<u32>| self.embedding.forward(&Tensor::new(&tokens[..], &self.device)?);
+        let embedded = tokens.iter().map(embed).collect::<Result<Vec<_>>>()?;
+        let (encoded, packing) = self.encoder.forward(&packing.pack_rows(&embedded)?, &packing, watch)?;
         watch.layer("flow.encoder", &encoded);
-        let mu = self.projection.forward(&encoded.narrow(0, 0, frames)?, Then::Nothing, watch)?;
-        watch.layer("flow.mu", &mu);
-        Ok(mu)
+        let heard = |(encoded, task): (&Tensor, &FlowTask<'_>)| {
+            let mu = encoded.narrow(0, 0, self.frames(task.prompt, (task.tokens.len(), task.last)))?;
+            let mu = self.projection.forward(&mu, Then::Nothing, watch)?;
+            watch.layer("flow.mu", &mu);
+            Ok(mu)
+        };
+        packing.unpack_rows(&encoded)?.iter().zip(tasks).map(heard).collect()
     }
 
     /// The direction of the x-vector, whose length says nothing, as `(1, mels)`.

@@ -4,31 +4,49 @@
 use super::estimator::{Condition, Estimator};
 use candle_core::Tensor;
 use std::f32::consts::PI;
-use stentor_nn::{Result, Watch};
+use stentor_nn::{Result, Watch, cpu::has_kernels};
 
 /// How far beyond the conditional velocity, in differences to the unconditional one.
 const GUIDANCE: f64 = 0.7;
 
-/// `x`, `(time, mels)`, from noise to mel frames.
+/// `starts`, each `(time, mels)` of its own length, from noise to mel frames. `columns` are those of each, see
+/// [`columns`](super::estimator::columns); each comes out as if it were alone.
 pub(super) fn solve(
     estimator: &Estimator,
-    mut x: Tensor,
-    condition: &Condition,
+    starts: &[Tensor],
+    columns: &[Tensor],
     steps: usize,
     watch: &dyn Watch,
-) -> Result<Tensor> {
-    let meanflow = estimator.is_meanflow();
-    let anything = if meanflow { None } else { Some(condition.unconditional()?) };
+) -> Result<Vec<Tensor>> {
+    let (meanflow, gap) = (estimator.is_meanflow(), estimator.gap());
+    // Side by side both velocities cost any other device hardly more than one; our kernels gain nothing and would need the room.
+    let at_once = !meanflow && !has_kernels(columns[0].device());
+    let condition =
+        if at_once { Condition::with_unconditional(columns, gap)? } else { Condition::new(columns, gap)? };
+    let anything = if meanflow || at_once { None } else { Some(condition.unconditional()?) };
+    let packing = condition.packing().first(columns.len())?;
+    let mut x = packing.pack_rows(starts)?;
+    let rows = x.dims2()?.0;
     for span in moments(steps, !meanflow).windows(2) {
         let span = (span[0], span[1]);
-        let mut velocity = estimator.velocity(&x, condition, span, watch)?;
+        let mut velocity;
+        if at_once {
+            let both = estimator.velocity(&Tensor::cat(&[&x, &x], 0)?, &condition, span, watch)?;
+            velocity = guided(both.narrow(0, 0, rows)?, both.narrow(0, rows, rows)?)?;
+        } else {
+            velocity = estimator.velocity(&x, &condition, span, watch)?;
+        }
         if let Some(anything) = &anything {
-            let other = estimator.velocity(&x, anything, span, watch)?;
-            velocity = ((velocity * (1.0 + GUIDANCE))? - (other * GUIDANCE)?)?;
+            velocity = guided(velocity, estimator.velocity(&x, anything, span, watch)?)?;
         }
         x = (x + (velocity * f64::from(span.1 - span.0))?)?;
     }
-    Ok(x)
+    packing.unpack_rows(&x)
+}
+
+/// Beyond `velocity`, away from that of any `other` speech.
+fn guided(velocity: Tensor, other: Tensor) -> Result<Tensor> {
+    Ok(((velocity * (1.0 + GUIDANCE))? - (other * GUIDANCE)?)?)
 }
 
 /// Beginnings of the steps and the end of the last: 0 to 1, evenly or along a quarter of a cosine.

@@ -1,7 +1,7 @@
 //! The residual block of the vocoder: pairs of convolutions, the first of each dilated, each after a snake activation.
 
 use candle_core::Tensor;
-use stentor_nn::{Activation, Conv1d, ConvShape, Result, Scope, Watch, activate};
+use stentor_nn::{Activation, Conv1d, ConvShape, Packing, Result, Scope, Watch, activate};
 
 const DILATIONS: [usize; 3] = [1, 3, 5];
 /// Keeps the snake of a channel with α = 0 finite: it is the identity then.
@@ -10,6 +10,7 @@ const ALPHA_EPS: f64 = 1e-9;
 #[derive(Debug, Clone)]
 pub(super) struct SnakeBlock {
     pairs: Vec<[SnakeConv; 2]>,
+    kernel: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -33,22 +34,29 @@ impl SnakeBlock {
             })
         };
         let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);
-        Ok(Self { pairs: DILATIONS.iter().enumerate().map(pair).collect::<Result<_>>()? })
+        Ok(Self { pairs: DILATIONS.iter().enumerate().map(pair).collect::<Result<_>>()?, kernel })
     }
 
-    /// `(channels, time)` to the same.
-    pub(super) fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    /// `(channels, time)` to the same; `packing` is how it is packed.
+    pub(super) fn forward(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
         let mut x = x.clone();
         for [first, second] in &self.pairs {
-            let inner = first.conv.forward(&first.activate(&x, watch)?, watch)?;
-            x = second.conv.forward_add(&second.activate(&inner, watch)?, &x, watch)?;
+            let inner = first.conv.forward(&first.activate(&x, packing, watch)?, watch)?;
+            x = second.conv.forward_add(&second.activate(&inner, packing, watch)?, &x, watch)?;
         }
         Ok(x)
+    }
+
+    /// Columns before or after its own that a column is computed from by one convolution, at most.
+    pub(super) fn reach(&self) -> usize {
+        // With fewer products four columns come out of what each of them sees.
+        const AT_ONCE: usize = 4;
+        (self.kernel / 2 + AT_ONCE - 1) * DILATIONS.iter().max().copied().unwrap_or(1)
     }
 }
 
 impl SnakeConv {
-    fn activate(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        activate(x, Activation::Snake(&self.alpha), watch)
+    fn activate(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        packing.clear_gaps(&activate(x, Activation::Snake(&self.alpha), watch)?)
     }
 }

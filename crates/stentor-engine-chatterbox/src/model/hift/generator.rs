@@ -25,6 +25,8 @@ pub(super) struct Generator {
     stages: Vec<Stage>,
     post: Conv1d,
     stft: Stft,
+    /// Frames between two sequences that no convolution sees across.
+    gap: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -46,27 +48,50 @@ impl Generator {
         let channels = first("conv_pre.weight_v", 0).unwrap_or(USUAL_CHANNELS);
         let spectrum = first("conv_post.weight_v", 0).unwrap_or(USUAL_SPECTRUM);
         let last = channels >> RATES.len();
+        let stage = |index: usize| Stage::load((scope, &exact), channels >> (index + 1), spectrum, index);
+        let stages = (0..RATES.len()).map(stage).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             pre: Conv1d::load(&scope.at("conv_pre"), ConvShape::same(mels, channels, KERNEL, 1))?,
-            stages: (0..RATES.len())
-                .map(|index| Stage::load((scope, &exact), channels >> (index + 1), spectrum, index))
-                .collect::<Result<_>>()?,
+            gap: stages.iter().map(Stage::gap).fold(KERNEL / 2, usize::max),
+            stages,
             post: Conv1d::load(&exact.at("conv_post"), ConvShape::same(last, spectrum, KERNEL, 1))?,
             stft: Stft::new(spectrum - 2, HOP),
         })
     }
 
-    /// The samples of `mel` `(80, frames)`, of which `source` has as many.
-    pub(super) fn forward(&self, mel: &Tensor, source: &[f32], watch: &dyn Watch) -> Result<Vec<f32>> {
-        let excitation = self.stft.transform_to_parts(source, watch)?.to_device(mel.device())?;
-        let mut x = self.pre.forward(&mel.contiguous()?, watch)?;
+    /// The samples of each of several `(80, frames)`, of which `sources` have as many; each comes out as if it were alone.
+    pub(super) fn forward(
+        &self,
+        mels: &[Tensor],
+        sources: &[Vec<f32>],
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<f32>>> {
+        let lens = mels.iter().map(|mel| Ok(mel.dims2()?.1)).collect::<Result<Vec<_>>>()?;
+        let mut packing = Packing::new(&lens, self.gap, mels[0].device())?;
+        let excitation = self.excitation(sources, &packing, watch)?.to_device(mels[0].device())?;
+        // Alone, what the strided ones read ends with that column; packed, it is within a sequence's room.
+        let longer = if mels.len() > 1 { excitation.pad_with_zeros(1, 0, 1)? } else { excitation.clone() };
+        let mut x = self.pre.forward(&packing.pack(mels)?.contiguous()?, watch)?;
         watch.layer("conv_pre", &x);
         for stage in &self.stages {
-            x = stage.forward(&x, &excitation, watch)?;
+            let inner = packing.stretched(RATES[stage.index], usize::from(stage.is_last()))?;
+            let excitation = if stage.is_last() { &excitation } else { &longer };
+            x = stage.forward(&packing.clear_gaps(&x)?, excitation, &inner, watch)?;
+            packing = inner;
         }
-        let x = self.post.forward(&activate(&x, Activation::LeakyRelu(LAST_SLOPE), watch)?, watch)?;
+        let x = activate(&packing.clear_gaps(&x)?, Activation::LeakyRelu(LAST_SLOPE), watch)?;
+        let x = self.post.forward(&x, watch)?;
         watch.layer("conv_post", &x);
-        self.stft.inverse_of_log_magnitude_and_sine(&x, LARGEST_MAGNITUDE, watch)
+        let inverse = |x: &Tensor| self.stft.inverse_of_log_magnitude_and_sine(x, LARGEST_MAGNITUDE, watch);
+        packing.unpack(&x)?.iter().map(inverse).collect()
+    }
+
+    /// The spectra of the sources, packed as the last stage's output is; `packing` is that of the frames.
+    fn excitation(&self, sources: &[Vec<f32>], packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        let spectrum = |source: &Vec<f32>| self.stft.transform_to_parts(source, watch);
+        let spectra = sources.iter().map(spectrum).collect::<Result<Vec<_>>>()?;
+        // A centred transform has one frame more than hops.
+        packing.stretched(RATES.iter().product(), 1)?.pack(&spectra)
     }
 }
 
@@ -93,22 +118,40 @@ impl Stage {
         })
     }
 
-    fn forward(&self, x: &Tensor, excitation: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+    fn is_last(&self) -> bool {
+        self.index + 1 == RATES.len()
+    }
+
+    /// Frames between two sequences that no convolution of the stage sees across, nor its column more at the end.
+    fn gap(&self) -> usize {
+        let blocks = self.blocks.iter().chain([&self.source_block]);
+        let reach = blocks.map(SnakeBlock::reach).max().unwrap_or_default();
+        (reach + 1).div_ceil(RATES[..=self.index].iter().product())
+    }
+
+    /// `packing` is how the output is packed.
+    fn forward(
+        &self,
+        x: &Tensor,
+        excitation: &Tensor,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let note = |part: &str, index: usize, x: &Tensor| watch.layer(&format!("{part}.{index}"), x);
         let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(SLOPE), watch)?, watch)?;
         note("ups", self.index, &x);
-        if self.index + 1 == RATES.len() {
+        if self.is_last() {
             // A centred transform of the source has one frame more than hops.
-            x = Packing::alone(x.dims2()?.1).reflect_left(&x)?;
+            x = packing.reflect_left(&x)?;
         }
         let source = self.source_down.forward(excitation, watch)?;
         note("source_downs", self.index, &source);
-        let source = self.source_block.forward(&source, watch)?;
+        let source = self.source_block.forward(&source, packing, watch)?;
         note("source_resblocks", self.index, &source);
         let x = (x + source)?;
         let mut outputs = Vec::with_capacity(BLOCKS);
         for (offset, block) in self.blocks.iter().enumerate() {
-            let output = block.forward(&x, watch)?;
+            let output = block.forward(&x, packing, watch)?;
             note("resblocks", self.index * BLOCKS + offset, &output);
             outputs.push(output);
         }

@@ -24,6 +24,17 @@ pub const RENDER_REACH: usize = 15;
 /// Samples stay within this.
 const LIMIT: f32 = 0.99;
 
+/// A stretch of frames that is to be heard.
+#[derive(Debug, Clone)]
+pub struct Voiced<'a> {
+    /// `(80, frames)`.
+    pub mel: Tensor,
+    /// Hertz of each frame.
+    pub pitch: &'a [f32],
+    pub excitation: Excitation<'a>,
+    pub onset: Onset,
+}
+
 /// The vocoder: the tensors under `mel2wav.`.
 #[derive(Debug, Clone)]
 pub struct Hift {
@@ -50,7 +61,12 @@ impl Hift {
 
     /// Hertz of each mel frame, `mel` being `(80, frames)`.
     pub fn pitch(&self, mel: &Tensor, watch: &dyn Watch) -> Result<Vec<f32>> {
-        self.pitch.forward(mel, watch)
+        only(self.pitch_of_all(std::slice::from_ref(mel), watch)?)
+    }
+
+    /// [`Hift::pitch`] of several at once; each comes out as if it were alone: to the bit with our kernels.
+    pub fn pitch_of_all(&self, mels: &[Tensor], watch: &dyn Watch) -> Result<Vec<Vec<f32>>> {
+        if mels.is_empty() { Ok(Vec::new()) } else { self.pitch.forward(mels, watch) }
     }
 
     /// Where the frame after those of `pitch` begins, which themselves begin at `onset`.
@@ -65,12 +81,29 @@ impl Hift {
         (excitation, onset): (Excitation<'_>, Onset),
         watch: &dyn Watch,
     ) -> Result<Vec<f32>> {
-        let source = self.source.forward(pitch, (excitation, onset), watch)?;
-        let mut samples = self.generator.forward(mel, &source, watch)?;
-        watch.layer("wav", &Tensor::new(samples.as_slice(), &Device::Cpu)?);
-        for sample in &mut samples {
-            *sample = sample.clamp(-LIMIT, LIMIT);
-        }
-        Ok(samples)
+        only(self.render_all(&[Voiced { mel: mel.clone(), pitch, excitation, onset }], watch)?)
     }
+
+    /// [`Hift::render`] of several stretches at once; each comes out as if it were alone: to the bit with our kernels.
+    pub fn render_all(&self, stretches: &[Voiced<'_>], watch: &dyn Watch) -> Result<Vec<Vec<f32>>> {
+        if stretches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let source = |one: &Voiced<'_>| self.source.forward(one.pitch, (one.excitation, one.onset), watch);
+        let sources = stretches.iter().map(source).collect::<Result<Vec<_>>>()?;
+        let mels: Vec<Tensor> = stretches.iter().map(|one| one.mel.clone()).collect();
+        let mut all = self.generator.forward(&mels, &sources, watch)?;
+        for samples in &mut all {
+            watch.layer("wav", &Tensor::new(samples.as_slice(), &Device::Cpu)?);
+            for sample in samples {
+                *sample = sample.clamp(-LIMIT, LIMIT);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The result of one alone.
+fn only<T>(mut all: Vec<T>) -> Result<T> {
+    all.pop().ok_or_else(|| candle_core::Error::Msg("nothing came out".to_owned()).into())
 }

@@ -1,7 +1,7 @@
 //! The pitch of each mel frame, in hertz.
 
 use candle_core::Tensor;
-use stentor_nn::{Activation, Conv1d, ConvShape, Linear, Result, Scope, Watch, activate};
+use stentor_nn::{Activation, Conv1d, ConvShape, Linear, Packing, Result, Scope, Watch, activate};
 
 /// In `condnet`, every other module is an activation.
 const CONVOLUTIONS: usize = 5;
@@ -30,13 +30,18 @@ impl PitchPredictor {
         })
     }
 
-    /// One value for each column of `(80, frames)`.
-    pub(super) fn forward(&self, mel: &Tensor, watch: &dyn Watch) -> Result<Vec<f32>> {
-        let mut x = mel.contiguous()?;
+    /// One value for each column of each of several `(80, frames)`; each comes out as if it were alone.
+    pub(super) fn forward(&self, mels: &[Tensor], watch: &dyn Watch) -> Result<Vec<Vec<f32>>> {
+        let lens = mels.iter().map(|mel| Ok(mel.dims2()?.1)).collect::<Result<Vec<_>>>()?;
+        let packing = Packing::new(&lens, KERNEL / 2, mels[0].device())?;
+        let mut x = packing.pack(mels)?.contiguous()?;
         for convolution in &self.convolutions {
             x = activate(&convolution.forward(&x, watch)?, Activation::Elu, watch)?;
+            x = packing.clear_gaps(&x)?;
         }
         let pitch = self.classifier.forward(&x.t()?.contiguous()?, watch)?.flatten_all()?;
-        Ok(pitch.to_vec1::<f32>()?.into_iter().map(f32::abs).collect())
+        let pitch: Vec<f32> = pitch.to_vec1::<f32>()?.into_iter().map(f32::abs).collect();
+        let each = pitch.chunks(packing.pitch()).zip(packing.lens());
+        Ok(each.map(|(pitch, &len)| pitch[..len].to_vec()).collect())
     }
 }
