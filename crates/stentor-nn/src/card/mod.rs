@@ -1,9 +1,11 @@
 //! Our own kernels on a card (`kernels.cu`), where candle's ops would cost too many launches.
 
 mod lstm;
+mod step;
 mod styled_norm;
 
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
+pub(crate) use step::CardDecoder;
 pub(crate) use styled_norm::{can_style, styled_norm};
 
 use candle_core::{
@@ -20,7 +22,8 @@ fn kernel(card: &CudaDevice, name: &str) -> candle_core::Result<CudaFunction> {
 
 /// Has the driver compile the kernels.
 pub(crate) fn preload(card: &CudaDevice) -> candle_core::Result<()> {
-    kernel(card, styled_norm::KERNEL).map(drop)
+    kernel(card, styled_norm::KERNEL)?;
+    step::preload(card)
 }
 
 /// An operand's numbers.

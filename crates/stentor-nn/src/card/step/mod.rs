@@ -1,0 +1,149 @@
+//! A transformer's step on a card by kernels of our own (`decode.cu`, `draw.cu`): everything lies in memory that was taken when the
+//! model was loaded, so that a step allocates nothing and its launches can be recorded as a graph.
+
+mod buckets;
+mod model;
+mod params;
+mod plan;
+mod room;
+
+use crate::{
+    Blueprint, Draw, KvCache, Result, Step, StepBy, Stepped, Watch,
+    kv_cache::{HEAD, Store, refuse},
+    watch::tick,
+};
+use buckets::Buckets;
+use candle_core::{CudaDevice, Device};
+use model::Model;
+use room::{MOST_LOOKS, MOST_ROWS, Memory};
+use std::sync::{Mutex, PoisonError};
+
+pub(super) const DECODE_PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/decode.ptx"));
+pub(super) const DRAW_PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/draw.ptx"));
+
+/// The transformer on its card.
+#[derive(Debug)]
+pub(crate) struct CardDecoder {
+    model: Model,
+    /// A step uses all of it.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    memory: Memory,
+    buckets: Buckets,
+    step_by: StepBy,
+}
+
+/// Has the driver compile the kernels.
+pub(super) fn preload(card: &CudaDevice) -> candle_core::Result<()> {
+    buckets::functions(card).map(drop)
+}
+
+impl CardDecoder {
+    pub(crate) fn new(blueprint: &Blueprint<'_>, device: &Device) -> Result<Option<Self>> {
+        let Device::Cuda(card) = device else { return Ok(None) };
+        let Some(model) = Model::new(blueprint, card)? else { return Ok(None) };
+        let memory = Memory::new(card, &model)?;
+        let buckets = Buckets::new(card)?;
+        Ok(Some(Self { model, state: Mutex::new(State { memory, buckets, step_by: StepBy::default() }) }))
+    }
+
+    pub(crate) fn step_by(&self, how: StepBy) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).step_by = how;
+    }
+
+    pub(crate) fn take_remark(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).buckets.take_remark()
+    }
+
+    pub(crate) fn step<'a>(
+        &self,
+        step: Step<'a>,
+        watch: &dyn Watch,
+    ) -> Result<std::result::Result<Stepped, Step<'a>>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.step_by == StepBy::Ops || !self.has_room(&step)? {
+            return Ok(Err(step));
+        }
+        tick(watch)?;
+        let State { memory, buckets, step_by } = &mut *state;
+        let rows = step.caches.iter().map(|cache| cache.rows).sum();
+        let bucket = buckets::bucket(rows);
+        memory.upload(&self.upload(&step, bucket)?)?;
+        let launches = || plan::launches(&self.model.at, &memory.room(&self.model, bucket), bucket);
+        buckets.run(bucket, *step_by == StepBy::Graph, launches)?;
+        let looked = step.texts.iter().map(std::ops::Range::len).sum();
+        let (tokens, mut seen) = memory.download(bucket, looked)?;
+        let looks = step.texts.iter().map(|text| seen.drain(..text.len()).collect()).collect();
+        let drawn = tokens.iter().take(step.caches.len()).map(|token| Draw::outcome(*token)).collect();
+        let asked = step.draws.iter().any(Option::is_none);
+        let logits = if asked { memory.logits(&self.model, rows)? } else { Vec::new() };
+        Ok(Ok(Stepped { logits, looks, drawn }))
+    }
+
+    /// Whether the step is one for these kernels; an error if it is one for nothing.
+    fn has_room(&self, step: &Step<'_>) -> Result<bool> {
+        let rows: usize = step.caches.iter().map(|cache| cache.rows).sum();
+        let (width, caches) = (self.model.at.width, step.caches.len());
+        if step.input.len() != rows * width || step.texts.len() != caches || step.draws.len() != caches {
+            return Err(refuse(format!("a step of {rows} rows was given other operands")));
+        }
+        for (cache, text) in step.caches.iter().zip(&step.texts) {
+            if cache.room() == 0 || cache.len >= self.model.positions || cache.shape != self.model.shape {
+                let (len, capacity) = (cache.len, cache.capacity.min(self.model.positions));
+                return Err(refuse(format!("1 more positions after {len} of {capacity}")));
+            }
+            if text.end > cache.len + 1 {
+                return Err(refuse(format!("no attention over {text:?} of {} positions", cache.len + 1)));
+            }
+        }
+        let looked: usize = step.texts.iter().map(std::ops::Range::len).sum();
+        let on_a_card = step.caches.iter().all(|cache| matches!(cache.store, Store::Device { .. }));
+        Ok(rows > 0 && rows <= MOST_ROWS && looked <= MOST_LOOKS && on_a_card)
+    }
+
+    /// The bytes of a step: its input, its rows, whose text is looked at, how tokens are drawn. What fills the bucket up is zero.
+    fn upload(&self, step: &Step<'_>, bucket: usize) -> Result<Vec<u8>> {
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let layout = room::Upload::new(&self.model, bucket);
+        let mut bytes: Vec<u8> = step.input.iter().flat_map(|value| value.to_le_bytes()).collect();
+        bytes.resize(layout.rows, 0);
+        for cache in &step.caches {
+            let keys = self.model.slab(cache)?;
+            let own = cache.shape.heads * cache.capacity * HEAD;
+            let size = cache.shape.dtype.size_in_bytes() as u64;
+            for row in 0..cache.rows {
+                bytes.extend((keys + row as u64 * own as u64 * size).to_le_bytes());
+                bytes.extend(words(&[(cache.rows * own) as u32, cache.capacity as u32, cache.len as u32, 0]));
+            }
+        }
+        bytes.resize(layout.watched, 0);
+        let (mut row, mut offset) = (0, 0);
+        for (cache, text) in step.caches.iter().zip(&step.texts) {
+            bytes.extend(words(&[row, text.start as u32, text.len() as u32, offset]));
+            row += cache.rows as u32;
+            offset += text.len() as u32;
+        }
+        bytes.resize(layout.draws, 0);
+        let mut row = 0;
+        for (cache, draw) in step.caches.iter().zip(&step.draws) {
+            match draw {
+                Some(draw) => bytes.extend(words(&draw.words(row, cache.rows > 1))),
+                None => bytes.extend(words(&[0; Draw::WORDS])),
+            }
+            row += cache.rows;
+        }
+        bytes.resize(layout.end, 0);
+        Ok(bytes)
+    }
+}
+
+/// The address of a cache's keys and values, which lie in one piece.
+fn address_of(cache: &KvCache) -> Result<&candle_core::Tensor> {
+    match &cache.store {
+        Store::Device { slab, .. } => Ok(slab),
+        Store::Host(_) => Err(refuse("no tensors".to_owned())),
+    }
+}
