@@ -237,12 +237,11 @@ __device__ static void products(const Products& p) {
             sum += parts[out * ROWS + row];
             if (gated) other += parts[(out + 2) * ROWS + row];
         }
-        sum *= scale;
-        if (p.bias) sum += p.bias[at];
+        // Said outright, lest it be compiled to one operation for some numbers of rows and to two for others.
+        sum = fmaf(sum, scale, p.bias ? p.bias[at] : 0.0f);
         float* to = p.out + (size_t)(first_row + row) * width + at;
         if (gated) {
-            other *= scale;
-            if (p.bias) other += p.bias[width + at];
+            other = fmaf(other, scale, p.bias ? p.bias[width + at] : 0.0f);
             *to = sum / (1.0f + expf(-sum)) * other;
         } else if (p.then == ADD) {
             *to += sum;
