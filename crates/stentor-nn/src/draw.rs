@@ -30,8 +30,8 @@ pub struct Draw {
     pub greedy: bool,
     /// The last id must not be drawn.
     pub end_barred: bool,
-    /// A bit for each id that is made less likely.
-    said: Vec<u32>,
+    /// A bit for each id that is made less likely; see [`say`](Self::say).
+    pub said: Vec<u32>,
 }
 
 /// What came of a draw.
@@ -88,7 +88,7 @@ impl Draw {
         let mut words = vec![drawn as u32, (drawn >> 32) as u32];
         words.extend(numbers.map(f32::to_bits));
         words.extend([u32::try_from(self.top_k).unwrap_or(u32::MAX), flags, row as u32]);
-        words.extend_from_slice(&self.said);
+        words.extend((0..SAID_WORDS).map(|word| self.said.get(word).copied().unwrap_or_default()));
         words
     }
 
