@@ -58,7 +58,7 @@ fn start_of<T: DeviceRepr>(slice: &impl DevicePtr<T>, stream: &Arc<CudaStream>) 
 
 impl Finder {
     fn place(&mut self, tensor: &Tensor) -> Place {
-        let place = place_of(tensor, &self.stream).filter(|place| place % ALIGNED == 0);
+        let place = place_of(tensor, &self.stream).filter(|place| place.is_multiple_of(ALIGNED));
         self.fits &= place.is_some();
         self.held.push(tensor.clone());
         place.unwrap_or_default()
@@ -84,7 +84,7 @@ impl Finder {
             return Ok(LinearAt { weight: 0, bias: 0, depth: 0, outs: 0, half: false });
         };
         let (depth, outs) = weight.dims2()?;
-        self.fits &= depth % AT_ONCE == 0 && layer.bias.dtype() == DType::F32;
+        self.fits &= depth.is_multiple_of(AT_ONCE) && layer.bias.dtype() == DType::F32;
         self.fits &= matches!(weight.dtype(), DType::F16 | DType::F32);
         let (weight, half) = (weight.t()?, weight.dtype() == DType::F16);
         Ok(LinearAt { weight: self.place(&weight), bias: self.place(&layer.bias), depth, outs, half })
@@ -142,7 +142,7 @@ impl Model {
     /// The address of a cache's keys and values.
     pub(super) fn slab(&self, cache: &KvCache) -> Result<Place> {
         let slab = address_of(cache)?;
-        let place = place_of(slab, &self.stream).filter(|place| place % ALIGNED == 0);
+        let place = place_of(slab, &self.stream).filter(|place| place.is_multiple_of(ALIGNED));
         place.ok_or_else(|| crate::kv_cache::refuse("a cache that is not on the card".to_owned()))
     }
 }
@@ -151,6 +151,6 @@ impl Model {
 fn has_sizes(block: &BlockAt, width: usize, gated: bool) -> bool {
     let inner = if gated { block.up.outs / 2 } else { block.up.outs };
     let sizes = [&block.qkv, &block.out, &block.up, &block.down].map(|layer| (layer.depth, layer.outs));
-    let even = !gated || block.up.outs % 2 == 0;
+    let even = !gated || block.up.outs.is_multiple_of(2);
     even && sizes == [(width, 3 * width), (width, width), (width, block.up.outs), (inner, width)]
 }
