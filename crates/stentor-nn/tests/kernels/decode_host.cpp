@@ -94,6 +94,65 @@ static void run_draw() {
     write(std::vector<float>(tokens.begin(), tokens.end()));
 }
 
+// Operands as they lie in the card's memory: places, then words.
+template <typename T>
+static T operands_of(const std::vector<uint64_t>& places, const std::vector<uint32_t>& words) {
+    T operands;
+    if (places.size() * 8 + words.size() * 4 > sizeof operands || places.size() * 8 + words.size() * 4 + 8 <= sizeof operands) exit(6);
+    memcpy((void*)&operands, places.data(), places.size() * 8);
+    memcpy((char*)&operands + places.size() * 8, words.data(), words.size() * 4);
+    return operands;
+}
+
+static void run_launch(unsigned kernel, Index grid, unsigned threads, const std::vector<uint64_t>& at, const std::vector<uint32_t>& words) {
+    static void (*const all_products[])(Products) = {products_f32_1, products_f32_2, products_f32_4, products_f32_8,
+                                                     products_f16_1, products_f16_2, products_f16_4, products_f16_8};
+    auto floats = [&](unsigned i) { return (float*)at[i]; };
+    if (kernel < 8) {
+        auto p = operands_of<Products>(at, words);
+        launch(grid, threads, [&] { all_products[kernel](p); });
+    } else if (kernel == 8) {
+        float eps = __uint_as_float(words[1]);
+        launch(grid, threads, [&] { row_norm(floats(0), floats(1), floats(2), floats(3), words[0], eps); });
+    } else if (kernel < 11) {
+        auto a = operands_of<Attention>(at, words);
+        launch(grid, threads, [&] { kernel == 9 ? attend_f32(a) : attend_f16(a); });
+    } else if (kernel < 13) {
+        auto l = operands_of<Looks>(at, words);
+        launch(grid, threads, [&] { kernel == 11 ? look_f32(l) : look_f16(l); });
+    } else if (kernel == 13) {
+        launch(grid, threads, [&] { mean_of_looks((Watched*)at[0], floats(1), floats(2), words[0], words[1]); });
+    } else {
+        auto d = operands_of<Drawing>(at, words);
+        launch(grid, threads, [&] { draw_tokens(d); });
+    }
+}
+
+// A whole step over a memory of which places are offsets: launches one after the other, then all of the memory goes out.
+static void run_plan() {
+    auto sent = read<uint32_t>(), rows = read<uint32_t>(), launches = read<uint32_t>();
+    char* memory = (char*)aligned_alloc(64, (sent.size() * 4 + 63) / 64 * 64);
+    memcpy(memory, sent.data(), sent.size() * 4);
+    for (unsigned i = 0; i < rows[1]; i++) {
+        Row* row = (Row*)(memory + rows[0]) + i;
+        if (row->keys) row->keys = memory + (uint64_t)row->keys;
+    }
+    for (size_t at = 0; at < launches.size();) {
+        const uint32_t* head = launches.data() + at;
+        std::vector<uint64_t> places;
+        for (unsigned i = 0; i < head[5]; i++) places.push_back(head[7 + i] ? (uint64_t)(memory + head[7 + i]) : 0);
+        std::vector<uint32_t> words(head + 7 + head[5], head + 7 + head[5] + head[6]);
+        run_launch(head[0], {head[1], head[2], head[3]}, head[4], places, words);
+        at += 7 + head[5] + head[6];
+    }
+    // As they were, so that the order of threads is all that could make a difference.
+    for (unsigned i = 0; i < rows[1]; i++) {
+        Row* row = (Row*)(memory + rows[0]) + i;
+        if (row->keys) row->keys = (void*)((char*)row->keys - memory);
+    }
+    if (fwrite(memory, 4, sent.size(), stdout) != sent.size()) exit(2);
+}
+
 int main(int, char** arguments) {
     std::string kernel = arguments[1];
     bool halves = std::string(arguments[2]) == "f16";
@@ -102,4 +161,5 @@ int main(int, char** arguments) {
     if (kernel == "attention") halves ? run_attention<__half>() : run_attention<float>();
     if (kernel == "norm") run_norm();
     if (kernel == "draw") run_draw();
+    if (kernel == "plan") run_plan();
 }

@@ -5,7 +5,7 @@
 
 use super::{
     DECODE_PTX, DRAW_PTX,
-    params::{Launch, Operands},
+    params::{Attention, Drawing, Launch, Looks, Operands, Products},
     plan::{DRAW, KERNELS},
 };
 use crate::Result;
@@ -14,20 +14,12 @@ use candle_core::{
     cuda_backend::{
         WrapErr,
         cudarc::driver::{
-            CudaFunction, CudaGraph, CudaStream, DriverError, LaunchConfig, PushKernelArg,
+            CudaFunction, CudaGraph, CudaStream, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
             sys::{CUgraphInstantiate_flags, CUstreamCaptureMode},
         },
     },
 };
 use std::{collections::HashMap, fmt, sync::Arc};
-
-/// Numbers of rows that are recorded; a step with fewer is filled up with rows that are not there.
-const BUCKETS: [usize; 10] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
-
-/// The smallest bucket that has room for `rows`.
-pub(super) fn bucket(rows: usize) -> usize {
-    BUCKETS.into_iter().find(|&bucket| bucket >= rows).unwrap_or(rows)
-}
 
 /// A recorded step.
 struct Recorded(CudaGraph);
@@ -36,13 +28,27 @@ struct Recorded(CudaGraph);
 // SAFETY: a graph belongs to no thread; the driver only wants that no two use it at once, and this one is behind a lock.
 unsafe impl Send for Recorded {}
 
+#[expect(unsafe_code, reason = "the driver copies these as they lie in memory")]
+mod representations {
+    use super::{Attention, DeviceRepr, Drawing, Looks, Products};
+
+    // SAFETY: plain numbers in C's order, as the kernels declare them.
+    unsafe impl DeviceRepr for Products {}
+    // SAFETY: as above.
+    unsafe impl DeviceRepr for Attention {}
+    // SAFETY: as above.
+    unsafe impl DeviceRepr for Looks {}
+    // SAFETY: as above.
+    unsafe impl DeviceRepr for Drawing {}
+}
+
 /// What is known of a bucket.
 struct Bucket {
     launches: Vec<Launch>,
     graph: Option<Recorded>,
 }
 
-/// All buckets, [`BUCKETS`] at most.
+/// All buckets, of which there are few.
 pub(super) struct Buckets {
     stream: Arc<CudaStream>,
     functions: HashMap<&'static str, CudaFunction>,

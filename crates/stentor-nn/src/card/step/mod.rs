@@ -2,6 +2,7 @@
 //! model was loaded, so that a step allocates nothing and its launches can be recorded as a graph.
 
 mod buckets;
+mod layout;
 mod model;
 mod params;
 mod plan;
@@ -9,13 +10,14 @@ mod room;
 
 use crate::{
     Blueprint, Draw, KvCache, Result, Step, StepBy, Stepped, Watch,
-    kv_cache::{HEAD, Store, refuse},
+    kv_cache::{Store, refuse},
     watch::tick,
 };
 use buckets::Buckets;
 use candle_core::{CudaDevice, Device};
+use layout::{CacheAt, MOST_LOOKS, MOST_ROWS, Upload};
 use model::Model;
-use room::{MOST_LOOKS, MOST_ROWS, Memory};
+use room::Memory;
 use std::sync::{Mutex, PoisonError};
 
 pub(super) const DECODE_PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/decode.ptx"));
@@ -45,7 +47,7 @@ impl CardDecoder {
     pub(crate) fn new(blueprint: &Blueprint<'_>, device: &Device) -> Result<Option<Self>> {
         let Device::Cuda(card) = device else { return Ok(None) };
         let Some(model) = Model::new(blueprint, card)? else { return Ok(None) };
-        let memory = Memory::new(card, &model)?;
+        let memory = Memory::new(card, &model.at)?;
         let buckets = Buckets::new(card)?;
         Ok(Some(Self { model, state: Mutex::new(State { memory, buckets, step_by: StepBy::default() }) }))
     }
@@ -70,16 +72,16 @@ impl CardDecoder {
         tick(watch)?;
         let State { memory, buckets, step_by } = &mut *state;
         let rows = step.caches.iter().map(|cache| cache.rows).sum();
-        let bucket = buckets::bucket(rows);
+        let bucket = layout::bucket(rows);
         memory.upload(&self.upload(&step, bucket)?)?;
-        let launches = || plan::launches(&self.model.at, &memory.room(&self.model, bucket), bucket);
+        let launches = || plan::launches(&self.model.at, &memory.room(&self.model.at, bucket), bucket);
         buckets.run(bucket, *step_by == StepBy::Graph, launches)?;
         let looked = step.texts.iter().map(std::ops::Range::len).sum();
         let (tokens, mut seen) = memory.download(bucket, looked)?;
         let looks = step.texts.iter().map(|text| seen.drain(..text.len()).collect()).collect();
         let drawn = tokens.iter().take(step.caches.len()).map(|token| Draw::outcome(*token)).collect();
         let asked = step.draws.iter().any(Option::is_none);
-        let logits = if asked { memory.logits(&self.model, rows)? } else { Vec::new() };
+        let logits = if asked { memory.logits(&self.model.at, rows)? } else { Vec::new() };
         Ok(Ok(Stepped { logits, looks, drawn }))
     }
 
@@ -104,39 +106,15 @@ impl CardDecoder {
         Ok(rows > 0 && rows <= MOST_ROWS && looked <= MOST_LOOKS && on_a_card)
     }
 
-    /// The bytes of a step: its input, its rows, whose text is looked at, how tokens are drawn. What fills the bucket up is zero.
+    /// The bytes of a step.
     fn upload(&self, step: &Step<'_>, bucket: usize) -> Result<Vec<u8>> {
-        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        let layout = room::Upload::new(&self.model, bucket);
-        let mut bytes: Vec<u8> = step.input.iter().flat_map(|value| value.to_le_bytes()).collect();
-        bytes.resize(layout.rows, 0);
-        for cache in &step.caches {
-            let keys = self.model.slab(cache)?;
-            let own = cache.shape.heads * cache.capacity * HEAD;
-            let size = cache.shape.dtype.size_in_bytes() as u64;
-            for row in 0..cache.rows {
-                bytes.extend((keys + row as u64 * own as u64 * size).to_le_bytes());
-                bytes.extend(words(&[(cache.rows * own) as u32, cache.capacity as u32, cache.len as u32, 0]));
-            }
-        }
-        bytes.resize(layout.watched, 0);
-        let (mut row, mut offset) = (0, 0);
-        for (cache, text) in step.caches.iter().zip(&step.texts) {
-            bytes.extend(words(&[row, text.start as u32, text.len() as u32, offset]));
-            row += cache.rows as u32;
-            offset += text.len() as u32;
-        }
-        bytes.resize(layout.draws, 0);
-        let mut row = 0;
-        for (cache, draw) in step.caches.iter().zip(&step.draws) {
-            match draw {
-                Some(draw) => bytes.extend(words(&draw.words(row, cache.rows > 1))),
-                None => bytes.extend(words(&[0; Draw::WORDS])),
-            }
-            row += cache.rows;
-        }
-        bytes.resize(layout.end, 0);
-        Ok(bytes)
+        let cache = |((cache, text), draw): ((&&KvCache, &std::ops::Range<usize>), _)| {
+            let KvCache { rows, capacity, len, .. } = **cache;
+            Ok(CacheAt { slab: self.model.slab(cache)?, rows, capacity, len, text: text.clone(), draw })
+        };
+        let all = step.caches.iter().zip(&step.texts).zip(step.draws.iter().map(Option::as_ref));
+        let caches = all.map(cache).collect::<Result<Vec<_>>>()?;
+        Ok(Upload::new(&self.model.at, bucket).bytes(&self.model.at, &step.input, &caches))
     }
 }
 

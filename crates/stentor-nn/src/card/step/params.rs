@@ -1,7 +1,5 @@
 //! What the kernels of a step are given, as `decode.cu` and `draw.cu` declare it. Places are addresses in the card's memory.
 
-use candle_core::cuda_backend::cudarc::driver::DeviceRepr;
-
 /// An address in the card's memory, or zero for none.
 pub(super) type Place = u64;
 
@@ -70,20 +68,6 @@ pub(super) struct Drawing {
     pub(super) sounds: u32,
     pub(super) end: u32,
     pub(super) pitch: u32,
-}
-
-#[expect(unsafe_code, reason = "the driver copies these as they lie in memory")]
-mod representations {
-    use super::{Attention, DeviceRepr, Drawing, Looks, Products};
-
-    // SAFETY: plain numbers in C's order, as the kernels declare them.
-    unsafe impl DeviceRepr for Products {}
-    // SAFETY: as above.
-    unsafe impl DeviceRepr for Attention {}
-    // SAFETY: as above.
-    unsafe impl DeviceRepr for Looks {}
-    // SAFETY: as above.
-    unsafe impl DeviceRepr for Drawing {}
 }
 
 /// Operands of `row_norm`: x, gain, shift, out, width and epsilon.
