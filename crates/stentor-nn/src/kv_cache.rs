@@ -123,11 +123,9 @@ impl KvCache {
                     }
                 }
             }
-            (Store::Device { layers: from, .. }, Store::Device { layers: to, .. }) if self.len > 0 => {
-                for (from, to) in from.iter().flatten().zip(to.iter().flatten()) {
-                    let held = from.narrow(0, 0, heads)?.narrow(1, 0, self.len)?.contiguous()?;
-                    to.slice_set(&held.repeat((rows, 1, 1))?, 1, 0)?;
-                }
+            (Store::Device { slab: from, .. }, Store::Device { slab: to, .. }) if self.len > 0 => {
+                let held = from.narrow(2, 0, heads)?.narrow(3, 0, self.len)?.contiguous()?;
+                to.slice_set(&held.repeat((1, 1, rows, 1, 1))?, 3, 0)?;
             }
             _ => {}
         }

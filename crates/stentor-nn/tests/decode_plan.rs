@@ -8,6 +8,7 @@ mod layout;
 mod params;
 #[path = "../src/card/step/plan.rs"]
 mod plan;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "kernels/runner.rs"]
 mod runner;
 
