@@ -235,11 +235,12 @@ fn told(launch: &Launch) -> Vec<u32> {
             vec![p.rows, p.depth, p.outs, p.split, p.then as u32, p.eps.to_bits()],
         ),
         Operands::Norm(n) => (vec![n.x, n.gain, n.shift, n.out], vec![n.width, n.eps.to_bits()]),
-        Operands::Attention(a) => {
-            (vec![a.qkv, a.rows, a.cos, a.sin, a.partials, a.arrived, a.out], vec![a.heads, a.layer])
-        }
+        Operands::Attention(a) => (
+            vec![a.qkv, a.rows, a.cos, a.sin, a.partials, a.arrived, a.out, a.totals],
+            vec![a.heads, a.layer],
+        ),
         Operands::Looks(l) => (
-            vec![l.qkv, l.rows, l.cos, l.sin, l.watched, l.list, l.seen],
+            vec![l.qkv, l.rows, l.cos, l.sin, l.watched, l.list, l.totals, l.seen],
             vec![l.heads, l.layer, l.first_slot, l.stride],
         ),
         Operands::Mean(m) => (vec![m.watched, m.seen, m.out], vec![m.slots, m.stride]),

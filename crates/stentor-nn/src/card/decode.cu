@@ -72,6 +72,8 @@ struct Attention {
     unsigned* arrived;
     // (rows, heads * HEAD)
     float* out;
+    // [row][head]: the largest score, and the sum of all weights relative to it.
+    float* totals;
     unsigned heads, layer;
 };
 
@@ -83,6 +85,8 @@ struct Looks {
     const struct Watched* watched;
     // Heads of this layer that are looked at.
     const unsigned* list;
+    // What `attend` has written.
+    const float* totals;
     // [slot][stride], a slot for each head that is looked at in any layer.
     float* seen;
     unsigned heads, layer, first_slot, stride;
@@ -172,9 +176,12 @@ __device__ static void add_up(const Products& p, const unsigned* outs, unsigned 
         Eight<T> raw[OUTS];
 #pragma unroll
         for (int out = 0; out < OUTS; out++) raw[out].read(weight + (size_t)outs[out] * p.depth + k);
-        float w[OUTS][EIGHT], gain[EIGHT];
-#pragma unroll
-        for (int i = 0; i < EIGHT; i++) gain[i] = gains ? gains[k + i] : 1.0f;
+        float w[OUTS][EIGHT], gain[EIGHT] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
+        if (gains) {
+            Eight<float> eight;
+            eight.read(gains + k);
+            eight.widen(gain);
+        }
 #pragma unroll
         for (int out = 0; out < OUTS; out++) raw[out].widen(w[out]);
 #pragma unroll
@@ -251,16 +258,18 @@ __device__ static void products(const Products& p) {
     }
 }
 
-#define PRODUCTS(name, T, ROWS) \
-    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS) name(Products p) { products<T, ROWS>(p); }
-PRODUCTS(products_f32_1, float, 1)
-PRODUCTS(products_f32_2, float, 2)
-PRODUCTS(products_f32_4, float, 4)
-PRODUCTS(products_f32_8, float, 8)
-PRODUCTS(products_f16_1, __half, 1)
-PRODUCTS(products_f16_2, __half, 2)
-PRODUCTS(products_f16_4, __half, 4)
-PRODUCTS(products_f16_8, __half, 8)
+// As many blocks as are to have room on a processor, where reading weights is all that counts; with eight rows a few numbers go through
+// local memory for that.
+#define PRODUCTS(name, T, ROWS, BLOCKS) \
+    extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS) name(Products p) { products<T, ROWS>(p); }
+PRODUCTS(products_f32_1, float, 1, 3)
+PRODUCTS(products_f32_2, float, 2, 2)
+PRODUCTS(products_f32_4, float, 4, 2)
+PRODUCTS(products_f32_8, float, 8, 2)
+PRODUCTS(products_f16_1, __half, 1, 4)
+PRODUCTS(products_f16_2, __half, 2, 4)
+PRODUCTS(products_f16_4, __half, 4, 2)
+PRODUCTS(products_f16_8, __half, 8, 2)
 
 // ---- Layer norm ----
 
@@ -428,7 +437,7 @@ __device__ static void attend(const Attention& a) {
         float value = blend(partials, SPLITS, HEAD + 2, thread, &most, &sum);
         a.out[whole * HEAD + thread] = value / sum;
     }
-    if (thread == 0) a.arrived[whole] = 0;
+    if (thread == 0) a.arrived[whole] = 0, a.totals[whole * 2] = most, a.totals[whole * 2 + 1] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attend_f32(Attention a) { attend<float>(a); }
@@ -436,44 +445,27 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) attend_f16(Atten
 
 // ---- Where a new position looks ----
 
-// The attention of one head of a cache's first row to some positions. Blocks are (heads in the list, caches); the keys have been
-// stored.
+// The attention of one head of a cache's first row to some positions. Blocks are (heads in the list, caches); `attend` has been there.
 template <typename T>
 __device__ static void look(const Looks& l) {
-    __shared__ float groups[GROUPS][2];
-    unsigned head = l.list[blockIdx.x], thread = threadIdx.x;
+    unsigned head = l.list[blockIdx.x];
     Watched watched = l.watched[blockIdx.y];
     if (watched.count == 0) return;
     Row place = l.rows[watched.row];
     const T* keys = (const T*)place.keys + (size_t)2 * l.layer * place.part + (size_t)head * place.capacity * HEAD;
     const float* query = l.qkv + ((size_t)watched.row * 3 * l.heads + head) * HEAD;
-    unsigned group = thread / SLICES, slice = thread % SLICES * EIGHT, len = place.len + 1;
-    float q[EIGHT], most = NO_SCORE, sum = 0.0f;
+    const float* total = l.totals + ((size_t)watched.row * l.heads + head) * 2;
+    unsigned group = threadIdx.x / SLICES, slice = threadIdx.x % SLICES * EIGHT;
+    float q[EIGHT];
 #pragma unroll
     for (int i = 0; i < EIGHT; i++) q[i] = SCALE * turned(query, slice + i, l.cos, l.sin, place.len);
-    for (unsigned base = 0; base < len; base += GROUPS) {
-        unsigned at = base + group;
-        Eight<T> key;
-        key.read(keys + (size_t)(at < len ? at : len - 1) * HEAD + slice);
-        float found = score(key, q);
-        if (at < len) {
-            float more = fmaxf(most, found);
-            sum = sum * expf(most - more) + expf(found - more);
-            most = more;
-        }
-    }
-    if (slice == 0) groups[group][0] = most, groups[group][1] = sum;
-    __syncthreads();
-    most = NO_SCORE, sum = 0.0f;
-    for (unsigned i = 0; i < GROUPS; i++) most = fmaxf(most, groups[i][0]);
-    for (unsigned i = 0; i < GROUPS; i++) sum = fmaf(expf(groups[i][0] - most), groups[i][1], sum);
     float* seen = l.seen + (size_t)(l.first_slot + blockIdx.x) * l.stride + watched.offset;
     for (unsigned base = 0; base < watched.count; base += GROUPS) {
         unsigned at = base + group;
         Eight<T> key;
         key.read(keys + (size_t)(watched.first + (at < watched.count ? at : 0)) * HEAD + slice);
         float found = score(key, q);
-        if (at < watched.count && slice == 0) seen[at] = expf(found - most) / sum;
+        if (at < watched.count && slice == 0) seen[at] = expf(found - total[0]) / total[1];
     }
 }
 

@@ -54,8 +54,9 @@ static void run_attention() {
     unsigned heads = sizes[0], layer = sizes[1], stride = sizes[2], slots = list.size();
     std::vector<float> partials(rows.size() * heads * SPLITS * (HEAD + 2), NAN), out(rows.size() * heads * HEAD, NAN);
     std::vector<unsigned> arrived(rows.size() * heads, 0);
+    std::vector<float> totals(rows.size() * heads * 2, NAN);
     const float *c = cos.empty() ? nullptr : cos.data(), *s = sin.empty() ? nullptr : sin.data();
-    Attention a = {qkv.data(), rows.data(), c, s, partials.data(), arrived.data(), out.data(), heads, layer};
+    Attention a = {qkv.data(), rows.data(), c, s, partials.data(), arrived.data(), out.data(), totals.data(), heads, layer};
     launch({SPLITS, heads, (unsigned)rows.size()}, ATTENTION_THREADS, [&] { attend<T>(a); });
     for (unsigned left : arrived) {
         if (left) exit(4);
@@ -64,7 +65,7 @@ static void run_attention() {
     std::vector<float> seen(slots * stride, NAN), mean(stride, NAN);
     const Watched* caches = (const Watched*)watched.data();
     unsigned count = watched.size() / 4;
-    Looks l = {qkv.data(), rows.data(), c, s, caches, list.data(), seen.data(), heads, layer, 0, stride};
+    Looks l = {qkv.data(), rows.data(), c, s, caches, list.data(), totals.data(), seen.data(), heads, layer, 0, stride};
     launch({slots, count, 1}, ATTENTION_THREADS, [&] { look<T>(l); });
     launch({count, 1, 1}, NORM_THREADS, [&] { mean_of_looks(caches, seen.data(), mean.data(), slots, stride); });
     write(mean);

@@ -55,7 +55,7 @@ static inline void __threadfence() {}
 
 #define __global__
 #define __device__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 // Blocks run one after the other, so that what a block shares can be what all share.
 #define __shared__ static
 

@@ -92,8 +92,8 @@ impl Upload {
 
 /// The parts of what is computed, in numbers.
 pub(super) struct Work {
-    /// Where each begins: normed, qkv, seen, inner, logits, partials, arrived, looks.
-    starts: [usize; 8],
+    /// Where each begins: normed, qkv, seen, inner, logits, partials, arrived, totals, looks.
+    starts: [usize; 9],
     pub(super) end: usize,
 }
 
@@ -109,6 +109,7 @@ impl Work {
             rows * model.head.outs,
             rows * model.heads * SPLITS * (HEAD + 2),
             rows * model.heads,
+            rows * model.heads * 2,
             model.slots * MOST_LOOKS,
         ];
         let mut end = 0;
@@ -133,7 +134,7 @@ pub(super) const ANSWER: usize = MOST_ROWS + MOST_LOOKS;
 pub(super) fn room(model: &ModelAt, bucket: usize, [sent, work, answer]: [Place; 3]) -> Room {
     let place = |start: Place, bytes: usize| start + bytes as Place;
     let upload = Upload::new(model, bucket);
-    let [normed, qkv, seen, inner, logits, partials, arrived, looks] =
+    let [normed, qkv, seen, inner, logits, partials, arrived, totals, looks] =
         Work::new(model).starts.map(|start| place(work, start * size_of::<f32>()));
     Room {
         x: sent,
@@ -147,6 +148,7 @@ pub(super) fn room(model: &ModelAt, bucket: usize, [sent, work, answer]: [Place;
         logits,
         partials,
         arrived,
+        totals,
         looks,
         tokens: answer,
         mean: place(answer, bucket * size_of::<u32>()),

@@ -39,6 +39,7 @@ pub(super) struct Attention {
     pub(super) partials: Place,
     pub(super) arrived: Place,
     pub(super) out: Place,
+    pub(super) totals: Place,
     pub(super) heads: u32,
     pub(super) layer: u32,
 }
@@ -52,6 +53,7 @@ pub(super) struct Looks {
     pub(super) sin: Place,
     pub(super) watched: Place,
     pub(super) list: Place,
+    pub(super) totals: Place,
     pub(super) seen: Place,
     pub(super) heads: u32,
     pub(super) layer: u32,
