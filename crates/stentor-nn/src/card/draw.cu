@@ -171,9 +171,23 @@ __device__ static void keep_mass(float* scores, float share, double (*rooms)[DRA
     }
 }
 
-// The first id at which the weights so far exceed `drawn` of their sum.
+// The first of `count` sums at which those so far exceed `left`, which becomes what was left before it. Rounding may leave a rest: it is
+// the last one's.
+__device__ static unsigned walk(const double* sums, unsigned count, double* left) {
+    unsigned chosen = 0;
+    double rest = *left;
+    for (unsigned i = 0; i < count; i++) {
+        if (sums[i] <= 0.0) continue;
+        chosen = i, *left = rest;
+        rest -= sums[i];
+        if (rest < 0.0) break;
+    }
+    return chosen;
+}
+
+// The first id at which the weights so far exceed `drawn` of their sum: first its warp, then its thread, then the id.
 __device__ static int pick(const double* weights, double drawn) {
-    __shared__ double sums[DRAW_THREADS];
+    __shared__ double sums[DRAW_THREADS], of_warps[DRAW_WARPS];
     __shared__ unsigned chosen;
     __shared__ double rest;
     __shared__ int token;
@@ -182,18 +196,19 @@ __device__ static int pick(const double* weights, double drawn) {
     EVERY_ID own += weights[i];
     sums[thread] = own;
     __syncthreads();
+    if (thread % 32 == 0) {
+        double sum = 0.0;
+        for (unsigned i = 0; i < 32; i++) sum += sums[thread + i];
+        of_warps[thread / 32] = sum;
+    }
+    __syncthreads();
     if (thread == 0) {
         double total = 0.0;
-        for (unsigned i = 0; i < DRAW_THREADS; i++) total += sums[i];
+        for (unsigned i = 0; i < DRAW_WARPS; i++) total += of_warps[i];
         double left = drawn * total;
-        chosen = DRAW_THREADS, rest = 0.0;
-        for (unsigned i = 0; i < DRAW_THREADS; i++) {
-            if (sums[i] <= 0.0) continue;
-            // Rounding may leave a rest: it is the last one's.
-            chosen = i, rest = left;
-            if (left - sums[i] < 0.0) break;
-            left -= sums[i];
-        }
+        unsigned warp = walk(of_warps, DRAW_WARPS, &left);
+        chosen = warp * 32 + walk(sums + warp * 32, 32, &left);
+        rest = left;
     }
     __syncthreads();
     if (thread == chosen) {
