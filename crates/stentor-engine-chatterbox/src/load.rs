@@ -8,6 +8,7 @@ use crate::{
         t3::{Family, Prefix, Sequence, T3},
     },
     render::{Due, Rendering, S3Gen, render_all},
+    report,
     text::{TextTokens, Tokenizer},
     voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
 };
 use stentor_engine::{CancelFlag, Engine, EngineError, LoadError};
-use stentor_nn::{NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
+use stentor_nn::{Draw, NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec, Precision};
 
 /// The networks that speak.
@@ -162,7 +163,10 @@ impl Speaker {
         let prefix = self.t3.prefix(&t3, 0.5, &Unwatched)?;
         let guided = self.t3.family() != Family::Turbo;
         let mut sequence = self.t3.start(&prefix, &[1, 2, 3], (guided, TOKENS), &Unwatched)?;
-        self.t3.decode(&mut [(&mut sequence, 0)], &Unwatched)?;
+        // A step is launched at first, then recorded, then replayed.
+        for _ in 0..3 {
+            self.decode(&mut [(&mut sequence, 0)], vec![Some(Draw::default())], &Unwatched)?;
+        }
         let prompt = S3GenPrompt {
             tokens: vec![0; TOKENS],
             mel: vec![-4.0; 2 * TOKENS * crate::model::MELS],
@@ -212,8 +216,17 @@ impl Networks for Speaker {
         self.t3.start(prefix, text, room, watch)
     }
 
-    fn decode(&self, rows: &mut [(&mut Sequence, u32)], watch: &dyn Watch) -> Result<(), NnError> {
-        self.t3.decode(rows, watch)
+    fn decode(
+        &self,
+        rows: &mut [(&mut Sequence, u32)],
+        draws: Vec<Option<Draw>>,
+        watch: &dyn Watch,
+    ) -> Result<(), NnError> {
+        let done = self.t3.decode_and_draw(rows, draws, watch);
+        if let Some(remark) = self.t3.take_remark() {
+            report::to_stderr(&remark);
+        }
+        done
     }
 
     fn outlook<'a>(&self, sequence: &'a Sequence) -> Outlook<'a> {
@@ -221,6 +234,7 @@ impl Networks for Speaker {
             logits: sequence.logits(),
             unguided: sequence.unguided_logits(),
             attention: sequence.attention(),
+            drawn: sequence.drawn(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::model::{SPEECH_TOKENS, STOP_SPEECH, t3::Family};
 use std::{cmp::Ordering, collections::BinaryHeap};
+use stentor_nn::{Draw, Drawn};
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +58,11 @@ impl Rng {
         let hash = mix(self.seed.wrapping_add(self.step.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         (hash >> 11) as f64 / (1u64 << 53) as f64
     }
+
+    /// What [`draw`](Self::draw) will give next.
+    fn peek(&self) -> f64 {
+        self.clone().draw()
+    }
 }
 
 fn mix(z: u64) -> u64 {
@@ -79,6 +85,40 @@ impl Sampling {
             cfg_weight: if turbo { 0.0 } else { 0.5 },
             greedy: false,
         }
+    }
+}
+
+impl Sampling {
+    /// What [`sample`] would do, for logits that stay where they are computed. With `end_barred` the end can't be drawn. `rng` is to
+    /// go on by one number once the token is there.
+    pub fn elsewhere(&self, history: &[u32], rng: &Rng, end_barred: bool) -> Draw {
+        let mut draw = Draw {
+            drawn: rng.peek(),
+            temperature: self.temperature,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            top_k: self.top_k,
+            penalty: self.repetition_penalty,
+            cfg_weight: self.cfg_weight,
+            largest_first: self.family == Family::Turbo,
+            greedy: self.greedy,
+            end_barred,
+            ..Draw::default()
+        };
+        draw.say(history);
+        draw
+    }
+}
+
+/// A token that was drawn elsewhere. Takes one number of `rng`, as [`sample`] does.
+pub fn drawn_elsewhere(drawn: Drawn, rng: &mut Rng) -> Result<u32, SampleError> {
+    match drawn {
+        Drawn::Token(token) => {
+            rng.draw();
+            Ok(token)
+        }
+        Drawn::NotFinite => Err(SampleError::NotFinite),
+        Drawn::Nothing => Err(SampleError::Nothing),
     }
 }
 

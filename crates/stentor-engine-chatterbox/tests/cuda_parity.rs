@@ -23,8 +23,12 @@ use std::{collections::BTreeMap, sync::OnceLock};
 use stentor_engine::{
     CancelFlag, ChunkRequest, ChunkStats, Engine, EngineError, StepCounter, StepSink, Waiter,
 };
-use stentor_engine_chatterbox::load;
-use stentor_nn::{Opened, open_device};
+use stentor_engine_chatterbox::{
+    load,
+    model::t3::{Sequence, T3},
+    sampler::{Rng, Sampling, drawn_elsewhere, sample},
+};
+use stentor_nn::{Opened, StepBy, Unwatched, open_device};
 use stentor_testkit::{
     chatterbox::{Depth, Golden, Part},
     chatterbox_model::Variant,
@@ -58,7 +62,93 @@ const VARIANTS: [(Part, &str); 4] = [
 fn every_variant_says_the_same_tokens() {
     for (part, golden) in VARIANTS {
         let model = t3::load_on(part, Depth::Reduced, &card().device, Precision::F32);
-        t3::check_model(&model, part, &Golden::open(golden), SINGLE);
+        for how in [StepBy::Ops, StepBy::Launches, StepBy::Graph] {
+            model.step_by(how);
+            println!("{golden}, {how:?}: {}", t3::check_model(&model, part, &Golden::open(golden), SINGLE));
+            assert_eq!(model.take_remark(), None, "{golden}, {how:?}");
+        }
+    }
+}
+
+/// Texts of different lengths.
+fn texts(part: Part) -> Vec<Vec<u32>> {
+    let whole = t3::text(part);
+    [23, 9, 3, 17].iter().map(|len| whole[..*len].to_vec()).collect()
+}
+
+/// Sequences of [`texts`], each with room for `STEPS`.
+fn sequences(model: &T3, part: Part) -> Vec<Sequence> {
+    let prefix = model.prefix(&t3::voice(part), t3::EXAGGERATION, &Unwatched).unwrap();
+    let start = |(index, text): (usize, &Vec<u32>)| {
+        // Some with a second row, some without.
+        let guided = !t3::is_turbo(part) && index != 1;
+        model.start(&prefix, text, (guided, STEPS), &Unwatched).unwrap()
+    };
+    texts(part).iter().enumerate().map(start).collect()
+}
+
+const STEPS: usize = 8;
+
+/// All that a step tells of a sequence.
+fn told(sequence: &Sequence) -> Vec<f32> {
+    let unguided = sequence.unguided_logits().unwrap_or_default();
+    [sequence.logits(), unguided, sequence.attention()].concat()
+}
+
+#[test]
+fn sequences_of_different_lengths_are_together_what_each_is_alone() {
+    for (part, golden) in VARIANTS {
+        for precision in [Precision::F32, Precision::F16] {
+            let model = t3::load_on(part, Depth::Reduced, &card().device, precision);
+            let token = |step: usize, index: usize| (37 * step + 501 * index) as u32 % 6561;
+            for how in [StepBy::Launches, StepBy::Graph] {
+                model.step_by(how);
+                let mut together = sequences(&model, part);
+                let mut alone = sequences(&model, part);
+                for step in 0..STEPS {
+                    // The first is a step behind, so that the number of rows changes.
+                    let rows = together.iter_mut().enumerate().skip(usize::from(step == 0));
+                    let mut rows: Vec<_> =
+                        rows.map(|(index, sequence)| (sequence, token(step, index))).collect();
+                    model.decode(&mut rows, &Unwatched).unwrap();
+                    for (index, sequence) in alone.iter_mut().enumerate().skip(usize::from(step == 0)) {
+                        model.decode(&mut [(sequence, token(step, index))], &Unwatched).unwrap();
+                        assert!(
+                            told(sequence) == told(&together[index]),
+                            "{golden} {precision:?} {how:?}: {step}, {index}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_that_the_card_draws_are_those_that_the_cpu_draws_of_its_logits() {
+    for (part, golden) in VARIANTS {
+        let model = t3::load_on(part, Depth::Reduced, &card().device, Precision::F16);
+        let sampling = Sampling::of(model.family());
+        let mut by_card = sequences(&model, part);
+        let mut by_cpu = sequences(&model, part);
+        for (index, (card, cpu)) in by_card.iter_mut().zip(&mut by_cpu).enumerate() {
+            let (mut rng, mut said) = (Rng::new(index as u64), vec![6561]);
+            let logits = |sequence: &Sequence, said: &[u32], rng: &mut Rng| {
+                sample(sequence.logits(), sequence.unguided_logits(), said, &sampling, rng).unwrap()
+            };
+            let mut token = logits(cpu, &said, &mut rng);
+            for step in 0..STEPS {
+                said.push(token);
+                let draw = sampling.elsewhere(&said, &rng, false);
+                model.decode_and_draw(&mut [(&mut *card, token)], vec![Some(draw)], &Unwatched).unwrap();
+                model.decode(&mut [(&mut *cpu, token)], &Unwatched).unwrap();
+                assert_eq!(card.attention(), cpu.attention(), "{golden}: step {step} of {index}");
+                let (drawn, mut own) = (card.drawn().unwrap(), rng.clone());
+                token = logits(cpu, &said, &mut rng);
+                assert_eq!(drawn_elsewhere(drawn, &mut own), Ok(token), "{golden}: step {step} of {index}");
+                assert_eq!(own, rng);
+            }
+        }
     }
 }
 

@@ -52,8 +52,12 @@ pub struct KvCache {
 pub(crate) enum Store {
     /// For each layer keys and values, `[row][head][position][HEAD]`.
     Host(Vec<[Vec<f32>; 2]>),
-    /// For each layer keys and values, `(rows * heads, capacity, HEAD)`.
-    Device(Vec<[Tensor; 2]>),
+    Device {
+        /// All of it, `(layers, 2, rows * heads, capacity, HEAD)`: keys and values of a layer, then those of the next.
+        slab: Tensor,
+        /// For each layer keys and values, `(rows * heads, capacity, HEAD)`, which lie in the slab.
+        layers: Vec<[Tensor; 2]>,
+    },
 }
 
 impl KvCache {
@@ -73,9 +77,11 @@ impl KvCache {
             let layer = |_| [(); 2].map(|()| vec![0.0; rows * shape.heads * capacity * HEAD]);
             Store::Host((0..shape.layers).map(layer).collect())
         } else {
-            let room = || Tensor::zeros((rows * shape.heads, capacity, HEAD), shape.dtype, device);
-            let layer = |_| Ok([room()?, room()?]);
-            Store::Device((0..shape.layers).map(layer).collect::<Result<_>>()?)
+            let slab = (shape.layers, 2, rows * shape.heads, capacity, HEAD);
+            let slab = Tensor::zeros(slab, shape.dtype, device)?;
+            let layer = |layer| Ok([slab.get(layer)?.get(0)?, slab.get(layer)?.get(1)?]);
+            let layers = (0..shape.layers).map(layer).collect::<Result<_>>()?;
+            Store::Device { slab, layers }
         };
         Ok(Self { shape, rows, capacity, len: 0, store })
     }
@@ -103,7 +109,7 @@ impl KvCache {
         let heads = self.shape.heads;
         let device = match &self.store {
             Store::Host(_) => Device::Cpu,
-            Store::Device(layers) => layers.first().map_or(Device::Cpu, |[keys, _]| keys.device().clone()),
+            Store::Device { slab, .. } => slab.device().clone(),
         };
         let host = matches!(self.store, Store::Host(_));
         let capacity = capacity.max(self.len);
@@ -117,11 +123,9 @@ impl KvCache {
                     }
                 }
             }
-            (Store::Device(from), Store::Device(to)) if self.len > 0 => {
-                for (from, to) in from.iter().flatten().zip(to.iter().flatten()) {
-                    let held = from.narrow(0, 0, heads)?.narrow(1, 0, self.len)?.contiguous()?;
-                    to.slice_set(&held.repeat((rows, 1, 1))?, 1, 0)?;
-                }
+            (Store::Device { slab: from, .. }, Store::Device { slab: to, .. }) if self.len > 0 => {
+                let held = from.narrow(2, 0, heads)?.narrow(3, 0, self.len)?.contiguous()?;
+                to.slice_set(&held.repeat((1, 1, rows, 1, 1))?, 3, 0)?;
             }
             _ => {}
         }
@@ -163,7 +167,7 @@ impl KvCache {
                 }
                 matrix(sum, 1, positions.len())
             }
-            Store::Device(layers) => {
+            Store::Device { layers, .. } => {
                 let keys = &layers[layer][0];
                 let mut sum = Tensor::zeros((1, positions.len()), DType::F32, query.device())?;
                 // Heads that follow each other go through one op: on a card it is ops that cost.

@@ -104,7 +104,7 @@ fn append_host(cache: &mut KvCache, layer: usize, qkv: &[f32], rope: Option<&Rop
 }
 
 fn append_device(cache: &KvCache, layer: usize, qkv: &Tensor, rope: Option<&Rope>) -> Result<Tensor> {
-    let Store::Device(layers) = &cache.store else { return Err(refuse("no tensors".to_owned())) };
+    let Store::Device { layers, .. } = &cache.store else { return Err(refuse("no tensors".to_owned())) };
     let (rows, heads) = (cache.rows, cache.shape.heads);
     let (hidden, new) = (heads * HEAD, qkv.dim(0)? / rows);
     let split = |index: usize| {
@@ -181,7 +181,7 @@ fn attend_rows(caches: &[&KvCache], layer: usize, queries: &[f32], watch: &dyn W
 }
 
 fn attend_device(cache: &KvCache, layer: usize, queries: &Tensor) -> Result<Tensor> {
-    let Store::Device(layers) = &cache.store else { return Err(refuse("no tensors".to_owned())) };
+    let Store::Device { layers, .. } = &cache.store else { return Err(refuse("no tensors".to_owned())) };
     let (rows, heads, before) = (cache.rows, cache.shape.heads, cache.len);
     let new = queries.dim(0)? / rows;
     let queries = (queries.reshape((rows, new, heads, HEAD))?.transpose(1, 2)? * f64::from(SCALE))?;

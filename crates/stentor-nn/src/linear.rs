@@ -16,9 +16,9 @@ use stentor_types::Precision;
 /// bit for bit.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    factor: Factor,
+    pub(crate) factor: Factor,
     /// `(output)`, f32.
-    bias: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Linear {

@@ -118,9 +118,9 @@ fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn W
 /// Layer norm over the channels of `(time, channels)`.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    gain: Tensor,
-    shift: Tensor,
-    eps: f32,
+    pub(crate) gain: Tensor,
+    pub(crate) shift: Tensor,
+    pub(crate) eps: f32,
 }
 
 impl LayerNorm {

@@ -29,8 +29,8 @@ simd! {
 /// x / sqrt(mean(x²) + eps), times a gain for each channel.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
-    gain: Tensor,
-    eps: f32,
+    pub(crate) gain: Tensor,
+    pub(crate) eps: f32,
 }
 
 impl RmsNorm {

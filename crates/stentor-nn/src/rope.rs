@@ -59,7 +59,7 @@ impl Rope {
     }
 
     /// The tables on `device`. It is asked for by every layer of every step, so they are brought there once.
-    fn tables(&self, device: &Device) -> Result<[Tensor; 2]> {
+    pub(crate) fn tables(&self, device: &Device) -> Result<[Tensor; 2]> {
         let known = self.tables.get().filter(|[cos, _]| cos.device().same_device(device));
         if let Some(tables) = known {
             return Ok(tables.clone());

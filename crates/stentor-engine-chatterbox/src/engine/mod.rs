@@ -125,11 +125,14 @@ impl<N: Networks> ChatterboxEngine<N> {
         }
         let watch = Waiting::on(speaking.iter().map(|slot| &slot.request));
         let outcome = compute(networks, &self.pool, || {
-            let mut rows: Vec<_> = speaking
-                .iter_mut()
-                .filter_map(|slot| Some((slot.sequence.as_mut()?, slot.pending?)))
-                .collect();
-            networks.decode(&mut rows, &watch)?;
+            let (mut rows, mut draws) = (Vec::new(), Vec::new());
+            for slot in &mut speaking {
+                let (Some(sequence), Some(token)) = (slot.sequence.as_mut(), slot.pending) else { continue };
+                rows.push((sequence, token));
+                // The CPU has the logits at hand.
+                draws.push((!networks.on_cpu()).then(|| slot.utterance.next_draw()));
+            }
+            networks.decode(&mut rows, draws, &watch)?;
             for slot in &mut speaking {
                 slot.pending = None;
                 slot.draw(networks);

@@ -3,7 +3,7 @@
 use crate::{model::t3::Family, render::Due, text::TextTokens, voice::Conditionals};
 use std::sync::Arc;
 use stentor_engine::EngineError;
-use stentor_nn::{Result, Watch};
+use stentor_nn::{Draw, Drawn, Result, Watch};
 use stentor_types::Language;
 
 /// What a sequence says of its next token.
@@ -15,6 +15,8 @@ pub(crate) struct Outlook<'a> {
     pub unguided: Option<&'a [f32]>,
     /// How much was looked at each token of the text.
     pub attention: &'a [f32],
+    /// The token, if the networks have drawn it themselves; there are no logits then.
+    pub drawn: Option<Drawn>,
 }
 
 /// How the tokens of a chunk are turned into samples.
@@ -53,8 +55,13 @@ pub(crate) trait Networks: Send + Sync {
         room: (bool, usize),
         watch: &dyn Watch,
     ) -> Result<Self::Sequence>;
-    /// See [`T3::decode`](crate::model::t3::T3::decode).
-    fn decode(&self, rows: &mut [(&mut Self::Sequence, u32)], watch: &dyn Watch) -> Result<()>;
+    /// See [`T3::decode_and_draw`](crate::model::t3::T3::decode_and_draw).
+    fn decode(
+        &self,
+        rows: &mut [(&mut Self::Sequence, u32)],
+        draws: Vec<Option<Draw>>,
+        watch: &dyn Watch,
+    ) -> Result<()>;
     fn outlook<'a>(&self, sequence: &'a Self::Sequence) -> Outlook<'a>;
 
     fn rendering(&self, plan: RenderPlan) -> Self::Rendering;

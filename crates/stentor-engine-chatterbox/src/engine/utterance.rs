@@ -9,12 +9,13 @@ use super::networks::Outlook;
 use crate::{
     guard::{Guard, Verdict},
     model::{SAMPLES_PER_TOKEN, SILENCE, SPEECH_TOKENS, START_SPEECH, STOP_SPEECH, t3::Family},
-    sampler::{Rng, Sampling, sample},
+    sampler::{Rng, Sampling, drawn_elsewhere, sample},
     text::TextTokens,
     timing::Alignment,
 };
 use std::borrow::Cow;
 use stentor_engine::EngineError;
+use stentor_nn::Draw;
 use stentor_types::WordTiming;
 
 /// Tokens that the flow looks ahead at before it gives a token's frames.
@@ -116,14 +117,27 @@ impl Utterance {
         self.manner.seed.wrapping_add(self.attempt.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    fn is_end_barred(&self) -> bool {
+        self.tokens().len() < self.guard.min_tokens()
+    }
+
+    /// How the next token will be drawn, for networks that can draw it themselves.
+    pub(super) fn next_draw(&self) -> Draw {
+        self.manner.sampling.elsewhere(&self.history, &self.rng, self.is_end_barred())
+    }
+
     /// Draws the next token.
     pub(super) fn draw(&mut self, outlook: Outlook<'_>) -> Result<Next, EngineError> {
-        let barred = self.tokens().len() < self.guard.min_tokens();
-        let [logits, unguided] =
-            [Some(outlook.logits), outlook.unguided].map(|row| row.map(|row| without_stop(row, barred)));
-        let logits = logits.unwrap_or_default();
-        let token = sample(&logits, unguided.as_deref(), &self.history, &self.manner.sampling, &mut self.rng)
-            .map_err(|error| EngineError::Failed(error.to_string()))?;
+        let barred = self.is_end_barred();
+        let token = if let Some(drawn) = outlook.drawn {
+            drawn_elsewhere(drawn, &mut self.rng)
+        } else {
+            let [logits, unguided] =
+                [Some(outlook.logits), outlook.unguided].map(|row| row.map(|row| without_stop(row, barred)));
+            let logits = logits.unwrap_or_default();
+            sample(&logits, unguided.as_deref(), &self.history, &self.manner.sampling, &mut self.rng)
+        };
+        let token = token.map_err(|error| EngineError::Failed(error.to_string()))?;
         let verdict = self.guard.observe(token, outlook.attention);
         let speech = token < SPEECH_TOKENS;
         if speech {

@@ -5,12 +5,14 @@ mod launch;
 mod layer_norm;
 mod lstm;
 mod pointwise;
+mod step;
 mod styled_norm;
 
 pub(crate) use conv::{Added, CardConv};
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
 pub(crate) use pointwise::{activate, depthwise_upsample, finish_rows, mean_of_three, repeat_twice};
+pub(crate) use step::CardDecoder;
 pub(crate) use styled_norm::{can_style, styled_norm};
 
 use candle_core::{
@@ -29,10 +31,12 @@ use std::{
 };
 
 /// What `build.rs` made of each file: machine code for several cards, of which the driver takes the one that fits.
-const BINARIES: [&[u8]; 3] = [
+const BINARIES: [&[u8]; 5] = [
     include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/conv.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/pointwise.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/decode.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/draw.fatbin")),
 ];
 
 /// The kernels on each card that was used, by its number. There are as many as there are cards.

@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use stentor_engine::EngineError;
-use stentor_nn::{NnError, Opened, Result, Watch};
+use stentor_nn::{Draw, NnError, Opened, Result, Watch};
 use stentor_types::{Language, Precision, VoiceSource, content_hash};
 
 /// Speech tokens for each character of a text.
@@ -198,7 +198,13 @@ impl Networks for Fake {
         Ok(sequence)
     }
 
-    fn decode(&self, rows: &mut [(&mut Sequence, u32)], watch: &dyn Watch) -> Result<()> {
+    fn decode(
+        &self,
+        rows: &mut [(&mut Sequence, u32)],
+        draws: Vec<Option<Draw>>,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        assert_eq!(draws.len(), rows.len());
         self.with_log(|log| log.passes.push(rows.len()));
         for (sequence, token) in rows {
             if sequence.text.contains("broken") && sequence.spoken == 5 {
@@ -213,7 +219,7 @@ impl Networks for Fake {
 
     fn outlook<'a>(&self, sequence: &'a Sequence) -> Outlook<'a> {
         let Sequence { logits, unguided, attention, .. } = sequence;
-        Outlook { logits, unguided: unguided.as_deref(), attention }
+        Outlook { logits, unguided: unguided.as_deref(), attention, drawn: None }
     }
 
     fn rendering(&self, plan: RenderPlan) -> Rendering {

@@ -3,11 +3,12 @@
 //! It runs in two ways: over many positions of one sequence, and one position each of many sequences, where what becomes
 //! of a row does not depend on the others.
 
+use crate::model::{SPEECH_TOKENS, STOP_SPEECH};
 use candle_core::Tensor;
 use std::{collections::BTreeMap, ops::Range};
 use stentor_nn::{
-    Activation, KvCache, KvShape, LayerNorm, Linear, Look, Result, RmsNorm, Rope, Scope, Watch, activate,
-    append, attend, gated_silu,
+    Activation, BlockLayers, Blueprint, KvCache, KvShape, LayerNorm, Linear, Look, Result, RmsNorm, Rope,
+    RowNorm, Scope, Watch, activate, append, attend, gated_silu,
 };
 
 pub(super) struct Backbone {
@@ -49,7 +50,27 @@ pub(super) struct Run<'a> {
     pub(super) texts: Vec<Range<usize>>,
 }
 
+impl Block {
+    fn layers(&self) -> BlockLayers<'_> {
+        BlockLayers {
+            before_attention: self.before_attention.layer(),
+            qkv: &self.qkv,
+            out: &self.out,
+            before_mlp: self.before_mlp.layer(),
+            up: &self.up,
+            down: &self.down,
+        }
+    }
+}
+
 impl Norm {
+    fn layer(&self) -> RowNorm<'_> {
+        match self {
+            Self::Rms(norm) => RowNorm::Rms(norm),
+            Self::Layer(norm) => RowNorm::Layer(norm),
+        }
+    }
+
     fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         match self {
             Self::Rms(norm) => norm.forward(x, watch),
@@ -59,6 +80,20 @@ impl Norm {
 }
 
 impl Backbone {
+    /// What a card's kernels are told of it; `head` makes logits of its output.
+    pub(super) fn blueprint<'a>(&'a self, head: &'a Linear) -> Blueprint<'a> {
+        Blueprint {
+            shape: self.shape,
+            blocks: self.blocks.iter().map(Block::layers).collect(),
+            last: self.last.layer(),
+            head,
+            rope: self.rope.as_ref(),
+            gated: self.gated,
+            watched: self.watched(),
+            sayable: (SPEECH_TOKENS, STOP_SPEECH),
+        }
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.blocks.iter().flat_map(|b| [&b.qkv, &b.out, &b.up, &b.down]).map(Linear::bytes).sum()
     }

@@ -3,7 +3,7 @@
 use super::{Family, Positions, T3, cond::Conditioning, gpt2, llama, table::Table, table::dims};
 use crate::model::STOP_SPEECH;
 use candle_core::Device;
-use stentor_nn::{HEAD, Linear, NnError, Result, Scope, Weights, cpu::has_kernels};
+use stentor_nn::{Decoder, HEAD, Linear, NnError, Result, Scope, Weights, cpu::has_kernels};
 use stentor_types::Precision;
 
 const MULTILINGUAL_TEXT_TOKENS: usize = 2454;
@@ -86,7 +86,8 @@ impl T3 {
             (true, MULTILINGUAL_TEXT_TOKENS) => Family::Multilingual,
             (true, _) => Family::English,
         };
+        let decoder = Decoder::new(&backbone.blueprint(&head), device)?;
         let device = device.clone();
-        Ok(Self { family, device, width, conditioning, backbone, head, text, speech, positions })
+        Ok(Self { family, device, width, conditioning, backbone, head, text, speech, positions, decoder })
     }
 }

@@ -8,6 +8,7 @@ mod cond;
 mod gpt2;
 mod llama;
 mod load;
+mod step;
 mod table;
 
 use crate::{model::START_SPEECH, voice::T3Prompt};
@@ -15,7 +16,7 @@ use backbone::{Backbone, Run};
 use candle_core::{Device, Tensor};
 use cond::Conditioning;
 use std::ops::Range;
-use stentor_nn::{HEAD, KvCache, Linear, Result, Watch};
+use stentor_nn::{Decoder, Drawn, HEAD, KvCache, Linear, Result, Watch};
 use table::{Table, refuse};
 
 /// Which of the family a checkpoint is, as far as T3 tells.
@@ -41,6 +42,8 @@ pub struct T3 {
     text: Table,
     speech: Table,
     positions: Positions,
+    /// Runs steps where a card has kernels for it.
+    decoder: Option<Decoder>,
 }
 
 /// How positions are told apart, beside what the attention does.
@@ -63,9 +66,10 @@ pub struct Sequence {
     text: Range<usize>,
     /// Tokens that were appended.
     spoken: usize,
-    /// Of one row after the other.
+    /// Of one row after the other; none if the next token has been drawn already.
     logits: Vec<f32>,
     attention: Vec<f32>,
+    drawn: Option<Drawn>,
 }
 
 impl T3 {
@@ -158,43 +162,7 @@ impl T3 {
         let logits = host(&self.head.forward(&Tensor::cat(&last, 0)?, watch)?)?;
         let attention = looks.into_iter().flatten().next().map_or(Ok(Vec::new()), |look| host(&look))?;
         cache.advance(new);
-        Ok(Sequence { cache, text: at, spoken: 0, logits, attention })
-    }
-
-    /// Appends one token to each sequence, all in one pass; each then has the logits of its next token. What a sequence gets does
-    /// not depend on its neighbours. After an error, every sequence is as it was before.
-    pub fn decode(&self, rows: &mut [(&mut Sequence, u32)], watch: &dyn Watch) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let mut input = Vec::new();
-        for (sequence, token) in rows.iter() {
-            let mut row = vec![0.0; self.width];
-            self.speech.add(*token as usize, &mut row)?;
-            match &self.positions {
-                Positions::Own { speech, .. } => speech.add(sequence.spoken + 1, &mut row)?,
-                Positions::All(all) => all.add(sequence.cache.len(), &mut row)?,
-            }
-            (0..sequence.cache.rows()).for_each(|_| input.extend_from_slice(&row));
-        }
-        let texts = rows.iter().map(|(sequence, _)| sequence.text.clone()).collect();
-        let caches: Vec<&mut KvCache> = rows.iter_mut().map(|(sequence, _)| &mut sequence.cache).collect();
-        let mut run = Run { caches, texts };
-        let (hidden, looks) = self.backbone.forward(self.rows(input)?, &mut run, watch)?;
-        let logits = host(&self.head.forward(&hidden, watch)?)?;
-        let attention = |look: Option<Tensor>| look.map_or(Ok(Vec::new()), |look| host(&look));
-        let attentions = looks.into_iter().map(attention).collect::<Result<Vec<_>>>()?;
-        // From here on nothing can fail.
-        let (mut logits, size) = (logits.as_slice(), self.speech.rows());
-        for ((sequence, _), attention) in rows.iter_mut().zip(attentions) {
-            let (own, rest) = logits.split_at(sequence.cache.rows() * size);
-            sequence.logits.copy_from_slice(own);
-            sequence.attention = attention;
-            sequence.spoken += 1;
-            sequence.cache.advance(1);
-            logits = rest;
-        }
-        Ok(())
+        Ok(Sequence { cache, text: at, spoken: 0, logits, attention, drawn: None })
     }
 
     /// `values` as a matrix of the model's width on its device.
@@ -247,6 +215,11 @@ fn host(tensor: &Tensor) -> Result<Vec<f32>> {
 }
 
 impl Sequence {
+    /// What was drawn where the logits were computed, if that was asked for. There are no logits here then.
+    pub fn drawn(&self) -> Option<Drawn> {
+        self.drawn
+    }
+
     /// Raw logits of the row that sees the text.
     pub fn logits(&self) -> &[f32] {
         &self.logits[..self.logits.len() / self.cache.rows()]
