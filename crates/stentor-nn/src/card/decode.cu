@@ -258,18 +258,18 @@ __device__ static void products(const Products& p) {
     }
 }
 
-// As many blocks as are to have room on a processor, where reading weights is all that counts; with eight rows a few numbers go through
-// local memory for that.
+// As many blocks as are to have room on a processor, where reading weights is all that counts; with eight rows sums and weights want the
+// registers of a whole one.
 #define PRODUCTS(name, T, ROWS, BLOCKS) \
     extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, BLOCKS) name(Products p) { products<T, ROWS>(p); }
 PRODUCTS(products_f32_1, float, 1, 3)
 PRODUCTS(products_f32_2, float, 2, 2)
 PRODUCTS(products_f32_4, float, 4, 2)
-PRODUCTS(products_f32_8, float, 8, 2)
+PRODUCTS(products_f32_8, float, 8, 1)
 PRODUCTS(products_f16_1, __half, 1, 4)
 PRODUCTS(products_f16_2, __half, 2, 4)
 PRODUCTS(products_f16_4, __half, 4, 2)
-PRODUCTS(products_f16_8, __half, 8, 2)
+PRODUCTS(products_f16_8, __half, 8, 1)
 
 // ---- Layer norm ----
 
@@ -473,7 +473,7 @@ extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) look_f32(Looks l
 extern "C" __global__ void __launch_bounds__(ATTENTION_THREADS) look_f16(Looks l) { look<__half>(l); }
 
 // The mean over the slots, a block for each cache.
-extern "C" __global__ void mean_of_looks(const Watched* watched, const float* seen, float* out, unsigned slots, unsigned stride) {
+extern "C" __global__ void __launch_bounds__(NORM_THREADS) mean_of_looks(const Watched* watched, const float* seen, float* out, unsigned slots, unsigned stride) {
     Watched own = watched[blockIdx.x];
     for (unsigned at = threadIdx.x; at < own.count; at += NORM_THREADS) {
         float sum = 0.0f;
