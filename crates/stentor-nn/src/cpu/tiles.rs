@@ -34,6 +34,9 @@ pub(crate) struct Tile<'a> {
     stride: usize,
     pub(crate) rows: Range<usize>,
     pub(crate) cols: Range<usize>,
+    /// Which rows hold nothing yet; none if it is empty. A row is zeroed when it is first asked for, since whoever asks then writes it
+    /// while it is in the nearest cache; a whole tile would push everything else out of the next.
+    blank: Vec<bool>,
     owner: PhantomData<&'a mut [f32]>,
 }
 
@@ -41,17 +44,29 @@ impl<'a> Tile<'a> {
     /// All of a dense row-major matrix.
     pub(crate) fn whole(data: &'a mut [f32], cols: usize) -> Self {
         let rows = data.len() / cols;
-        Self { base: data.as_mut_ptr(), stride: cols, rows: 0..rows, cols: 0..cols, owner: PhantomData }
+        Self { base: data.as_mut_ptr(), stride: cols, rows: 0..rows, cols: 0..cols, blank: Vec::new(), owner: PhantomData }
     }
 
     /// The tile's part of a row, which is counted in the whole matrix.
     pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(self.rows.contains(&row), "row {row} is outside of the tile");
+        let index = row - self.rows.start;
+        let blank = self.blank.get_mut(index).is_some_and(std::mem::take);
         #[expect(unsafe_code, reason = "tiles of one matrix are disjoint but not contiguous")]
-        // SAFETY: the row is inside the tile, which is exclusively borrowed and initialised.
+        // SAFETY: the row is inside the tile, which is exclusively borrowed, and initialised unless it is blank.
         unsafe {
-            let start = self.base.add((row - self.rows.start) * self.stride);
+            let start = self.base.add(index * self.stride);
+            if blank {
+                start.write_bytes(0, self.cols.len());
+            }
             std::slice::from_raw_parts_mut(start, self.cols.len())
+        }
+    }
+
+    /// Zeroes every row that is still blank.
+    fn begin_all(&mut self) {
+        for row in self.rows.clone() {
+            self.row(row);
         }
     }
 
@@ -71,6 +86,7 @@ impl<'a> Tile<'a> {
             (depth - 1) * rhs.row_stride + (n - 1) * rhs.col_stride < rhs.data.len(),
             "right operand too short"
         );
+        self.begin_all();
         #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
         // SAFETY: the output lies inside this exclusively borrowed, initialised tile; both operands were checked to
         // reach as far as the strides ask, and cannot overlap the output, which is borrowed exclusively.
@@ -109,19 +125,14 @@ struct Shared(*mut f32);
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Zeroes and hands out a rectangle of the matrix with `stride` columns.
+    /// Hands out a rectangle of the matrix with `stride` columns, all of it blank.
     #[expect(unsafe_code, reason = "makes the rectangle of one grid index out of the shared buffer")]
     /// # Safety
     /// The rectangle is inside the buffer and no other live tile overlaps it.
     unsafe fn tile<'a>(self, stride: usize, rows: Range<usize>, cols: Range<usize>) -> Tile<'a> {
         // SAFETY: the caller's promise.
-        unsafe {
-            let base = self.0.add(rows.start * stride + cols.start);
-            for row in 0..rows.len() {
-                base.add(row * stride).write_bytes(0, cols.len());
-            }
-            Tile { base, stride, rows, cols, owner: PhantomData }
-        }
+        let base = unsafe { self.0.add(rows.start * stride + cols.start) };
+        Tile { base, stride, blank: vec![true; rows.len()], rows, cols, owner: PhantomData }
     }
 }
 
@@ -149,6 +160,7 @@ pub(crate) fn for_tiles(
         // SAFETY: grid rectangles are disjoint, inside the capacity reserved above, and visited once.
         let mut tile = unsafe { all.tile(cols, row_range, col_range) };
         fill(&mut tile);
+        tile.begin_all();
         if !watch.tick() {
             stopped.store(true, Ordering::Relaxed);
         }
@@ -158,7 +170,7 @@ pub(crate) fn for_tiles(
         return Err(NnError::Stopped);
     }
     #[expect(unsafe_code, reason = "the vector's elements were written through tiles")]
-    // SAFETY: the grid covers the matrix, and every tile was zeroed before it was filled.
+    // SAFETY: the grid covers the matrix, and no row of a tile was left blank.
     unsafe {
         out.set_len(rows * cols);
     }
