@@ -1,7 +1,10 @@
 //! The engine with the built-in model: determinism, cancelling, limits and timings.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use stentor_engine::{
     CancelFlag, ChunkOutput, ChunkRequest, EngineError, StepCounter, VoiceSlot, WholeChunk,
 };
@@ -197,16 +200,21 @@ fn one_that_is_cancelled_on_the_way_changes_nothing_for_the_others_and_is_no_pro
     let (mut engine, voice) = engine(2);
     let story = "The old nurse walked down to the village, and nobody knew why.";
     let requests = requests(voice, &[(story, 1.0), ("Hello, world!", 1.0), (story, 0.9)]);
+    let over = AtomicBool::new(false);
     let counted = std::thread::scope(|scope| {
         let (cancel, progress) = (requests[1].cancel.clone(), requests[1].progress.clone());
+        let over = &over;
         let canceller = scope.spawn(move || {
             while progress.get() < 300 {
+                assert!(!over.load(Ordering::Relaxed), "it was over after {} units of work", progress.get());
                 std::hint::spin_loop();
             }
             cancel.cancel();
             progress.get()
         });
-        let together = engine.synthesize_together(&requests).unwrap();
+        let together = engine.synthesize_together(&requests);
+        over.store(true, Ordering::Relaxed);
+        let together = together.unwrap();
         for index in [0, 2] {
             assert_eq!(together[index], engine.synthesize(&requests[index]).unwrap(), "{index}");
         }

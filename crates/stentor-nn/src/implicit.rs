@@ -99,7 +99,8 @@ impl Plan {
     /// For an input of `len` columns, which are at least as many as a kernel sees. Nothing is activated, and nothing split.
     pub(crate) fn of_len(&self, len: usize) -> Geometry {
         let fixed = self.geometry;
-        if fixed.spread > 1 {
+        // A transposed one.
+        if fixed.dilation < 0 {
             let total = (len as u32 - 1) * fixed.spread + fixed.total - 2 * fixed.cut;
             let columns = (total + fixed.cut).div_ceil(fixed.spread);
             return Geometry { len: len as u32, total, columns, ..fixed };

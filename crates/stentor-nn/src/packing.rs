@@ -82,7 +82,9 @@ impl Packing {
         }
         let lens: Vec<u32> = self.lens.iter().map(|&len| len as u32).collect();
         let lens = Tensor::new(lens, card)?;
-        Ok(self.on_card.get_or_init(|| lens.clone()).clone())
+        // If another card's are kept, these are for once.
+        let _ = self.on_card.set(lens.clone());
+        Ok(lens)
     }
 
     /// After an upsampling of all columns by `factor`, where each sequence has `more` columns beside.

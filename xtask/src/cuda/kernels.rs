@@ -50,6 +50,10 @@ pub(super) fn check(root: &Path, folders: &Folders) -> Result<()> {
     for (name, threads) in &threads {
         let of_kernel: Vec<_> = needs.iter().filter(|((kernel, _), _)| kernel == name).collect();
         say(&line(name, *threads, &of_kernel))?;
+        let judged = of_kernel.iter().filter(|(_, needs)| needs.registers > 0).count();
+        if judged != capabilities.lines().count() {
+            complaints.push(format!("{name}: the compiler told of {judged} cards only"));
+        }
         complaints.extend(of_kernel.iter().flat_map(|((_, card), needs)| judge(name, card, *threads, needs)));
     }
     let unbound = needs.keys().filter(|(name, _)| !threads.contains_key(name));

@@ -15,7 +15,7 @@ use std::{
     process::Command,
 };
 
-/// Kernels are compiled for this compute capability; the driver translates them for any newer one.
+/// candle's kernels are compiled for this compute capability; the driver translates them for any newer one.
 const COMPUTE_CAPABILITY: &str = "75";
 
 /// Where everything lies, below cargo's target directory.

@@ -55,9 +55,9 @@ impl Figures {
 fn rendering_bytes(on_cpu: bool) -> u64 {
     /// Input, sum, two inner activations of a block, the other blocks' outputs and the excitation's share.
     const TENSORS: usize = 8;
-    // Elsewhere than on the CPU a convolution lays out its input once for each of at most 11 taps and copies its output, and
-    // attention holds its scores, before and after the softmax, for 8 heads and 2 rows.
-    let (tensors, scores) = if on_cpu { (TENSORS, 0) } else { (TENSORS + 11 + 1, 2 * 8 * 2) };
+    // Elsewhere than on the CPU a convolution may lay out its input once for each of at most 11 taps and copy its output, and
+    // attention holds its scores, less their largest and as weights, too, for 8 heads and 2 rows.
+    let (tensors, scores) = if on_cpu { (TENSORS, 0) } else { (TENSORS + 11 + 1, 3 * 8 * 2) };
     let vocoder = tensors * 64 * 120 * FRAMES[0];
     let flow = scores * FRAMES.iter().sum::<usize>().pow(2);
     (vocoder.max(flow) * size_of::<f32>()) as u64

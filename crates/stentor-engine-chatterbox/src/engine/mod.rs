@@ -3,7 +3,8 @@
 //! Every step takes cancelled chunks out, begins one that waits, appends one token to all that speak, in a single pass of
 //! T3 whatever their number (with guidance, two rows each), and renders one piece of the chunk whose turn was the longest ago;
 //! on a card, beside it, pieces of others that there is room for. So a new chunk waits for nobody's end, and rendering delays
-//! tokens by a piece at most. What a chunk sounds like depends on nothing here: see [`utterance`].
+//! tokens by a piece at most. Which tokens a chunk has depends on nothing here, see [`utterance`], nor
+//! do its samples on the CPU; on a card, pieces that share a pass are summed in another order.
 
 mod describe;
 mod networks;
@@ -34,7 +35,7 @@ use utterance::{Manner, Piece, Utterance};
 use watch::Waiting;
 
 /// Steps for which a piece may be held back on a card, until others share its pass. Chunks that come together are a step apart, and
-/// never would; there a step is about a millisecond, and a pass of rendering dozens.
+/// never would; there a step is about a millisecond, and a pass of rendering dozens. While a chunk is to begin, which costs more, nothing is held.
 const MOST_HELD: usize = 8;
 
 /// Makes a voice of what a client's voice stands for.
@@ -150,7 +151,9 @@ impl<N: Networks> ChatterboxEngine<N> {
     /// Renders the piece that has waited the longest, and those that go through the networks beside it.
     fn render_due(&mut self, sink: &mut dyn StepSink) -> Result<(), DeviceLost> {
         let networks = &*self.networks;
-        let soon = self.slots.iter().filter_map(Slot::due_in).min();
+        let begun = !self.slots.iter().any(Slot::waits_to_begin);
+        let coming = |slot: &Slot<N>| Some((slot.due_in()?, slot.settings.cfm_steps));
+        let coming: Vec<_> = self.slots.iter().filter_map(coming).collect();
         let mut due: Vec<_> = self
             .slots
             .iter_mut()
@@ -159,11 +162,15 @@ impl<N: Networks> ChatterboxEngine<N> {
         due.sort_by_key(|(slot, ..)| slot.turn);
         let all = due.len();
         together(&mut due, networks.on_cpu());
-        if due.is_empty() {
+        let Some((first, ..)) = due.first() else {
+            self.held = 0;
             return Ok(());
-        }
-        let room = due.len() == all && !networks.on_cpu();
-        if room && soon.is_some_and(|steps| self.held + steps <= MOST_HELD) {
+        };
+        let longest = due.iter().map(|(.., frames)| *frames).max().unwrap_or(0);
+        let room = due.len() == all && !networks.on_cpu() && flow_together(due.len() + 1, longest);
+        let fitting = coming.iter().filter(|(_, steps)| *steps == first.settings.cfm_steps);
+        let soon = fitting.map(|(left, _)| *left).min();
+        if begun && room && soon.is_some_and(|left| self.held + left <= MOST_HELD) {
             self.held += 1;
             return Ok(());
         }

@@ -110,11 +110,6 @@ impl Rendering {
         }
     }
 
-    /// Whether [`Rendering::render`] has something to do once there are `tokens` tokens. Calling it later changes no sample.
-    pub fn wants(&self, tokens: usize, last: bool) -> bool {
-        !self.finished && (last || self.schedule.due(tokens).is_some())
-    }
-
     /// The samples that follow those it gave before. `tokens` are all of the chunk so far and `last` says that no more come: then
     /// 960 samples have come for each in all. After an error, stopping included, the chunk cannot go on.
     pub fn render(

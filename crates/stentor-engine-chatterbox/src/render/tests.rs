@@ -104,11 +104,11 @@ fn speak(count: usize, window: usize, pace: usize, blur: f32) -> Vec<f32> {
     while known < count {
         known = (known + pace).min(count);
         let last = known == count;
-        if rendering.wants(known, last) {
+        if rendering.window(known, last).is_some() {
             samples.extend(advance(&mut rendering, (&all[..known], last), &mel, &Unwatched).unwrap());
         }
     }
-    assert!(!rendering.wants(count, true), "a finished chunk wants nothing");
+    assert!(rendering.window(count, true).is_none(), "a finished chunk wants nothing");
     samples
 }
 
@@ -154,7 +154,7 @@ fn the_first_window_speaks_early_and_later_ones_are_longer() {
     let mel = |stretch: &Stretch<'_>| flow(stretch, 0.0, 200);
     let mut windows = Vec::new();
     for known in 1..=all.len() {
-        if rendering.wants(known, false) {
+        if rendering.window(known, false).is_some() {
             let samples = advance(&mut rendering, (&all[..known], false), &mel, &Unwatched).unwrap();
             windows.push((known, samples.len()));
         }

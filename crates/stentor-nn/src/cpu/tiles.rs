@@ -44,7 +44,14 @@ impl<'a> Tile<'a> {
     /// All of a dense row-major matrix.
     pub(crate) fn whole(data: &'a mut [f32], cols: usize) -> Self {
         let rows = data.len() / cols;
-        Self { base: data.as_mut_ptr(), stride: cols, rows: 0..rows, cols: 0..cols, blank: Vec::new(), owner: PhantomData }
+        Self {
+            base: data.as_mut_ptr(),
+            stride: cols,
+            rows: 0..rows,
+            cols: 0..cols,
+            blank: Vec::new(),
+            owner: PhantomData,
+        }
     }
 
     /// The tile's part of a row, which is counted in the whole matrix.

@@ -1,7 +1,7 @@
 //! The residual block of the vocoder: pairs of convolutions, the first of each dilated, each after a snake activation.
 
 use candle_core::Tensor;
-use stentor_nn::{Activation, Conv1d, ConvShape, Packing, Result, Scope, Watch, activate};
+use stentor_nn::{Activation, Conv1d, ConvShape, Packing, Result, Scope, Watch, activate_packed};
 
 const DILATIONS: [usize; 3] = [1, 3, 5];
 /// Keeps the snake of a channel with α = 0 finite: it is the identity then.
@@ -57,6 +57,6 @@ impl SnakeBlock {
 
 impl SnakeConv {
     fn activate(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        packing.clear_gaps(&activate(x, Activation::Snake(&self.alpha), watch)?)
+        activate_packed(x, Activation::Snake(&self.alpha), packing, watch)
     }
 }

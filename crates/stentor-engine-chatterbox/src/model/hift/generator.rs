@@ -3,7 +3,8 @@
 use super::block::SnakeBlock;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate, mean_of,
+    Activation, Conv1d, ConvShape, ConvTranspose1d, Packing, Result, Scope, Stft, Watch, activate,
+    activate_packed, mean_of,
 };
 use stentor_types::Precision;
 
@@ -79,7 +80,7 @@ impl Generator {
             x = stage.forward(&packing.clear_gaps(&x)?, excitation, &inner, watch)?;
             packing = inner;
         }
-        let x = activate(&packing.clear_gaps(&x)?, Activation::LeakyRelu(LAST_SLOPE), watch)?;
+        let x = activate_packed(&x, Activation::LeakyRelu(LAST_SLOPE), &packing, watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("conv_post", &x);
         let inverse = |x: &Tensor| self.stft.inverse_of_log_magnitude_and_sine(x, LARGEST_MAGNITUDE, watch);

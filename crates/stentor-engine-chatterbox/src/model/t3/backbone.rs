@@ -1,7 +1,7 @@
 //! A transformer whose blocks normalise before they attend and before their feed-forward part.
 //!
 //! It runs in two ways: over many positions of one sequence, and one position each of many sequences, where what becomes
-//! of a row does not depend on the others.
+//! of a row does not depend on the others (on a card, unless candle's ops compute it).
 
 use crate::model::{SPEECH_TOKENS, STOP_SPEECH};
 use candle_core::Tensor;

@@ -3,6 +3,7 @@
 use super::{Family, Positions, T3, cond::Conditioning, gpt2, llama, table::Table, table::dims};
 use crate::model::STOP_SPEECH;
 use candle_core::Device;
+use std::sync::atomic::AtomicBool;
 use stentor_nn::{Decoder, HEAD, Linear, NnError, Result, Scope, Weights, cpu::has_kernels};
 use stentor_types::Precision;
 
@@ -88,6 +89,18 @@ impl T3 {
         };
         let decoder = Decoder::new(&backbone.blueprint(&head), device)?;
         let device = device.clone();
-        Ok(Self { family, device, width, conditioning, backbone, head, text, speech, positions, decoder })
+        Ok(Self {
+            family,
+            device,
+            width,
+            conditioning,
+            backbone,
+            head,
+            text,
+            speech,
+            positions,
+            decoder,
+            remarked: AtomicBool::new(false),
+        })
     }
 }

@@ -15,7 +15,7 @@ use crate::{model::START_SPEECH, voice::T3Prompt};
 use backbone::{Backbone, Run};
 use candle_core::{Device, Tensor};
 use cond::Conditioning;
-use std::ops::Range;
+use std::{ops::Range, sync::atomic::AtomicBool};
 use stentor_nn::{Decoder, Drawn, HEAD, KvCache, Linear, Result, Watch};
 use table::{Table, refuse};
 
@@ -44,6 +44,8 @@ pub struct T3 {
     positions: Positions,
     /// Runs steps where a card has kernels for it.
     decoder: Option<Decoder>,
+    /// Whether it was told that there is none on a card.
+    remarked: AtomicBool,
 }
 
 /// How positions are told apart, beside what the attention does.

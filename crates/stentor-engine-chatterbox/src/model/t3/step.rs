@@ -2,6 +2,7 @@
 
 use super::{Positions, Run, Sequence, T3, host};
 use candle_core::Tensor;
+use std::sync::atomic::Ordering;
 use stentor_nn::{Draw, KvCache, Result, Step, StepBy, Stepped, Watch};
 
 impl T3 {
@@ -61,9 +62,15 @@ impl T3 {
         self.decoder.iter().for_each(|decoder| decoder.step_by(how));
     }
 
-    /// One line for the operator, once, if steps are slower than they could be.
+    /// One line for the operator, once, if steps on a card are slower than they could be.
     pub fn take_remark(&self) -> Option<String> {
-        self.decoder.as_ref().and_then(stentor_nn::Decoder::take_remark)
+        match &self.decoder {
+            Some(decoder) => decoder.take_remark(),
+            None if self.device.is_cuda() && !self.remarked.swap(true, Ordering::Relaxed) => {
+                Some("T3 steps go through candle's ops: no kernels of ours fit this model's sizes".to_owned())
+            }
+            None => None,
+        }
     }
 
     /// What goes in: each token's row for each row of its cache.

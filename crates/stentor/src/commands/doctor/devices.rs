@@ -7,7 +7,7 @@ use stentor_types::DeviceSpec;
 
 /// Built with CUDA at all.
 const WITH_CUDA: bool = cfg!(feature = "cuda");
-/// The kernels are PTX for this compute capability, which drivers compile for any later one.
+/// There are kernels for this compute capability as PTX, which drivers compile for any later one.
 const CAPABILITY: (i32, i32) = (7, 5);
 /// The CUDA that the kernels were compiled with; an older driver doesn't read them.
 const CUDA: (i32, i32) = (13, 0);
