@@ -19,7 +19,9 @@ use std::{
     sync::Arc,
 };
 use stentor_engine::{CancelFlag, Engine, EngineError, LoadError};
-use stentor_nn::{Draw, NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device};
+use stentor_nn::{
+    Draw, KEPT_ON_CARD, NnError, Opened, Unwatched, Watch, Weights, keep_big_blocks, open_device,
+};
 use stentor_types::{Language, LoadSpec, Precision};
 
 /// The networks that speak.
@@ -79,6 +81,7 @@ impl Model {
         }
         // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
         let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
+        opened.keep_freed(KEPT_ON_CARD);
         let files = VoiceFiles {
             voice_encoder: file(spec, "ve")?.to_owned(),
             s3gen: file(spec, "s3gen")?.to_owned(),

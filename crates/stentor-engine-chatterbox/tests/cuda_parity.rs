@@ -259,6 +259,8 @@ fn chunks_share_the_card() {
 
 /// Bytes of the card that are free once everything before has ended there.
 fn free() -> u64 {
+    // What is kept for the next chunk is given back, too.
+    card().keep_freed(0);
     card().device.synchronize().unwrap();
     card().free_memory().unwrap()
 }

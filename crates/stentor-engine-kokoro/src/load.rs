@@ -5,7 +5,7 @@ use candle_core::Device;
 use std::{collections::BTreeMap, path::PathBuf};
 use stentor_engine::{Engine, LoadError, Stepped};
 use stentor_g2p::{G2p, G2pOptions};
-use stentor_nn::{NnError, Opened, Weights, cpu::has_kernels, keep_big_blocks, open_device};
+use stentor_nn::{KEPT_ON_CARD, NnError, Opened, Weights, cpu::has_kernels, keep_big_blocks, open_device};
 use stentor_types::{Language, LoadSpec, Precision};
 
 /// As `sha256sum` prints them.
@@ -63,6 +63,7 @@ fn load_on(spec: &LoadSpec, opened: &Opened) -> Result<KokoroEngine, String> {
     }
     // Other programs take and give memory meanwhile: a difference that makes no sense is no measurement.
     let taken = free.zip(opened.free_memory()).and_then(|(before, after)| before.checked_sub(after));
+    opened.keep_freed(KEPT_ON_CARD);
     let presets = presets(voices.as_ref(), &config)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(spec.threads)

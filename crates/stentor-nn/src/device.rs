@@ -10,6 +10,9 @@ mod libraries;
 use candle_core::Device;
 use stentor_types::{DeviceSpec, Precision};
 
+/// Bytes of a card's freed memory that a model's worker keeps for its next chunk, at most: as many as it keeps of the heap on the CPU.
+pub const KEPT_ON_CARD: u64 = 512 << 20;
+
 /// A device that works, and what became of the request for it.
 #[derive(Debug, Clone)]
 pub struct Opened {
@@ -32,6 +35,13 @@ impl Opened {
     /// Free memory of a card, in bytes; `None` on the CPU or where it can't be read.
     pub fn free_memory(&self) -> Option<u64> {
         cuda::free_memory(&self.device)
+    }
+
+    /// Has a card's driver keep so many bytes of what is freed for this process at most. By default it gives all of it back whenever
+    /// somebody waits for the card, and each chunk's activations are mapped anew. A card without pools of memory stays as it is, as does
+    /// the CPU.
+    pub fn keep_freed(&self, bytes: u64) {
+        cuda::keep_freed(&self.device, bytes);
     }
 
     /// Brings every kernel onto the card, so that none is compiled while somebody waits for speech. On the CPU it does nothing.
@@ -92,6 +102,8 @@ mod cuda {
     pub(super) fn free_memory(_device: &Device) -> Option<u64> {
         None
     }
+
+    pub(super) fn keep_freed(_device: &Device, _bytes: u64) {}
 }
 
 #[cfg(test)]

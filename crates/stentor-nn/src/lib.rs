@@ -47,7 +47,7 @@ pub use attention::self_attention;
 pub use conv::{Conv1d, ConvShape, repeat_interleave, repeat_twice};
 pub use conv_transpose::{ConvTranspose1d, DepthwiseUpsample};
 pub use decoder::{BlockLayers, Blueprint, Decoder, RowNorm, Step, StepBy, Stepped};
-pub use device::{Opened, open_device};
+pub use device::{KEPT_ON_CARD, Opened, open_device};
 pub use draw::{Draw, Drawn};
 pub use error::NnError;
 pub use gated::gated_silu;

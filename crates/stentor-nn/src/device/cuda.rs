@@ -6,7 +6,10 @@ use super::libraries;
 use candle_core::{
     CudaDevice, Device, Tensor,
     cuda_backend::{
-        cudarc::driver::{CudaContext, DriverError, sys::CUresult},
+        cudarc::driver::{
+            CudaContext, DriverError, result,
+            sys::{CUmemPool_attribute, CUresult},
+        },
         kernels::{AFFINE, BINARY, CAST, FILL, INDEXING, Module, REDUCE, TERNARY, UNARY},
     },
 };
@@ -101,6 +104,20 @@ pub(super) fn free_memory(device: &Device) -> Option<u64> {
     let card = device.as_cuda_device().ok()?;
     let (free, _) = card.cuda_stream().context().mem_get_info().ok()?;
     Some(free as u64)
+}
+
+pub(super) fn keep_freed(device: &Device, mut bytes: u64) {
+    let Ok(card) = device.as_cuda_device() else { return };
+    let stream = card.cuda_stream();
+    #[expect(unsafe_code, reason = "the driver takes a pointer to the number")]
+    // SAFETY: the context lives, and so does the device's default pool; the threshold is a u64, which the driver copies.
+    unsafe {
+        // Where there is no such pool, nothing is kept.
+        if let Ok(pool) = result::device::get_default_mem_pool(stream.context().cu_device()) {
+            let threshold = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            let _ = result::mem_pool::set_attribute(pool, threshold, (&raw mut bytes).cast());
+        }
+    }
 }
 
 pub(super) fn preload(device: &Device) -> crate::Result<()> {
