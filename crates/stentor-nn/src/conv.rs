@@ -42,10 +42,10 @@ impl ConvShape {
         TileSize { rows: 256, cols: (INPUT_PER_TILE / self.input).clamp(64, 512) / 64 * 64 }
     }
 
-    /// The same, if it can be computed with fewer products and there are so many channels that it pays, but not so many that its
-    /// weights, which take twice the room, would matter.
+    /// The same, if it can be computed with fewer products and there are so many channels that it pays, but not more than
+    /// were tried: weights take twice the room.
     fn winograd(&self) -> Option<WinogradShape> {
-        const CHANNELS: std::ops::RangeInclusive<usize> = 32..=512;
+        const CHANNELS: std::ops::RangeInclusive<usize> = 32..=1100;
         // Tiles reach back by three dilations, which must leave room in a panel of the narrowest grid.
         const MOST_DILATION: usize = 15;
         let Self { input, output, kernel, stride, padding, dilation } = *self;

@@ -32,17 +32,22 @@ pub(super) struct StyledBlock {
 }
 
 impl StyledBlock {
-    /// `widths` are those of input and output.
-    pub(super) fn load(scope: &Scope<'_>, widths: [usize; 2], style: usize, upsample: bool) -> Result<Self> {
-        let [input, output] = widths;
+    /// `widths` are those of input and output; `for_sound` says that nothing is decided by what comes out.
+    pub(super) fn load(
+        scope: &Scope<'_>,
+        [input, output]: [usize; 2],
+        style: usize,
+        (upsample, for_sound): (bool, bool),
+    ) -> Result<Self> {
+        let conv = if for_sound { Conv1d::load_for_sound } else { Conv1d::load };
         let shortcut =
             || Conv1d::load_without_bias(&scope.at("conv1x1"), ConvShape::same(input, output, 1, 1));
         let pool = || DepthwiseUpsample::load(&scope.at("pool"), input);
         Ok(Self {
             norm1: AdaIn::load(&scope.at("norm1"), style, input)?,
-            conv1: Conv1d::load(&scope.at("conv1"), ConvShape::same(input, output, 3, 1))?,
+            conv1: conv(&scope.at("conv1"), ConvShape::same(input, output, 3, 1))?,
             norm2: AdaIn::load(&scope.at("norm2"), style, output)?,
-            conv2: Conv1d::load(&scope.at("conv2"), ConvShape::same(output, output, 3, 1))?,
+            conv2: conv(&scope.at("conv2"), ConvShape::same(output, output, 3, 1))?,
             shortcut: (input != output).then(shortcut).transpose()?,
             pool: upsample.then(pool).transpose()?,
         })

@@ -24,14 +24,14 @@ impl Decoder {
         let halve = ConvShape { input: 1, output: 1, kernel: 3, stride: 2, padding: 1, dilation: 1 };
         let input = width + residual + 2;
         let decode = |(index, (output, upsample)): (usize, (usize, bool))| {
-            StyledBlock::load(&scope.at(format!("decode.{index}")), [input, output], style, upsample)
+            StyledBlock::load(&scope.at(format!("decode.{index}")), [input, output], style, (upsample, true))
         };
         let outputs = [(width, false), (width, false), (width, false), (last, true)];
         Ok(Self {
             pitch: Conv1d::load(&scope.at("F0_conv"), halve)?,
             energy: Conv1d::load(&scope.at("N_conv"), halve)?,
             residual: Conv1d::load(&scope.at("asr_res.0"), ConvShape::same(hidden, residual, 1, 1))?,
-            encode: StyledBlock::load(&scope.at("encode"), [hidden + 2, width], style, false)?,
+            encode: StyledBlock::load(&scope.at("encode"), [hidden + 2, width], style, (false, true))?,
             decode: outputs.into_iter().enumerate().map(decode).collect::<Result<_>>()?,
         })
     }

@@ -137,7 +137,7 @@ impl Curve {
     fn load(scope: &Scope<'_>, name: &'static str, config: &Config) -> Result<Self> {
         let (wide, narrow, style) = (config.hidden_dim, config.hidden_dim / 2, config.style_dim);
         let block = |index: usize, widths, upsample| {
-            StyledBlock::load(&scope.at(format!("{name}.{index}")), widths, style, upsample)
+            StyledBlock::load(&scope.at(format!("{name}.{index}")), widths, style, (upsample, false))
         };
         Ok(Self {
             name,
