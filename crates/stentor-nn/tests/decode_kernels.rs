@@ -1,40 +1,18 @@
 //! The kernels of a transformer's step, compiled for the host and run there, against our layers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "kernels/operands.rs"]
+mod operands;
 #[path = "kernels/runner.rs"]
 mod runner;
 
 use candle_core::{DType, Device, Tensor};
+use operands::{assert_close, random, values, weights};
 use runner::Input;
-use std::collections::HashMap;
 use stentor_nn::{
     Activation, HEAD, KvCache, KvShape, LayerNorm, Linear, Look, RmsNorm, Rope, RopeScaling, Unwatched,
-    Weights, activate, append, attend, gated_silu,
+    activate, append, attend, gated_silu,
 };
-
-fn random(dims: &[usize]) -> Tensor {
-    Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap()
-}
-
-fn values(x: &Tensor) -> Vec<f32> {
-    x.contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn weights(tensors: &[(&str, &Tensor)]) -> Weights {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let tensors: HashMap<_, _> = tensors.iter().map(|(name, x)| ((*name).to_owned(), (*x).clone())).collect();
-    candle_core::safetensors::save(&tensors, file.path()).unwrap();
-    Weights::open(file.path(), &Device::Cpu).unwrap()
-}
-
-#[track_caller]
-fn assert_close(card: &[f32], ours: &[f32], tolerance: f32) {
-    assert_eq!(card.len(), ours.len());
-    let error = card.iter().zip(ours).map(|(a, b)| (a - b).abs());
-    let error =
-        error.fold(0.0, |most: f32, error| if error.is_nan() { f32::INFINITY } else { most.max(error) });
-    assert!(error < tolerance, "{error}");
-}
 
 /// As the kernels have it.
 #[derive(Clone, Copy, PartialEq)]

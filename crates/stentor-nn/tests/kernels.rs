@@ -1,15 +1,18 @@
 //! The card's kernels, compiled for the host and run there, against our layers: no card is needed to know what they compute.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "kernels/operands.rs"]
+mod operands;
+
 use candle_core::{Device, Tensor};
+use operands::{assert_close, random, values, weights};
 use std::{
-    collections::HashMap,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
 };
-use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched, Weights};
+use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched};
 
 /// The program that runs them; the compiler is the one that the build needs anyway.
 fn program() -> &'static Path {
@@ -63,30 +66,6 @@ impl Input {
         assert!(out == other, "{kernel}: the order of threads changes the result");
         out.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
-}
-
-fn random(dims: &[usize]) -> Tensor {
-    Tensor::randn(0f32, 0.5, dims, &Device::Cpu).unwrap()
-}
-
-fn values(x: &Tensor) -> Vec<f32> {
-    x.contiguous().unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn weights(tensors: &[(&str, &Tensor)]) -> Weights {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let tensors: HashMap<_, _> = tensors.iter().map(|(name, x)| ((*name).to_owned(), (*x).clone())).collect();
-    candle_core::safetensors::save(&tensors, file.path()).unwrap();
-    Weights::open(file.path(), &Device::Cpu).unwrap()
-}
-
-#[track_caller]
-fn assert_close(card: &[f32], ours: &[f32], tolerance: f32) {
-    assert_eq!(card.len(), ours.len());
-    let error = card.iter().zip(ours).map(|(a, b)| (a - b).abs());
-    let error =
-        error.fold(0.0, |most: f32, error| if error.is_nan() { f32::INFINITY } else { most.max(error) });
-    assert!(error < tolerance, "{error}");
 }
 
 #[test]
