@@ -6,8 +6,8 @@
 use crate::{
     Result, Scope, Watch,
     cpu::{
-        Mat, PANEL, Tile, TileSize, View, Windows, Winograd, WinogradInput, WinogradShape, for_rows,
-        for_tiles, is_cpu, matrix, view, with_scratch,
+        MOST_TAPS, Mat, PANEL, Tile, TileSize, View, Windows, Winograd, WinogradInput, WinogradShape,
+        for_rows, for_tiles, is_cpu, matrix, view, with_scratch,
     },
     watch::tick,
 };
@@ -50,8 +50,14 @@ impl ConvShape {
         const MOST_DILATION: usize = 15;
         let Self { input, output, kernel, stride, padding, dilation } = *self;
         let dilated = dilation % 2 == 1 && dilation <= MOST_DILATION;
-        let fits = stride == 1 && kernel >= 3 && dilated && CHANNELS.contains(&input);
+        let fits = stride == 1 && (3..=MOST_TAPS).contains(&kernel) && dilated && CHANNELS.contains(&input);
         fits.then_some(WinogradShape { input, output, kernel, padding, dilation })
+    }
+
+    /// Columns before or after its own that a column is computed from, at most: with fewer products several columns come out of what each
+    /// of them sees.
+    pub fn reach(&self) -> usize {
+        self.winograd().map_or(self.padding, WinogradShape::reach)
     }
 
     /// Output length for an input of `len`; zero when the kernel does not fit.
@@ -358,22 +364,29 @@ mod tests {
         assert_same(&ours, &conv.stock(&x, &weight, Some(&residual)).unwrap());
     }
 
-    /// Tiles of fewer products begin at every fourth column, and so does each of several sequences.
+    /// Tiles of fewer products begin at every fourth or sixteenth column, and so does each of several sequences.
     #[test]
     fn a_sequence_among_others_is_to_the_bit_what_it_is_alone() {
-        let weight = random(&[130, 128, 7]);
-        for dilation in [1, 3, 5] {
-            let shape = ConvShape::same(128, 130, 7, dilation);
+        for (kernel, dilation) in [(3, 1), (3, 5), (7, 1), (7, 3), (11, 1), (11, 5)] {
+            let weight = random(&[50, 40, kernel]);
+            let shape = ConvShape::same(40, 50, kernel, dilation);
             let points = Winograd::new(&view(&weight).unwrap(), shape.winograd().unwrap());
-            let direct = Conv1d::new(&weight, Some(random(&[130])), shape).unwrap();
+            let direct = Conv1d::new(&weight, Some(random(&[50])), shape).unwrap();
             let fast = Conv1d { weight: Weight::Points(Arc::new(points)), ..direct.clone() };
-            let packing = Packing::new(&[501, 3, 770], 15, &Device::Cpu).unwrap();
-            let alone = [501, 3, 770].map(|len| random(&[128, len]));
+            // The longest comes first, so that only the gap is between it and the next.
+            let lens = [771, 3, 501];
+            let frames = lens.map(|len: usize| len.div_ceil(4));
+            let packing = Packing::new(&frames, shape.reach().div_ceil(4), &Device::Cpu).unwrap();
+            let packing = packing.stretched(4, 0).unwrap();
+            let alone = packing.lens().to_vec().iter().map(|len| random(&[40, *len])).collect::<Vec<_>>();
             for conv in [&fast, &direct] {
                 let together = conv.forward(&packing.pack(&alone).unwrap(), &Unwatched).unwrap();
                 for (x, together) in alone.iter().zip(packing.unpack(&together).unwrap()) {
                     let alone = conv.forward(x, &Unwatched).unwrap().to_vec2::<f32>().unwrap();
-                    assert!(alone == together.to_vec2::<f32>().unwrap(), "dilation {dilation}");
+                    assert!(
+                        alone == together.to_vec2::<f32>().unwrap(),
+                        "{kernel} taps, dilation {dilation}"
+                    );
                 }
             }
         }
@@ -402,7 +415,9 @@ mod tests {
                 let fast = Conv1d { weight: Weight::Points(Arc::new(points)), ..direct.clone() };
                 let [ours, theirs] =
                     [&fast, &direct].map(|conv| conv.forward_add(&x, &residual, &Unwatched).unwrap());
-                assert_same(&ours, &theirs);
+                // Of outputs as large as five.
+                let error = (ours - theirs).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+                assert!(error.to_scalar::<f32>().unwrap() < 4e-5, "{kernel} taps: {error}");
             }
         }
     }

@@ -4,7 +4,7 @@
 //! those are zero where a convolution reads them, they are the padding that it would see at the end of a sequence alone. Only what
 //! looks along all of a sequence (norms, recurrences, attention) has to know where it ends.
 
-use crate::Result;
+use crate::{Result, cpu::MOST_OUTPUTS};
 use candle_core::{Device, Tensor};
 
 /// Added to what is to have no weight in a softmax.
@@ -42,9 +42,9 @@ impl Packing {
 
     /// Sequences of these lengths, with at least `gap` columns between them. One is alone.
     pub fn new(lens: &[usize], gap: usize, device: &Device) -> Result<Self> {
-        // Phases of tiles, and so every bit of a sequence, are as if it were alone.
-        const PHASES: usize = 4;
-        let pitch = (lens.iter().max().copied().unwrap_or(0) + gap).next_multiple_of(PHASES);
+        // On the CPU, phases of tiles, and so every bit of a sequence, are as if it were alone.
+        let phases = if device.is_cpu() { MOST_OUTPUTS } else { 4 };
+        let pitch = (lens.iter().max().copied().unwrap_or(0) + gap).next_multiple_of(phases);
         Self::with_pitch(lens.to_vec(), pitch, device)
     }
 
@@ -277,7 +277,7 @@ mod tests {
     fn sequences_come_back_from_columns_and_rows_and_gaps_are_cleared_of_anything() {
         let lens = [3, 7, 1];
         let packing = Packing::new(&lens, 2, &Device::Cpu).unwrap();
-        assert_eq!((packing.count(), packing.pitch(), packing.lens()), (3, 12, &lens[..]));
+        assert_eq!((packing.count(), packing.pitch(), packing.lens()), (3, 16, &lens[..]));
         for rows in [false, true] {
             let all = sequences(&lens, rows);
             let packed = if rows { packing.pack_rows(&all) } else { packing.pack(&all) }.unwrap();

@@ -182,16 +182,14 @@ impl Stage {
 
 /// Columns beyond an end that the convolutions of a stage's blocks are computed from, at most.
 fn reach(config: &Config) -> usize {
-    // With fewer products four columns come out of what each of them sees.
-    const AT_ONCE: usize = 4;
     let istftnet = &config.istftnet;
-    let wide = |kernel: usize, dilation: usize| ((kernel - 1) / 2 + AT_ONCE - 1) * dilation;
-    let dilated = |(kernel, dilations): (&usize, &Vec<usize>)| {
-        wide(*kernel, dilations.iter().max().copied().unwrap_or(1))
-    };
-    let noise = wide(LAST_NOISE_KERNEL, NOISE_DILATIONS[2]);
     let blocks = istftnet.resblock_kernel_sizes.iter().zip(&istftnet.resblock_dilation_sizes);
-    blocks.map(dilated).fold(noise, usize::max)
+    let blocks = blocks.map(|(kernel, dilations)| (*kernel, dilations.as_slice()));
+    let noise = [NOISE_KERNEL, LAST_NOISE_KERNEL].map(|kernel| (kernel, NOISE_DILATIONS.as_slice()));
+    let shape = |(kernel, dilation)| ConvShape::same(istftnet.upsample_initial_channel, 1, kernel, dilation);
+    let shapes =
+        blocks.chain(noise).flat_map(|(kernel, dilations)| dilations.iter().map(move |&d| (kernel, d)));
+    shapes.map(|each| shape(each).reach()).max().unwrap_or_default()
 }
 
 /// The convolution that brings the excitation's spectrum down to a stage's rate, given the upsampling that still follows.

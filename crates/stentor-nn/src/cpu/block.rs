@@ -23,10 +23,8 @@ const LINES_AHEAD: usize = 8;
 /// Panels that one or two rows meet at once, at most.
 pub(super) const MOST_PANELS: usize = 4;
 
-/// Where the sums of a row of a block go.
-pub(super) type RowSums = [[f32; LANES]; 2 * MOST_PANELS];
-/// Where a block's sums go.
-pub(super) type Sums = [RowSums; MOST_ROWS];
+/// Where a block's sums go: row after row, each of as many panels as were multiplied. One or two rows can take several.
+pub(super) type Sums = [[f32; LANES]; 2 * MOST_ROWS];
 
 /// The right operand of blocks: `panels` one after the other, each `segments` times `depth` rows of [`COLS`] numbers. Rows begin
 /// `stride` numbers after the one before, segments `shift` numbers, panels `next`.
@@ -90,22 +88,30 @@ impl Number for i8 {
     }
 }
 
-/// The sums of `R` rows and `C` vectors of columns from vector `first` on. Rows of `lhs` are neighbours if `NEIGHBOURS`.
+/// The sums of `R` rows and `C` vectors of columns from vector `first` on. Rows of `lhs` are neighbours if `NEIGHBOURS`, those of the sums
+/// are `S` vectors long.
 ///
 /// # Safety
 /// The machine has the instructions of `V`; `lhs` reaches as far as `R` rows and the steps of `right` ask, `right.data` as far as
-/// it says.
+/// it says; `R` times `S` vectors are no more than there are sums.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn block<V: Vector, T: Number, const R: usize, const C: usize, const NEIGHBOURS: bool>(
+unsafe fn block<
+    V: Vector,
+    T: Number,
+    const R: usize,
+    const C: usize,
+    const S: usize,
+    const NEIGHBOURS: bool,
+>(
     lhs: Mat<'_>,
     right: &Right<'_, T>,
     first: usize,
-    sums: &mut [RowSums],
+    sums: &mut [[f32; LANES]],
 ) {
     // SAFETY: the caller's promises.
     unsafe {
-        let sums = &mut *sums.as_mut_ptr().cast::<[RowSums; R]>();
+        let sums = &mut *sums.as_mut_ptr().cast::<[[[f32; LANES]; S]; R]>();
         let mut kept = false;
         for segment in 0..right.segments {
             for done in (0..right.depth).step_by(STEPS_IN_A_ROW) {
@@ -183,51 +189,51 @@ unsafe fn blocks<V: Vector>(
     lhs: Mat<'_>,
     rows: usize,
     right: &Right<'_, impl Number>,
-    sums: &mut [RowSums],
+    sums: &mut [[f32; LANES]],
 ) -> (usize, usize) {
     // SAFETY: the caller's promises; no block has more than `rows` rows or more panels than there are.
     unsafe {
         match (V::BLOCK, rows, V::PANELS.min(right.panels)) {
             ((12, 2), 12.., _) if lhs.row_stride == 1 => {
-                block::<V, _, 12, 2, true>(lhs, right, 0, sums);
+                block::<V, _, 12, 2, 2, true>(lhs, right, 0, sums);
                 (12, 1)
             }
             ((12, 2), 12.., _) => {
-                block::<V, _, 12, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 12, 2, 2, false>(lhs, right, 0, sums);
                 (12, 1)
             }
             ((6, 1), 6.., _) => {
-                block::<V, _, 6, 1, false>(lhs, right, 0, sums);
-                block::<V, _, 6, 1, false>(lhs, right, 1, sums);
+                block::<V, _, 6, 1, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 6, 1, 2, false>(lhs, right, 1, sums);
                 (6, 1)
             }
             ((_, 2), 4.., _) => {
-                block::<V, _, 4, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 4, 2, 2, false>(lhs, right, 0, sums);
                 (4, 1)
             }
             ((_, 1), 4.., _) => {
-                block::<V, _, 4, 1, false>(lhs, right, 0, sums);
-                block::<V, _, 4, 1, false>(lhs, right, 1, sums);
+                block::<V, _, 4, 1, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 4, 1, 2, false>(lhs, right, 1, sums);
                 (4, 1)
             }
             (_, 2.., 4..) => {
-                block::<V, _, 2, 8, false>(lhs, right, 0, sums);
+                block::<V, _, 2, 8, 8, false>(lhs, right, 0, sums);
                 (2, 4)
             }
             (_, 2.., _) => {
-                block::<V, _, 2, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 2, 2, 2, false>(lhs, right, 0, sums);
                 (2, 1)
             }
             (_, _, 4..) => {
-                block::<V, _, 1, 8, false>(lhs, right, 0, sums);
+                block::<V, _, 1, 8, 8, false>(lhs, right, 0, sums);
                 (1, 4)
             }
             (_, _, 2..) => {
-                block::<V, _, 1, 4, false>(lhs, right, 0, sums);
+                block::<V, _, 1, 4, 4, false>(lhs, right, 0, sums);
                 (1, 2)
             }
             _ => {
-                block::<V, _, 1, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 1, 2, 2, false>(lhs, right, 0, sums);
                 (1, 1)
             }
         }
@@ -241,12 +247,12 @@ macro_rules! multiply {
             lhs: Mat<'_>,
             rows: usize,
             right: &Right<'_, $number>,
-            sums: &mut [RowSums],
+            sums: &mut [[f32; LANES]],
         ) -> (usize, usize) {
             widest! {
-                fn run(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut [RowSums]) -> (usize, usize) => blocks
+                fn run(lhs: Mat<'_>, rows: usize, right: &Right<'_, $number>, sums: &mut [[f32; LANES]]) -> (usize, usize) => blocks
             }
-            assert!(sums.len() >= rows.min(MOST_ROWS), "no room for the sums");
+            assert!(sums.len() >= 2 * right.panels * rows.min(MOST_ROWS), "no room for the sums");
             assert!(rows > 0 && right.panels > 0 && right.steps() > 0, "nothing to multiply");
             assert!(right.reach() <= right.data.len(), "right operand too short");
             let last = (rows.min(MOST_ROWS) - 1) * lhs.row_stride + (right.steps() - 1) * lhs.col_stride;

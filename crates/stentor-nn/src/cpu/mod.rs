@@ -16,4 +16,6 @@ pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_rows, for_tiles};
 pub(crate) use view::{View, is_cpu, matrix, view};
 pub use view::{compute_without_kernels, has_kernels};
-pub(crate) use winograd::{Input as WinogradInput, Shape as WinogradShape, Winograd};
+pub(crate) use winograd::{
+    Input as WinogradInput, MOST_OUTPUTS, MOST_TAPS, Shape as WinogradShape, Winograd,
+};

@@ -107,8 +107,7 @@ impl Panels {
             Numbers::Bytes(numbers, units) => {
                 let done = multiply_bytes(lhs, rows, &self.right(numbers, first, count), sums);
                 let units = &units[panels.start * PANEL..];
-                for sums in &mut sums[..done.0] {
-                    let sums = &mut sums.as_flattened_mut()[..done.1 * PANEL];
+                for sums in sums.as_flattened_mut().chunks_exact_mut(done.1 * PANEL).take(done.0) {
                     sums.iter_mut().zip(units).for_each(|(sum, unit)| *sum *= unit);
                 }
                 done
@@ -178,7 +177,7 @@ impl Tile<'_> {
             "columns outside of the panels"
         );
         assert!(lhs.col_stride == 1, "the left operand's rows must lie in line");
-        let mut sums: Sums = [[[0.0; LANES]; _]; _];
+        let mut sums: Sums = [[0.0; LANES]; _];
         // All rows of a panel come before the next; only a few rows can take several at once.
         let most = if rows.len() > 2 { 1 } else { MOST_PANELS };
         let mut start = 0;
@@ -191,9 +190,10 @@ impl Tile<'_> {
                 let (high, count) = panels.multiply(below, rows.len() - done, left, &mut sums);
                 wide = count;
                 let end = cols.len().min(start + wide * PANEL);
-                for (row, sums) in (rows.start + done..).zip(&sums[..high]) {
+                let lines = sums.as_flattened().chunks_exact(wide * PANEL).take(high);
+                for (row, sums) in (rows.start + done..).zip(lines) {
                     let range = cols.start + start..cols.start + end;
-                    write(row, range, &sums.as_flattened()[..end - start], &mut self.row(row)[start..end]);
+                    write(row, range, &sums[..end - start], &mut self.row(row)[start..end]);
                 }
                 done += high;
             }
@@ -213,14 +213,15 @@ impl Tile<'_> {
         let (rows, first) = (self.rows.clone(), self.cols.start);
         let Windows { data, count, shift, depth, width } = *windows;
         let right = Right { data, panels: 1, next: 0, segments: count, shift, depth, stride: width };
-        let mut sums: Sums = [[[0.0; LANES]; _]; _];
+        let mut sums: Sums = [[0.0; LANES]; _];
         let mut done = 0;
         while done < rows.len() {
             let below = Mat { data: &lhs.data[done * lhs.row_stride..], ..lhs };
             let (high, _) = multiply_singles(below, rows.len() - done, &right, &mut sums);
-            for (row, sums) in (rows.start + done..).zip(&sums[..high]) {
+            let lines = sums.as_flattened().chunks_exact(PANEL).take(high);
+            for (row, sums) in (rows.start + done..).zip(lines) {
                 let out = &mut self.row(row)[cols.start - first..cols.end - first];
-                write(row, &sums.as_flattened()[..cols.len()], out);
+                write(row, &sums[..cols.len()], out);
             }
             done += high;
         }

@@ -6,13 +6,17 @@ thread_local! {
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` numbers of any value. Inside of `work` there is other room.
+/// f32 in a cache line.
+const LINE: usize = 16;
+
+/// Calls `work` with `len` numbers of any value, which begin with a cache line. Inside of `work` there is other room.
 pub(crate) fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
     let mut room = ROOM.take();
-    if room.len() < len {
-        room.resize(len, 0.0);
+    if room.len() < len + LINE {
+        room.resize(len + LINE, 0.0);
     }
-    let result = work(&mut room[..len]);
+    let start = room.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    let result = work(&mut room[start..start + len]);
     ROOM.set(room);
     result
 }

@@ -8,6 +8,7 @@ use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 use std::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -67,6 +68,28 @@ impl<'a> Tile<'a> {
                 start.write_bytes(0, self.cols.len());
             }
             std::slice::from_raw_parts_mut(start, self.cols.len())
+        }
+    }
+
+    /// A row as it is, for who writes all of it without looking: until [`Tile::written`] says so it counts as blank.
+    pub(crate) fn new_row(&mut self, row: usize) -> &mut [MaybeUninit<f32>] {
+        assert!(self.rows.contains(&row), "row {row} is outside of the tile");
+        #[expect(unsafe_code, reason = "tiles of one matrix are disjoint but not contiguous")]
+        // SAFETY: the row is inside the tile, which is exclusively borrowed.
+        unsafe {
+            let start = self.base.add((row - self.rows.start) * self.stride);
+            std::slice::from_raw_parts_mut(start.cast(), self.cols.len())
+        }
+    }
+
+    /// A [`Tile::new_row`] need not be zeroed any more.
+    ///
+    /// # Safety
+    /// All of the row has been written.
+    #[expect(unsafe_code, reason = "nothing but the caller knows")]
+    pub(crate) unsafe fn written(&mut self, row: usize) {
+        if let Some(blank) = self.blank.get_mut(row - self.rows.start) {
+            *blank = false;
         }
     }
 

@@ -67,8 +67,8 @@ pub(crate) trait Vector: Copy {
     /// The machine has the instructions.
     unsafe fn unzip(self, other: Self) -> [Self; 2];
     /// # Safety
-    /// The machine has the instructions.
-    unsafe fn store(self, to: &mut [f32; LANES]);
+    /// The machine has the instructions, and `to` may be written, whatever it holds.
+    unsafe fn store(self, to: *mut [f32; LANES]);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -153,9 +153,9 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, to: &mut [f32; LANES]) {
-        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
-        unsafe { arch::_mm512_storeu_ps(to.as_mut_ptr(), self.0) }
+    unsafe fn store(self, to: *mut [f32; LANES]) {
+        // SAFETY: the caller's promises.
+        unsafe { arch::_mm512_storeu_ps(to.cast(), self.0) }
     }
 }
 
@@ -273,9 +273,9 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(self, to: &mut [f32; LANES]) {
-        let at = to.as_mut_ptr();
-        // SAFETY: the caller's promise; what is read or written lies inside the reference, if there is one.
+    unsafe fn store(self, to: *mut [f32; LANES]) {
+        let at = to.cast::<f32>();
+        // SAFETY: the caller's promises.
         unsafe {
             arch::_mm256_storeu_ps(at, self.0[0]);
             arch::_mm256_storeu_ps(at.add(LANES / 2), self.0[1]);
@@ -353,8 +353,9 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store(self, to: &mut [f32; LANES]) {
-        *to = self.0;
+    unsafe fn store(self, to: *mut [f32; LANES]) {
+        // SAFETY: the caller's promise.
+        unsafe { to.write(self.0) }
     }
 }
 

@@ -10,13 +10,13 @@ const ALPHA_EPS: f64 = 1e-9;
 #[derive(Debug, Clone)]
 pub(super) struct SnakeBlock {
     pairs: Vec<[SnakeConv; 2]>,
-    kernel: usize,
 }
 
 #[derive(Debug, Clone)]
 struct SnakeConv {
     alpha: Tensor,
     conv: Conv1d,
+    reach: usize,
 }
 
 impl SnakeBlock {
@@ -31,10 +31,11 @@ impl SnakeBlock {
             Ok(SnakeConv {
                 alpha: (alpha + ALPHA_EPS)?,
                 conv: Conv1d::load_for_sound(&scope.at(format!("convs{half}.{index}")), shape)?,
+                reach: shape.reach(),
             })
         };
         let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);
-        Ok(Self { pairs: DILATIONS.iter().enumerate().map(pair).collect::<Result<_>>()?, kernel })
+        Ok(Self { pairs: DILATIONS.iter().enumerate().map(pair).collect::<Result<_>>()? })
     }
 
     /// `(channels, time)` to the same; `packing` is how it is packed.
@@ -49,9 +50,7 @@ impl SnakeBlock {
 
     /// Columns before or after its own that a column is computed from by one convolution, at most.
     pub(super) fn reach(&self) -> usize {
-        // With fewer products four columns come out of what each of them sees.
-        const AT_ONCE: usize = 4;
-        (self.kernel / 2 + AT_ONCE - 1) * DILATIONS.iter().max().copied().unwrap_or(1)
+        self.pairs.iter().flatten().map(|each| each.reach).max().unwrap_or_default()
     }
 }
 
