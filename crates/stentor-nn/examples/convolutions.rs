@@ -8,7 +8,7 @@ use stentor_nn::{Conv1d, ConvShape, Unwatched, Weights, keep_big_blocks};
 
 /// Runs of each, of which the best counts.
 const RUNS: usize = 7;
-/// Layers of a kind.
+/// Layers of a kind, one after the other.
 const LAYERS: usize = 12;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,11 +30,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (256, 11, 1, 4_000),
         (512, 3, 1, 1_000),
     ] {
-        if let Ok(only) = std::env::var("ONLY")
-            && only != format!("{channels},{kernel},{dilation}")
-        {
-            continue;
-        }
         let random = |dims: &[usize]| Tensor::randn(0f32, 1.0, dims, &Device::Cpu);
         let shape = ConvShape::same(channels, channels, kernel, dilation);
         // A vocoder has many such layers, so that no cache holds the weights of one when it is its turn again.
@@ -51,9 +46,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut best = [f64::MAX; 2];
         for _ in 0..RUNS {
             for (way, best) in best.iter_mut().enumerate() {
-                if std::env::var("FAST").is_ok() && way == 0 {
-                    continue;
-                }
                 let before = cpu_seconds()?;
                 for layer in &layers {
                     layer[way].forward(&x, &Unwatched)?;

@@ -2,10 +2,11 @@
 
 use crate::{
     Packing, Result, Watch,
-    cpu::{View, for_rows, is_cpu, math, matrix, simd, view},
+    cpu::{View, for_new_rows, for_rows, is_cpu, math, matrix, simd, view},
     watch::tick,
 };
 use candle_core::Tensor;
+use std::mem::MaybeUninit;
 
 /// What is applied to each element.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ pub enum Activation<'a> {
 pub(crate) enum Ready<'a> {
     LeakyRelu(f32),
     Snake(View<'a>),
-    Plain(fn(&[f32], f32, f32, &mut [f32])),
+    Plain(fn(&[f32], f32, f32, &mut [MaybeUninit<f32>])),
 }
 
 impl<'a> Activation<'a> {
@@ -79,44 +80,56 @@ impl<'a> Activation<'a> {
 }
 
 impl Ready<'_> {
-    /// `activation(x * scale + shift)` of one channel.
-    pub(crate) fn modulate(&self, channel: usize, affine: (f32, f32), x: &[f32], out: &mut [f32]) {
+    /// `activation(x * scale + shift)` of one channel, written to `out`, which is as long as `x` and is returned.
+    pub(crate) fn modulate<'b>(
+        &self,
+        channel: usize,
+        affine: (f32, f32),
+        x: &[f32],
+        out: &'b mut [MaybeUninit<f32>],
+    ) -> &'b mut [f32] {
+        assert_eq!(x.len(), out.len(), "lengths");
         match self {
             Self::LeakyRelu(slope) => modulate_leaky(x, affine.0, affine.1, *slope, out),
             Self::Snake(alpha) => modulate_snake(x, affine.0, affine.1, alpha[channel], out),
             Self::Plain(modulate) => modulate(x, affine.0, affine.1, out),
         }
-    }
-}
-
-simd! {
-    fn modulate_leaky(x: &[f32], scale: f32, shift: f32, slope: f32, out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x) {
-            let y = x.mul_add(scale, shift);
-            *out = if y > 0.0 { y } else { y * slope };
+        #[expect(unsafe_code, reason = "nothing but this knows")]
+        // SAFETY: each of the functions writes as many numbers as both slices have.
+        unsafe {
+            out.assume_init_mut()
         }
     }
 }
 
 simd! {
-    fn modulate_snake(x: &[f32], scale: f32, shift: f32, alpha: f32, out: &mut [f32]) {
+    fn modulate_leaky(x: &[f32], scale: f32, shift: f32, slope: f32, out: &mut [MaybeUninit<f32>]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            let y = x.mul_add(scale, shift);
+            out.write(if y > 0.0 { y } else { y * slope });
+        }
+    }
+}
+
+simd! {
+    fn modulate_snake(x: &[f32], scale: f32, shift: f32, alpha: f32, out: &mut [MaybeUninit<f32>]) {
         let inverse = 1.0 / alpha;
         for (out, x) in out.iter_mut().zip(x) {
             let y = x.mul_add(scale, shift);
             let wave = math::sin(alpha * y);
-            *out = (wave * wave).mul_add(inverse, y);
+            out.write((wave * wave).mul_add(inverse, y));
         }
     }
 }
 
 simd! {
-    fn modulate_gelu(x: &[f32], scale: f32, shift: f32, out: &mut [f32]) {
+    fn modulate_gelu(x: &[f32], scale: f32, shift: f32, out: &mut [MaybeUninit<f32>]) {
         // sqrt(2 / pi)
         const ROOT: f32 = 0.797_884_6;
         for (out, x) in out.iter_mut().zip(x) {
             let y = x.mul_add(scale, shift);
             let inner = ROOT * (y * y * y).mul_add(0.044_715, y);
-            *out = 0.5 * y * (1.0 + math::tanh(inner));
+            out.write(0.5 * y * (1.0 + math::tanh(inner)));
         }
     }
 }
@@ -125,10 +138,10 @@ simd! {
 macro_rules! pointwise {
     ($name:ident, |$y:ident| $f:expr) => {
         simd! {
-            fn $name(x: &[f32], scale: f32, shift: f32, out: &mut [f32]) {
+            fn $name(x: &[f32], scale: f32, shift: f32, out: &mut [MaybeUninit<f32>]) {
                 for (out, x) in out.iter_mut().zip(x) {
                     let $y = x.mul_add(scale, shift);
-                    *out = $f;
+                    out.write($f);
                 }
             }
         }
@@ -158,8 +171,8 @@ pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Re
     }
     let (rows, cols) = x.dims2()?;
     let (values, ready) = (view(x)?, activation.ready()?);
-    let out = for_rows(rows, cols, watch, |row, out| {
-        ready.modulate(row, (1.0, 0.0), &values[row * cols..][..cols], out);
+    let out = for_new_rows(rows, cols, watch, |row, out| {
+        ready.modulate(row, (1.0, 0.0), &values[row * cols..][..cols], out)
     })?;
     matrix(out, rows, cols)
 }

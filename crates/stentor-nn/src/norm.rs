@@ -5,11 +5,12 @@
 
 use crate::{
     Activation, Linear, Packing, Result, Scope, Watch,
-    cpu::{for_rows, is_cpu, matrix, simd, view},
+    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view},
     for_each_stretch,
     watch::tick,
 };
 use candle_core::{D, Tensor};
+use std::mem::MaybeUninit;
 use stentor_types::Precision;
 
 const STYLE_EPS: f32 = 1e-5;
@@ -154,16 +155,17 @@ impl LayerNorm {
         let (rows, cols) = x.dims2()?;
         let (values, gain, shift) = (view(x)?, view(&self.gain)?, view(&self.shift)?);
         let (ready, offset) = (activation.ready()?, offset.map(view).transpose()?);
-        let out = for_rows(rows, cols, watch, |row, out| {
+        let out = for_new_rows(rows, cols, watch, |row, out| {
             let x = &values[row * cols..][..cols];
             let mut normal = vec![0.0; cols];
             normalize_row(x, affine(moments(x), self.eps, 1.0, 0.0), &gain, &shift, &mut normal);
-            ready.modulate(0, (1.0, 0.0), &normal, out);
+            let out = ready.modulate(0, (1.0, 0.0), &normal, out);
             if let Some(offset) = &offset {
                 for (out, offset) in out.iter_mut().zip(offset.iter()) {
                     *out += offset;
                 }
             }
+            out
         })?;
         matrix(out, rows, cols)
     }
@@ -246,13 +248,21 @@ impl AdaIn {
         }
         let (rows, cols) = x.dims2()?;
         let (values, gain, shift, ready) = (view(x)?, view(&gain)?, view(&shift)?, activation.ready()?);
-        let out = for_rows(rows, cols, watch, |row, out| {
+        assert_eq!(packing.count() * packing.pitch(), cols, "columns of the packing");
+        let out = for_new_rows(rows, cols, watch, |row, out| {
             let sequences =
                 values[row * cols..][..cols].chunks(packing.pitch()).zip(out.chunks_mut(packing.pitch()));
             for (index, ((x, out), &len)) in sequences.zip(packing.lens()).enumerate() {
                 let (x, place) = (&x[..len], index * rows + row);
                 let affine = affine(moments(x), STYLE_EPS, gain[place], shift[place]);
-                ready.modulate(row, affine, x, &mut out[..len]);
+                let (own, gap) = out.split_at_mut(len);
+                ready.modulate(row, affine, x, own);
+                gap.fill(MaybeUninit::new(0.0));
+            }
+            #[expect(unsafe_code, reason = "nothing but this knows")]
+            // SAFETY: the sequences are all of a row, and each was written to the end of its gap.
+            unsafe {
+                out.assume_init_mut()
             }
         })?;
         matrix(out, rows, cols)

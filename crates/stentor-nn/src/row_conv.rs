@@ -179,7 +179,7 @@ impl RowConv {
                 let mut copy = vec![0.0; tile.cols.len()];
                 for row in tile.rows.clone() {
                     copy.copy_from_slice(tile.row(row));
-                    activation.modulate(0, (1.0, 0.0), &copy, tile.row(row));
+                    tile.fill_row(row, |out| activation.modulate(0, (1.0, 0.0), &copy, out));
                 }
             }
         };

@@ -114,22 +114,32 @@ impl SnakeBlock {
     /// `(channels, time)` to the same.
     pub(super) fn forward(
         &self,
-        x: &Tensor,
+        mut x: Tensor,
         styled: (&Tensor, &Packing),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let mut x = x.clone();
         for [first, second] in &self.pairs {
-            let inner = first.conv.forward(&first.activate(&x, styled, watch)?, watch)?;
-            let inner = second.activate(&inner, styled, watch)?;
-            x = second.conv.forward_add(&inner, &x, watch)?;
+            let inner = first.forward(x.clone(), None, styled, watch)?;
+            x = second.forward(inner, Some(&x), styled, watch)?;
         }
         Ok(x)
     }
 }
 
 impl SnakeConv {
-    fn activate(&self, x: &Tensor, styled: (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
-        self.norm.forward(x, styled, Activation::Snake(&self.alpha), watch)
+    /// Norm, activation and convolution of `x`, which is as large as anything here and so is not held any longer than it takes.
+    fn forward(
+        &self,
+        x: Tensor,
+        residual: Option<&Tensor>,
+        styled: (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let active = self.norm.forward(&x, styled, Activation::Snake(&self.alpha), watch)?;
+        drop(x);
+        match residual {
+            Some(residual) => self.conv.forward_add(&active, residual, watch),
+            None => self.conv.forward(&active, watch),
+        }
     }
 }

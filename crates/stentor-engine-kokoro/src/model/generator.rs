@@ -157,26 +157,39 @@ impl Stage {
         styled: (&Tensor, &Packing),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let note = |part: &str, index: usize, x: &Tensor| {
-            watch.layer(&format!("decoder.generator.{part}.{index}"), x);
-        };
-        let noise = self.noise_conv.forward(excitation, watch)?;
-        note("noise_convs", self.index, &noise);
-        let noise = self.noise_block.forward(&noise, styled, watch)?;
-        note("noise_res", self.index, &noise);
-        let mut x = self.up.forward(x, watch)?;
-        note("ups", self.index, &x);
-        if self.last {
-            x = styled.1.reflect_left(&x)?;
-        }
-        let x = (x + noise)?;
-        let mut outputs = Vec::with_capacity(self.blocks.len());
-        for (offset, block) in self.blocks.iter().enumerate() {
-            let output = block.forward(&x, styled, watch)?;
-            note("resblocks", self.index * self.blocks.len() + offset, &output);
+        let count = self.blocks.len();
+        let mut outputs = Vec::with_capacity(count);
+        // The last block has the only one.
+        let inputs = vec![self.excited(x, excitation, styled, watch)?; count];
+        for (offset, (block, x)) in self.blocks.iter().zip(inputs).enumerate() {
+            let output = block.forward(x, styled, watch)?;
+            watch.layer(&format!("decoder.generator.resblocks.{}", self.index * count + offset), &output);
             outputs.push(output);
         }
         mean_of(&outputs, watch)
+    }
+
+    /// The input at this stage's rate, and what the excitation adds to it.
+    fn excited(
+        &self,
+        x: &Tensor,
+        excitation: &Tensor,
+        styled: (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let note = |part: &str, x: &Tensor| {
+            watch.layer(&format!("decoder.generator.{part}.{}", self.index), x);
+        };
+        let noise = self.noise_conv.forward(excitation, watch)?;
+        note("noise_convs", &noise);
+        let noise = self.noise_block.forward(noise, styled, watch)?;
+        note("noise_res", &noise);
+        let mut x = self.up.forward(x, watch)?;
+        note("ups", &x);
+        if self.last {
+            x = styled.1.reflect_left(&x)?;
+        }
+        Ok((x + noise)?)
     }
 }
 

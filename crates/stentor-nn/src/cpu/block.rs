@@ -17,7 +17,7 @@ const STEPS_IN_A_ROW: usize = 128;
 pub(super) const MOST_ROWS: usize = 12;
 
 /// How many steps ahead operands are fetched that lie as they are met.
-const WEIGHTS_AHEAD: usize = 16;
+const WEIGHTS_AHEAD: usize = 64;
 const LINES_AHEAD: usize = 8;
 
 /// Panels that one or two rows meet at once, at most.

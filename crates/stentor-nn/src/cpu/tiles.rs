@@ -71,24 +71,21 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// A row as it is, for who writes all of it without looking: until [`Tile::written`] says so it counts as blank.
-    pub(crate) fn new_row(&mut self, row: usize) -> &mut [MaybeUninit<f32>] {
+    /// Writes a row without zeroing it before: `write` gets its room, whatever that holds, and returns all of it as numbers.
+    pub(crate) fn fill_row(
+        &mut self,
+        row: usize,
+        write: impl for<'b> FnOnce(&'b mut [MaybeUninit<f32>]) -> &'b mut [f32],
+    ) {
         assert!(self.rows.contains(&row), "row {row} is outside of the tile");
+        let (index, len) = (row - self.rows.start, self.cols.len());
         #[expect(unsafe_code, reason = "tiles of one matrix are disjoint but not contiguous")]
         // SAFETY: the row is inside the tile, which is exclusively borrowed.
-        unsafe {
-            let start = self.base.add((row - self.rows.start) * self.stride);
-            std::slice::from_raw_parts_mut(start.cast(), self.cols.len())
-        }
-    }
-
-    /// A [`Tile::new_row`] need not be zeroed any more.
-    ///
-    /// # Safety
-    /// All of the row has been written.
-    #[expect(unsafe_code, reason = "nothing but the caller knows")]
-    pub(crate) unsafe fn written(&mut self, row: usize) {
-        if let Some(blank) = self.blank.get_mut(row - self.rows.start) {
+        let room = unsafe { std::slice::from_raw_parts_mut(self.base.add(index * self.stride).cast(), len) };
+        let place: *const MaybeUninit<f32> = room.as_ptr();
+        let written = write(room);
+        assert!(std::ptr::eq(written.as_ptr().cast(), place) && written.len() == len, "not all of row {row}");
+        if let Some(blank) = self.blank.get_mut(index) {
             *blank = false;
         }
     }
@@ -207,6 +204,20 @@ pub(crate) fn for_tiles(
     Ok(out)
 }
 
+/// Makes a dense matrix row by row, in parallel: `fill` gets each row's index and its room, see [`Tile::fill_row`].
+pub(crate) fn for_new_rows(
+    rows: usize,
+    cols: usize,
+    watch: &dyn Watch,
+    fill: impl for<'b> Fn(usize, &'b mut [MaybeUninit<f32>]) -> &'b mut [f32] + Sync,
+) -> Result<Vec<f32>> {
+    for_tiles(rows, cols, rows_at_once(rows, cols), watch, |tile| {
+        for row in tile.rows.clone() {
+            tile.fill_row(row, |room| fill(row, room));
+        }
+    })
+}
+
 /// Makes a dense matrix row by row, in parallel: `fill` gets each row's index and its zeroed elements.
 pub(crate) fn for_rows(
     rows: usize,
@@ -214,11 +225,14 @@ pub(crate) fn for_rows(
     watch: &dyn Watch,
     fill: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Result<Vec<f32>> {
-    const ELEMENTS_PER_TASK: usize = 1 << 16;
-    let size = TileSize { rows: (ELEMENTS_PER_TASK / cols.max(1)).clamp(1, rows.max(1)), cols: cols.max(1) };
-    for_tiles(rows, cols, size, watch, |tile| {
+    for_tiles(rows, cols, rows_at_once(rows, cols), watch, |tile| {
         for row in tile.rows.clone() {
             fill(row, tile.row(row));
         }
     })
+}
+
+fn rows_at_once(rows: usize, cols: usize) -> TileSize {
+    const ELEMENTS_PER_TASK: usize = 1 << 16;
+    TileSize { rows: (ELEMENTS_PER_TASK / cols.max(1)).clamp(1, rows.max(1)), cols: cols.max(1) }
 }

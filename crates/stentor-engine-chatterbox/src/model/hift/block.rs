@@ -39,11 +39,10 @@ impl SnakeBlock {
     }
 
     /// `(channels, time)` to the same; `packing` is how it is packed.
-    pub(super) fn forward(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        let mut x = x.clone();
+    pub(super) fn forward(&self, mut x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
         for [first, second] in &self.pairs {
-            let inner = first.conv.forward(&first.activate(&x, packing, watch)?, watch)?;
-            x = second.conv.forward_add(&second.activate(&inner, packing, watch)?, &x, watch)?;
+            let inner = first.forward(x.clone(), None, packing, watch)?;
+            x = second.forward(inner, Some(&x), packing, watch)?;
         }
         Ok(x)
     }
@@ -55,7 +54,19 @@ impl SnakeBlock {
 }
 
 impl SnakeConv {
-    fn activate(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        activate_packed(x, Activation::Snake(&self.alpha), packing, watch)
+    /// Activation and convolution of `x`, which is as large as anything here and so is not held any longer than it takes.
+    fn forward(
+        &self,
+        x: Tensor,
+        residual: Option<&Tensor>,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let active = activate_packed(&x, Activation::Snake(&self.alpha), packing, watch)?;
+        drop(x);
+        match residual {
+            Some(residual) => self.conv.forward_add(&active, residual, watch),
+            None => self.conv.forward(&active, watch),
+        }
     }
 }

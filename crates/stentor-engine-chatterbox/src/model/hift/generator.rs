@@ -138,25 +138,37 @@ impl Stage {
         packing: &Packing,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let note = |part: &str, index: usize, x: &Tensor| watch.layer(&format!("{part}.{index}"), x);
+        let mut outputs = Vec::with_capacity(BLOCKS);
+        // The last block has the only one.
+        let inputs = vec![self.excited(x, excitation, packing, watch)?; BLOCKS];
+        for (offset, (block, x)) in self.blocks.iter().zip(inputs).enumerate() {
+            let output = block.forward(x, packing, watch)?;
+            watch.layer(&format!("resblocks.{}", self.index * BLOCKS + offset), &output);
+            outputs.push(output);
+        }
+        mean_of(&outputs, watch)
+    }
+
+    /// The input at this stage's rate, and what the excitation adds to it.
+    fn excited(
+        &self,
+        x: &Tensor,
+        excitation: &Tensor,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let note = |part: &str, x: &Tensor| watch.layer(&format!("{part}.{}", self.index), x);
         let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(SLOPE), watch)?, watch)?;
-        note("ups", self.index, &x);
+        note("ups", &x);
         if self.is_last() {
             // A centred transform of the source has one frame more than hops.
             x = packing.reflect_left(&x)?;
         }
         let source = self.source_down.forward(excitation, watch)?;
-        note("source_downs", self.index, &source);
-        let source = self.source_block.forward(&source, packing, watch)?;
-        note("source_resblocks", self.index, &source);
-        let x = (x + source)?;
-        let mut outputs = Vec::with_capacity(BLOCKS);
-        for (offset, block) in self.blocks.iter().enumerate() {
-            let output = block.forward(&x, packing, watch)?;
-            note("resblocks", self.index * BLOCKS + offset, &output);
-            outputs.push(output);
-        }
-        mean_of(&outputs, watch)
+        note("source_downs", &source);
+        let source = self.source_block.forward(source, packing, watch)?;
+        note("source_resblocks", &source);
+        Ok((x + source)?)
     }
 }
 

@@ -368,12 +368,9 @@ impl Winograd {
                 let rows = start..rows.end.min(start + MOST_ROWS);
                 for (row, outputs) in rows.zip(out.chunks_exact(sums)) {
                     let base = input.base(row, &cols);
-                    Self::put((outputs, starts, panels * COLS), joined, base, tile.new_row(row));
-                    #[expect(unsafe_code, reason = "nothing but this knows")]
-                    // SAFETY: all of the row was just written.
-                    unsafe {
-                        tile.written(row);
-                    }
+                    tile.fill_row(row, |room| {
+                        Self::put((outputs, starts, panels * COLS), joined, base, room)
+                    });
                 }
             }
         });
@@ -406,13 +403,13 @@ impl Winograd {
     }
 
     /// Puts the outputs of a row, as many lines of `width` numbers and [`BESIDE`] more as a tile has, in their places on top of `base`.
-    /// `joined` has as much room.
-    fn put(
+    /// `joined` has as much room. Returns `to`.
+    fn put<'a>(
         (outputs, starts, width): (&[f32], &[usize], usize),
         joined: &mut [f32],
         base: Base<'_>,
-        to: &mut [MaybeUninit<f32>],
-    ) {
+        to: &'a mut [MaybeUninit<f32>],
+    ) -> &'a mut [f32] {
         let line = |index: usize| &outputs[starts[index]..];
         let mut quarters = [line(0), line(1), line(2), line(3)];
         if starts.len() > SEGMENT {
@@ -425,7 +422,7 @@ impl Winograd {
                 *quarter = joined;
             }
         }
-        join(quarters, base, to);
+        join(quarters, base, to)
     }
 }
 

@@ -136,12 +136,13 @@ pub(super) fn part(row: &[f32], residues: &mut [f32]) {
     }
 }
 
-/// [`join_by`] with the widest instructions.
-pub(super) fn join(rows: [&[f32]; 4], base: Base<'_>, out: &mut [MaybeUninit<f32>]) {
+/// [`join_by`] with the widest instructions; returns `out`.
+pub(super) fn join<'a>(rows: [&[f32]; 4], base: Base<'_>, out: &'a mut [MaybeUninit<f32>]) -> &'a mut [f32] {
     #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
-    // SAFETY: it asks for nothing else.
+    // SAFETY: it asks for nothing else, and all of `out` is written.
     unsafe {
         join_widest(rows, base, out);
+        out.assume_init_mut()
     }
 }
 
