@@ -3,69 +3,17 @@
 
 #[path = "kernels/operands.rs"]
 mod operands;
+#[path = "kernels/runner.rs"]
+mod runner;
 
 use candle_core::{Device, Tensor};
 use operands::{assert_close, random, values, weights};
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use runner::Input;
 use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched};
 
-/// The program that runs them; the compiler is the one that the build needs anyway.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, program) = (Path::new(env!("CARGO_MANIFEST_DIR")), folder.path().join("kernels"));
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-        let done = Command::new(compiler)
-            .args(["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&program)
-            .arg("-I")
-            .arg(here.join("src/card"))
-            .arg(here.join("tests/kernels/host.cpp"))
-            .status()
-            .unwrap();
-        assert!(done.success(), "the kernels do not compile");
-        (folder, program)
-    });
-    program
-}
-
-/// What a kernel is given, each list with its length before it.
-#[derive(Default)]
-struct Input(Vec<u8>);
-
-impl Input {
-    fn floats(mut self, values: &[f32]) -> Self {
-        self.0.extend((values.len() as u32).to_le_bytes());
-        self.0.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        self
-    }
-
-    fn integers(mut self, values: &[usize]) -> Self {
-        self.0.extend((values.len() as u32).to_le_bytes());
-        self.0.extend(values.iter().flat_map(|&value| (value as u32).to_le_bytes()));
-        self
-    }
-
-    /// Threads take their turns in one order, then in the other, which must not matter.
-    fn run(self, kernel: &str) -> Vec<f32> {
-        let [out, other] = ["forwards", "backwards"].map(|order| {
-            let mut command = Command::new(program());
-            command.args([kernel, order]).stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(&self.0).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{kernel}: {}", output.status);
-            output.stdout
-        });
-        assert!(out == other, "{kernel}: the order of threads changes the result");
-        out.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    }
+/// As kernels take lengths and places.
+fn small(numbers: &[usize]) -> Vec<u32> {
+    numbers.iter().map(|&number| number as u32).collect()
 }
 
 #[test]
@@ -92,7 +40,11 @@ fn the_styled_norm_is_that_of_the_cpu() {
             let ours = layer.forward(&x, (&styles, &packing), activation, &Unwatched).unwrap();
             let input = Input::default().floats(&values(&x)).floats(&values(&styles));
             let input = input.floats(&values(&weight)).floats(&values(&bias));
-            let card = input.floats(&alphas).integers(&lens).floats(&[slope, 1e-5]).run("styled_norm");
+            let card = input
+                .floats(&alphas)
+                .integers(&small(&lens))
+                .floats(&[slope, 1e-5])
+                .run("layers.cpp", &["styled_norm"]);
             assert_close(&card, &values(&ours), 2e-5);
         }
     }
@@ -105,9 +57,13 @@ fn the_layer_norm_is_that_of_the_cpu() {
         let stored = weights(&[("weight", &gain), ("bias", &shift)]);
         let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
         let x = (random(&[5, columns]) + 3.0).unwrap();
-        let card = |offset: &[f32], activation: usize| {
+        let card = |offset: &[f32], activation: u32| {
             let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
-            input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).run("layer_norm")
+            input
+                .floats(offset)
+                .floats(&[0.2, 1e-5])
+                .integers(&[activation])
+                .run("layers.cpp", &["layer_norm"])
         };
         assert_close(&card(&[], 0), &values(&layer.forward(&x, &Unwatched).unwrap()), 2e-5);
         let ours = layer.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
@@ -146,9 +102,9 @@ fn the_lstm_is_that_of_the_cpu() {
         let card = Input::default()
             .floats(&values(&Tensor::cat(&gates, 1).unwrap()))
             .floats(&values(&Tensor::cat(&recurrent, 0).unwrap()))
-            .integers(&starts)
-            .integers(&lens)
-            .run("bidirectional_lstm");
+            .integers(&small(&starts))
+            .integers(&small(&lens))
+            .run("layers.cpp", &["bidirectional_lstm"]);
         assert_close(&card, &values(&ours), 1e-5);
     }
 }

@@ -2,29 +2,7 @@
 // way of its own, which kernels must not rely on: a thread has half a row of the sums, all of that row of the left operand, and those
 // columns of the right one. As on a card, addresses must be multiples of 32 bytes and rows of 16.
 #pragma once
-#include "block.h"
-
-// Conversion is the compiler's: to the nearest, ties to even. Back it goes through a table, as the compiler's is slow.
-struct half {
-    uint16_t bits;
-};
-static half __float2half(float x) {
-    _Float16 rounded = (_Float16)x;
-    half bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    return bits;
-}
-static const std::vector<float> FLOATS = [] {
-    std::vector<float> all(1 << 16);
-    for (unsigned bits = 0; bits < all.size(); bits++) {
-        _Float16 value;
-        uint16_t narrow = bits;
-        memcpy(&value, &narrow, sizeof value);
-        all[bits] = (float)value;
-    }
-    return all;
-}();
-static inline float __half2float(half x) { return FLOATS.data()[x.bits]; }
+#include "card.h"
 
 namespace nvcuda::wmma {
 

@@ -1,26 +1,10 @@
 // Runs the card's kernels on the host. A kernel's name and numbers come in on stdin, what it wrote goes out on stdout.
-#include "block.h"
-
-#include <string>
+#include "card.h"
 
 #include "kernels.cu"
 
-template <typename T>
-static std::vector<T> read() {
-    uint32_t count = 0;
-    if (fread(&count, sizeof count, 1, stdin) != 1) exit(2);
-    std::vector<T> values(count);
-    if (fread(values.data(), sizeof(T), count, stdin) != count) exit(2);
-    return values;
-}
-
-static void write(const std::vector<float>& values) {
-    if (fwrite(values.data(), sizeof(float), values.size(), stdout) != values.size()) exit(2);
-}
-
 int main(int, char** arguments) {
-    // What depends on the order of threads shows in one order or the other.
-    block::backwards = std::string(arguments[2]) == "backwards";
+    backwards = std::string(arguments[2]) == "backwards";
     if (std::string(arguments[1]) == "styled_norm") {
         auto x = read<float>(), styles = read<float>(), weight = read<float>(), bias = read<float>();
         auto alphas = read<float>();
