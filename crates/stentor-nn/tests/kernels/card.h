@@ -121,21 +121,29 @@ static bool release(unsigned first, unsigned count, Waits what) {
     return any;
 }
 
+// Runs a warp until its threads wait for the rest of the block, so that it is as far ahead of others as it can be.
+static void run_warp(unsigned first, unsigned count) {
+    do {
+        for (unsigned i = 0; i < count; i++) {
+            unsigned thread = first + (backwards ? count - 1 - i : i);
+            if (fibers[thread].waits == NOT) go_on(thread);
+        }
+    } while (release(first, count, FOR_WARP));
+}
+
 static void run_block(unsigned threads) {
     if (fibers.size() < threads) fibers.resize(threads);
     for (unsigned i = 0; i < threads; i++) fibers[i].started = false, fibers[i].waits = NOT;
-    for (;;) {
-        bool all_ended = true, any = false;
-        for (unsigned i = 0; i < threads; i++) {
-            unsigned thread = backwards ? threads - 1 - i : i;
-            if (fibers[thread].waits == NOT) any = true, go_on(thread);
-            all_ended &= fibers[thread].waits == ENDED;
+    unsigned warps = (threads + 31) / 32;
+    do {
+        for (unsigned i = 0; i < warps; i++) {
+            unsigned first = 32 * (backwards ? warps - 1 - i : i);
+            run_warp(first, threads - first < 32 ? threads - first : 32);
         }
-        if (all_ended) return;
-        for (unsigned warp = 0; warp < threads; warp += 32) any |= release(warp, threads - warp < 32 ? threads - warp : 32, FOR_WARP);
-        any |= release(0, threads, FOR_BLOCK);
+    } while (release(0, threads, FOR_BLOCK));
+    for (unsigned i = 0; i < threads; i++) {
         // Some wait for a warp and some for the block: on a card they would wait for ever.
-        if (!any) fprintf(stderr, "threads wait for each other\n"), exit(3);
+        if (fibers[i].waits != ENDED) fprintf(stderr, "threads wait for each other\n"), exit(3);
     }
 }
 
