@@ -10,7 +10,9 @@ mod runner;
 use candle_core::{DType, Device, Tensor};
 use operands::{assert_close, random, values};
 use runner::Input;
-use stentor_nn::{Packing, RelativePositions, Unwatched, packed_attention, relative_attention};
+use stentor_nn::{
+    Packing, RelativePositions, Unwatched, packed_attention, relative_attention, self_attention_of_stretches,
+};
 
 const HEADS: usize = 2;
 /// Numbers of sequences that fill no tile, or one, or leave one row for the next.
@@ -35,13 +37,17 @@ fn rounded(x: &Tensor) -> Tensor {
 
 /// What a kernel makes of packed sequences.
 fn on_card(kernel: &str, width: usize, packing: &Packing, qkv: &Tensor, more: &[&Tensor]) -> Tensor {
+    let lens = if packing.count() > 1 { packing.lens() } else { &[] };
+    let sizes = [HEADS, width, packing.count(), packing.pitch()];
+    run(kernel, &[&sizes, &[], lens], qkv, more)
+}
+
+/// `given` are sizes, and where sequences begin and how long they are, where that is not to be seen from the sizes.
+fn run(kernel: &str, given: &[&[usize]; 3], qkv: &Tensor, more: &[&Tensor]) -> Tensor {
+    let width = given[0][1];
     let small = |numbers: &[usize]| numbers.iter().map(|&number| number as u32).collect::<Vec<_>>();
-    let lens = if packing.count() > 1 { small(packing.lens()) } else { Vec::new() };
-    let input = Input::default()
-        .integers(&small(&[HEADS, width, packing.count(), packing.pitch()]))
-        .integers(&[])
-        .integers(&lens)
-        .floats(&values(qkv));
+    let input = given.iter().fold(Input::default(), |input, numbers| input.integers(&small(numbers)));
+    let input = input.floats(&values(qkv));
     let operand = |at: usize| more.get(at).map(|x| values(x)).unwrap_or_default();
     let input = (0..3).fold(input, |input, at| input.floats(&operand(at)));
     let out = input.run("attention.cpp", &[kernel]);
@@ -82,6 +88,19 @@ fn a_sequence_is_the_same_to_the_bit_whatever_is_beside_it() {
             let alone = Packing::alone(qkv.dims2().unwrap().0);
             assert!(values(&on_card(kernel, width, &alone, qkv, &[])) == values(together), "{kernel}");
         }
+    }
+}
+
+#[test]
+fn attention_of_stretches_is_that_of_the_cpu() {
+    for (kernel, width, tolerance) in &KERNELS[..2] {
+        let lens = [65, 1, 130, 64];
+        let qkv = random(&[260, 3 * HEADS * width]);
+        let part = |index: usize| qkv.narrow(1, index * HEADS * width, HEADS * width).unwrap();
+        let parts = [part(0), part(1), part(2)].map(|x| x.contiguous().unwrap());
+        let ours = self_attention_of_stretches(parts.each_ref(), HEADS, &lens, &Unwatched).unwrap();
+        let card = run(kernel, &[&[HEADS, *width, 4, 130], &[0, 65, 66, 196], &lens], &qkv, &[]);
+        assert_close(&values(&card), &values(&ours), *tolerance);
     }
 }
 

@@ -17,7 +17,7 @@
 #define ATTEND_THREADS 128
 #define ALL_LANES 0xffffffffu
 
-// Of a launch; `Attended` in `attention.rs`, field by field. Blocks are (queries / QUERIES, heads, sequences).
+// Of a launch, whose blocks are (queries / QUERIES, heads, sequences).
 struct Attended {
     // Where each sequence's rows begin, and how many they are. Without starts a sequence begins `pitch` rows after the one before,
     // and its rows behind its end come out as zeros; without lengths it has no such rows.
@@ -28,7 +28,7 @@ struct Attended {
     unsigned pitch;
     // Numbers from a row of queries, keys and values to the next.
     unsigned stride;
-    // 1 / sqrt(width), to the base of two.
+    // Of scores, to the base of two: log2(e) / sqrt(width).
     float scale;
 };
 
@@ -321,9 +321,10 @@ __device__ static void weigh_halves(float (&scores)[KEYS / 8][4], float (&larges
 }
 
 extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)
-    attend_half_64(const half* qkv, half* out, Attended a) {
+    attend_half_64(const half* qkv, half* out, const unsigned* lens, unsigned pitch, unsigned stride, float scale) {
     __shared__ __align__(16) half keys[KEYS][HALF_PITCH];
     __shared__ __align__(16) half values[KEYS][HALF_PITCH];
+    Attended a = {nullptr, lens, nullptr, nullptr, nullptr, pitch, stride, scale};
     Sequence own = sequence_of(a);
     unsigned hidden = gridDim.y * HALF_WIDTH, head = blockIdx.y * HALF_WIDTH, lane = threadIdx.x % 32;
     if (blockIdx.x * QUERIES >= own.rows) return;
@@ -406,12 +407,14 @@ extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)
     }
 }
 
-#define ATTEND(name, blocks, run)                                                             \
-    extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, blocks)                      \
-        name(const float* q, const float* k, const float* v, float* out, Attended a) {        \
-        run(q, k, v, out, a);                                                                 \
+#define ATTEND(name, run)                                                                                                \
+    extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)                                                      \
+        name(const float* q, const float* k, const float* v, float* out, const unsigned* starts, const unsigned* lens,   \
+             const float* distances, const float* key_bias, const float* distance_bias, unsigned pitch, unsigned stride, \
+             float scale) {                                                                                              \
+        run(q, k, v, out, {starts, lens, distances, key_bias, distance_bias, pitch, stride, scale});                     \
     }
 
-ATTEND(attend_single_64, 3, (attend_single<64, false>))
-ATTEND(attend_single_32, 3, (attend_single<32, false>))
-ATTEND(attend_relative_64, 3, (attend_single<64, true>))
+ATTEND(attend_single_64, (attend_single<64, false>))
+ATTEND(attend_single_32, (attend_single<32, false>))
+ATTEND(attend_relative_64, (attend_single<64, true>))

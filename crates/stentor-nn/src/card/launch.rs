@@ -55,7 +55,12 @@ pub(super) fn card_of(tensor: &Tensor) -> candle_core::Result<CudaDevice> {
 }
 
 /// What a kernel wrote, as a tensor.
-pub(super) fn matrix(out: CudaSlice<f32>, card: &CudaDevice, rows: usize, columns: usize) -> Tensor {
+pub(super) fn matrix<T: CudaDType>(
+    out: CudaSlice<T>,
+    card: &CudaDevice,
+    rows: usize,
+    columns: usize,
+) -> Tensor {
     let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(out, card.clone()));
     Tensor::from_storage(storage, (rows, columns), BackpropOp::none(), false)
 }

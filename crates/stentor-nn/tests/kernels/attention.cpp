@@ -28,19 +28,22 @@ int main(int, char** arguments) {
     auto qkv = read<float>();
     Aligned<float> distances(read<float>()), key_bias(read<float>()), distance_bias(read<float>());
     unsigned rows = qkv.size() / (3 * hidden);
-    Attended a = {or_null(starts), or_null(lens), distances.numbers, key_bias.numbers, distance_bias.numbers,
-                  pitch, 3 * hidden, (float)(M_LOG2E / sqrt(width))};
+    const unsigned *begins = or_null(starts), *ends = or_null(lens);
+    float scale = M_LOG2E / sqrt(width);
     Index grid = {(pitch + QUERIES - 1) / QUERIES, heads, sequences};
     std::vector<float> out(rows * hidden, NAN);
     if (name == "attend_half_64") {
         Aligned<half> numbers(qkv), wrote(out);
-        launch(grid, ATTEND_THREADS, [&] { attend_half_64(numbers.numbers, wrote.numbers, a); });
+        launch(grid, ATTEND_THREADS, [&] { attend_half_64(numbers.numbers, wrote.numbers, ends, pitch, 3 * hidden, scale); });
         for (size_t i = 0; i < out.size(); i++) out[i] = __half2float(wrote.numbers[i]);
     } else {
         Aligned<float> numbers(qkv), wrote(out);
         auto kernel = name == "attend_single_64" ? attend_single_64 : name == "attend_single_32" ? attend_single_32 : attend_relative_64;
         const float* q = numbers.numbers;
-        launch(grid, ATTEND_THREADS, [&] { kernel(q, q + hidden, q + 2 * hidden, wrote.numbers, a); });
+        launch(grid, ATTEND_THREADS, [&] {
+            kernel(q, q + hidden, q + 2 * hidden, wrote.numbers, begins, ends, distances.numbers, key_bias.numbers,
+                   distance_bias.numbers, pitch, 3 * hidden, scale);
+        });
         out.assign(wrote.numbers, wrote.numbers + out.size());
     }
     write(out);
