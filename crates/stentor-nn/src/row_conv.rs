@@ -67,6 +67,9 @@ pub struct RowConv {
     /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: RowShape,
+    /// On a card, where this is one tap, it comes out as it was multiplied.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "a card asks"))]
+    stays: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -88,13 +91,14 @@ impl RowConv {
         #[cfg(feature = "cuda")]
         if weight.device().is_cuda() && kernel > 1 {
             let plan = crate::implicit::Plan::row_conv(&weight.to_dtype(scope.dtype())?, shape)?;
-            return Ok(Self { weight: Weight::Card(crate::card::CardConv::new(plan)?), bias, shape });
+            let weight = Weight::Card(crate::card::CardConv::new(plan)?);
+            return Ok(Self { weight, bias, shape, stays: false });
         }
         Ok(Self::new(Factor::of_inputs(&weight, scope.products())?, bias, shape))
     }
 
     fn new(factor: Factor, bias: Option<Tensor>, shape: RowShape) -> Self {
-        Self { weight: Weight::Factor(factor), bias, shape }
+        Self { weight: Weight::Factor(factor), bias, shape, stays: false }
     }
 
     /// A linear layer: reads `weight`, `(output, input)`, and `bias`.
@@ -120,6 +124,12 @@ impl RowConv {
         let bias = biased.then(|| scope.upload(scope.stacked(names, "bias", &[output])?, &[all]));
         let shape = RowShape::causal(input, all, 1);
         Ok(Self::new(Factor::of_outputs(&weight, scope.products())?, bias.transpose()?, shape))
+    }
+
+    /// The same linear layer, of which only products are made, by layers of the same precision, or attention: on a card it comes out in that.
+    #[must_use]
+    pub fn for_products(self) -> Self {
+        Self { stays: true, ..self }
     }
 
     /// Rows before or after its own that a row sees, at most.
@@ -151,11 +161,12 @@ impl RowConv {
     #[cfg(feature = "cuda")]
     fn on_card(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
-        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == DType::F32 {
+        let dtype = if self.stays { out.dtype() } else { DType::F32 };
+        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == dtype {
             return Ok(out);
         }
         let (activation, other) = then.parts();
-        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other)
+        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other, dtype)
     }
 
     fn fused(&self, x: &Tensor, panels: &Panels, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {

@@ -56,20 +56,28 @@ fn the_layer_norm_is_that_of_the_cpu() {
         let (gain, shift, offset) = (random(&[columns]), random(&[columns]), random(&[columns]));
         let stored = weights(&[("weight", &gain), ("bias", &shift)]);
         let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
-        let x = (random(&[5, columns]) + 3.0).unwrap();
-        let card = |offset: &[f32], activation: u32| {
+        let x = (random(&[8, columns]) + 3.0).unwrap();
+        let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
+        let run = |kernel: &str, offset: &[f32], activation: u32, packing: &Packing| {
+            let lens = if packing.count() > 1 { small(packing.lens()) } else { Vec::new() };
             let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
-            input
-                .floats(offset)
-                .floats(&[0.2, 1e-5])
-                .integers(&[activation])
-                .run("layers.cpp", &["layer_norm"])
+            let input = input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).integers(&lens);
+            input.run("layers.cpp", &[kernel])
         };
-        assert_close(&card(&[], 0), &values(&layer.forward(&x, &Unwatched).unwrap()), 2e-5);
-        let ours = layer.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
-        assert_close(&card(&values(&offset), 5), &values(&ours), 2e-5);
-        let ours = layer.forward_activate(&x, Activation::LeakyRelu(0.2), None, &Unwatched).unwrap();
-        assert_close(&card(&[], 1), &values(&ours), 2e-5);
+        let alone = Packing::alone(8);
+        let ours = layer.forward(&x, &Unwatched).unwrap();
+        assert_close(&run("layer_norm", &[], 0, &alone), &values(&ours), 2e-5);
+        assert_close(&run("layer_norm_to_half", &[], 0, &alone), &values(&ours), 3e-3);
+        let forward = |activation: Activation<'_>, offset: Option<&Tensor>, packing: &Packing| {
+            values(&layer.forward_activate(&x, activation, (offset, packing), &Unwatched).unwrap())
+        };
+        let ours = forward(Activation::LeakyRelu(0.2), None, &alone);
+        assert_close(&run("layer_norm", &[], 1, &alone), &ours, 2e-5);
+        for packing in [alone, packing] {
+            let ours = forward(Activation::Mish, Some(&offset), &packing);
+            assert_close(&run("layer_norm", &values(&offset), 5, &packing), &ours, 2e-5);
+            assert_close(&run("layer_norm_to_half", &values(&offset), 5, &packing), &ours, 5e-3);
+        }
     }
 }
 

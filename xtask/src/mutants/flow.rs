@@ -18,7 +18,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("flow-schedule", (FLOW, "solver.rs"), "moments(steps, !meanflow)", "moments(steps, meanflow)"),
     mutant("flow-unconditional-sees", (FLOW, "estimator.rs"), "(self.columns.zeros_like()?, self.packing.clone())", "(self.columns.clone(), self.packing.clone())"),
     mutant("flow-time-scale", (FLOW, "estimator.rs"), "const MOMENTS: f32 = 1000.0;", "const MOMENTS: f32 = 1.0;"),
-    mutant("flow-mish", (FLOW, "estimator.rs"), "self.norm.forward_activate(&x, Activation::Mish, offset, watch)", "self.norm.forward_activate(&x, Activation::Silu, offset, watch)"),
+    mutant("flow-mish", (FLOW, "estimator.rs"), "self.norm.forward_activate(&x, Activation::Mish, among, watch)", "self.norm.forward_activate(&x, Activation::Silu, among, watch)"),
     mutant("flow-gelu-tanh", (FLOW, "estimator.rs"), "Activation::GeluErf", "Activation::GeluTanh"),
     mutant("flow-mean-flow-start-twice", (FLOW, "estimator.rs"), "&[embed(from)?, embed(to)?]", "&[embed(from)?, embed(from)?]"),
     mutant("flow-time-without-mish", (FLOW, "estimator.rs"), "activate(&time, Activation::Mish, watch)?", "activate(&time, Activation::Identity, watch)?"),

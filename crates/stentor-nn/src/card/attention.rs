@@ -2,7 +2,7 @@
 
 use super::{
     kernel,
-    launch::{Operand, argument, card_of, matrix, some_numbers},
+    launch::{Operand, argument, card_of, matrix, some_integers, some_numbers},
     small,
 };
 use crate::{Packing, RelativePositions, Result};
@@ -243,8 +243,4 @@ impl Around {
         };
         Ok(matrix(out, card, rows, hidden))
     }
-}
-
-fn some_integers<'a>(operand: Option<&'a Operand<'_>>) -> candle_core::Result<Option<CudaView<'a, u32>>> {
-    operand.map(Operand::numbers::<u32>).transpose()
 }

@@ -316,9 +316,18 @@ fn what_follows_a_product_of_rows_is_that_of_the_cpu() {
     let input = Input::default().integers(&[7, 0]).floats(&[0.0]);
     let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run(HOST, &["finish_rows"]);
     assert_close("sum of rows", &card, &(&x + &other).unwrap(), 2e-5);
+    let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
+    let clear = random(&[8, 33]);
+    let input = Input::default().integers(&[8, 4]).floats(&[]).tensor(Some(&clear)).integers(&[1, 3]);
+    let cleared = packing.clear_row_gaps(&clear).unwrap();
+    assert_close("cleared rows", &input.run(HOST, &["clear_rows"]), &cleared, 1e-9);
     let (x, input) = (rounded(&x), Input::default().integers(&[7, 0]).floats(&[0.0]));
     let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run(HOST, &["finish_half_rows"]);
-    assert_close("sum of half rows", &card, &(x + other).unwrap(), 2e-5);
+    assert_close("sum of half rows", &card, &(&x + other).unwrap(), 2e-5);
+    let input = Input::default().integers(&[7, 3]).floats(&[0.0]).tensor(Some(&x)).tensor(Some(&bias));
+    let card = input.tensor(None).run(HOST, &["finish_half_rows_to_half"]);
+    let ours = activate(&x.broadcast_add(&bias).unwrap(), Activation::GeluErf, &Unwatched).unwrap();
+    assert_close("half rows that stay so", &card, &ours, 3e-3);
 }
 
 #[test]

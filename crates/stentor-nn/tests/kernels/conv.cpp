@@ -76,15 +76,23 @@ static void pointwise(const std::string& name) {
         run_points(count, [&](float* out) {
             activate(x.data(), or_null(alphas), or_null(lens), out, count, columns, sizes[1], sizes[2], slopes[0]);
         });
-    } else if (name == "finish_rows" || name == "finish_half_rows") {
+    } else if (name == "clear_rows") {
+        auto lens = read<unsigned>();
+        run_points(count, [&](float* out) { clear_rows(x.data(), lens.data(), out, count, columns, sizes[1]); });
+    } else if (name.rfind("finish_", 0) == 0) {
         auto bias = read<float>(), other = read<float>();
-        std::vector<half> halves(count);
+        std::vector<half> halves(count), out_halves(count);
         for (unsigned i = 0; i < count; i++) halves[i] = __float2half(x[i]);
         run_points(count, [&](float* out) {
             if (name == "finish_rows") {
                 finish_rows(x.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
-            } else {
+            } else if (name == "finish_half_rows") {
                 finish_half_rows(halves.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
+            } else {
+                half* to = out_halves.data();
+                finish_half_rows_to_half(halves.data(), or_null(bias), or_null(other), to, count, columns, sizes[1], slopes[0]);
+                unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+                if (place < count) out[place] = __half2float(to[place]);
             }
         });
     } else if (name == "mean_of_three") {

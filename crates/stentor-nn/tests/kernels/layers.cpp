@@ -18,15 +18,24 @@ int main(int, char** arguments) {
                         lens.data(), out.data(), pitch, style, numbers[0], numbers[1]);
         });
         write(out);
-    } else if (std::string(arguments[1]) == "layer_norm") {
+    } else if (std::string(arguments[1]).rfind("layer_norm", 0) == 0) {
         auto x = read<float>(), gain = read<float>(), shift = read<float>(), offset = read<float>(), numbers = read<float>();
-        auto activation = read<uint32_t>();
+        auto activation = read<uint32_t>(), lens = read<uint32_t>();
         unsigned columns = gain.size(), rows = x.size() / columns;
         std::vector<float> out(x.size(), NAN);
+        std::vector<half> halves(x.size());
+        bool is_half = std::string(arguments[1]) == "layer_norm_to_half";
+        unsigned pitch = rows / (lens.empty() ? 1 : lens.size());
         launch({rows, 1, 1}, LAYER_THREADS, [&] {
-            layer_norm(x.data(), gain.data(), shift.data(), offset.empty() ? nullptr : offset.data(), out.data(), columns,
-                       activation[0], numbers[0], numbers[1]);
+            if (is_half) {
+                layer_norm_to_half(x.data(), gain.data(), shift.data(), or_null(offset), or_null(lens), halves.data(), columns,
+                                   pitch, activation[0], numbers[0], numbers[1]);
+            } else {
+                layer_norm(x.data(), gain.data(), shift.data(), or_null(offset), or_null(lens), out.data(), columns, pitch,
+                           activation[0], numbers[0], numbers[1]);
+            }
         });
+        for (size_t i = 0; is_half && i < out.size(); i++) out[i] = __half2float(halves[i]);
         write(out);
     } else {
         auto gates = read<float>(), recurrent = read<float>();

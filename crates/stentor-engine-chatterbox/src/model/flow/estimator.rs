@@ -6,7 +6,8 @@
 use super::{blocks, dims};
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, LayerNorm, Packing, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
+    Activation, LayerNorm, NnError, Packing, Result, RowConv, RowShape, Scope, Then, Watch, activate,
+    packed_attention,
 };
 use stentor_types::Precision;
 
@@ -150,7 +151,7 @@ impl Estimator {
         let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (&time, packing), watch)?;
         layer("up", &x)?;
         let x = self.up_conv.forward(&packing.clear_row_gaps(&x)?, Then::Nothing, watch)?;
-        let x = self.last.forward(&packing.clear_row_gaps(&x)?, None, watch)?;
+        let x = self.last.forward(&packing.clear_row_gaps(&x)?, (None, packing), watch)?;
         layer("final", &x)?;
         let velocity = self.output.forward(&x, Then::Nothing, watch)?;
         layer("velocity", &velocity)?;
@@ -244,10 +245,10 @@ impl Causal {
         })
     }
 
-    /// `offset` is added at the end.
-    fn forward(&self, x: &Tensor, offset: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
+    /// An offset is added at the end; between sequences come zeros.
+    fn forward(&self, x: &Tensor, among: (Option<&Tensor>, &Packing), watch: &dyn Watch) -> Result<Tensor> {
         let x = self.conv.forward(x, Then::Nothing, watch)?;
-        self.norm.forward_activate(&x, Activation::Mish, offset, watch)
+        self.norm.forward_activate(&x, Activation::Mish, among, watch)
     }
 }
 
@@ -274,8 +275,8 @@ impl Resnet {
     fn forward(&self, x: &Tensor, (time, packing): (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
         let time = self.time.forward(time, Then::Nothing, watch)?.flatten_all()?;
         let x = packing.clear_row_gaps(x)?;
-        let inner = self.first.forward(&x, Some(&time), watch)?;
-        let inner = self.second.forward(&packing.clear_row_gaps(&inner)?, None, watch)?;
+        let inner = self.first.forward(&x, (Some(&time), packing), watch)?;
+        let inner = self.second.forward(&inner, (None, packing), watch)?;
         self.skip.forward(&x, Then::Add(&inner), watch)
     }
 }
@@ -295,15 +296,19 @@ impl Transformer {
     fn load(scope: &Scope<'_>) -> Result<Self> {
         let [hidden, width] = dims(scope, "attn1.to_q.weight")?;
         let [inner, _] = dims(scope, "ff.net.0.proj.weight")?;
-        let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, EPS);
+        let norm = |name: &str| {
+            Ok::<_, NnError>(LayerNorm::load(&scope.at(name), NORM, width, EPS)?.for_products(scope))
+        };
         let inputs = ["to_q", "to_k", "to_v"];
+        let inputs =
+            RowConv::load_side_by_side(&scope.at("attn1"), &inputs, (width, hidden), false)?.for_products();
         Ok(Self {
             norm_attention: norm("norm1")?,
             heads: hidden / HEAD,
-            inputs: RowConv::load_side_by_side(&scope.at("attn1"), &inputs, (width, hidden), false)?,
+            inputs,
             output: RowConv::load_linear(&scope.at("attn1.to_out.0"), hidden, width)?,
             norm_feed_forward: norm("norm3")?,
-            wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?,
+            wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?.for_products(),
             narrow: RowConv::load_linear(&scope.at("ff.net.2"), inner, width)?,
         })
     }
