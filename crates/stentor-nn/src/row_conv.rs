@@ -67,7 +67,7 @@ pub struct RowConv {
     /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: RowShape,
-    /// On a card, where this is one tap, it comes out as it was multiplied.
+    /// On a card what comes out of a linear layer is in the precision of the product.
     #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "a card asks"))]
     stays: bool,
 }
@@ -76,7 +76,7 @@ pub struct RowConv {
 enum Weight {
     /// `(kernel * input, output)`.
     Factor(Factor),
-    /// On a card, of more than one tap.
+    /// On a card, of a convolution.
     #[cfg(feature = "cuda")]
     Card(crate::card::CardConv),
 }
@@ -89,7 +89,7 @@ impl RowConv {
         let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((kernel * input, output))?;
         let bias = Some(scope.tensor("bias", &[output])?);
         #[cfg(feature = "cuda")]
-        if weight.device().is_cuda() && kernel > 1 {
+        if weight.device().is_cuda() {
             let plan = crate::implicit::Plan::row_conv(&weight.to_dtype(scope.dtype())?, shape)?;
             let weight = Weight::Card(crate::card::CardConv::new(plan)?);
             return Ok(Self { weight, bias, shape, stays: false });
@@ -157,7 +157,7 @@ impl RowConv {
         }
     }
 
-    /// One tap on a card: a product, and what follows it in one launch.
+    /// A linear layer on a card: a product, and what follows it in one launch.
     #[cfg(feature = "cuda")]
     fn on_card(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;

@@ -21,7 +21,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("flow-mish", (FLOW, "estimator.rs"), "self.norm.forward_activate(&x, Activation::Mish, among, watch)", "self.norm.forward_activate(&x, Activation::Silu, among, watch)"),
     mutant("flow-gelu-tanh", (FLOW, "estimator.rs"), "Activation::GeluErf", "Activation::GeluTanh"),
     mutant("flow-mean-flow-start-twice", (FLOW, "estimator.rs"), "&[embed(from)?, embed(to)?]", "&[embed(from)?, embed(from)?]"),
-    mutant("flow-time-without-mish", (FLOW, "estimator.rs"), "activate(&time, Activation::Mish, watch)?", "activate(&time, Activation::Identity, watch)?"),
+    mutant("flow-time-without-mish", (FLOW, "estimator.rs"), "activate(time, Activation::Mish, watch)?", "activate(time, Activation::Identity, watch)?"),
     mutant("flow-not-causal", (FLOW, "estimator.rs"), "conv: RowConv::load(&scope.at(0), RowShape::causal(input, output, kernel))?", "conv: RowConv::load(&scope.at(0), RowShape { input, output, kernel, before: 1, after: kernel - 2 })?"),
     mutant("flow-prompt-unknown", (FLOW, "mod.rs"), "let mut known = task.prompt.mel.clone();", "let mut known = vec![0f32; task.prompt.mel.len()];"),
     mutant("flow-x-vector-as-it-is", (FLOW, "mod.rs"), "(f64::from(x) / length) as f32", "(f64::from(x) / length.min(1.0)) as f32"),

@@ -80,6 +80,7 @@ impl Condition {
 
 pub(super) struct Estimator {
     time: Time,
+    heard: Heard,
     down: Stage,
     down_conv: RowConv,
     middle: Vec<Stage>,
@@ -100,6 +101,7 @@ impl Estimator {
         let exact = scope.with_products(Precision::F32);
         Ok(Self {
             time: Time::load(&exact)?,
+            heard: Heard::load(&exact, middle)?,
             down: Stage::load(&scope.at("down_blocks.0"))?,
             down_conv: conv(scope.at("down_blocks.0.2"))?,
             middle: (0..middle)
@@ -136,19 +138,19 @@ impl Estimator {
         let packing = &condition.packing;
         let time = self.time.forward(span, x, watch)?;
         layer("time", &time)?;
-        // Every stage begins with the same activation of it.
-        let time = activate(&time, Activation::Mish, watch)?;
+        let heard = self.heard.forward(&time, watch)?;
         let x = Tensor::cat(&[x, &condition.columns], 1)?;
-        let x = self.down.resnet.forward(&x, (&time, packing), watch)?;
+        let x = self.down.resnet.forward(&x, (&heard[0], packing), watch)?;
         layer("resnet", &x)?;
         let skipped = self.down.transform(x, packing, watch)?;
         layer("down", &skipped)?;
         let mut x = self.down_conv.forward(&packing.clear_row_gaps(&skipped)?, Then::Nothing, watch)?;
         for (index, stage) in self.middle.iter().enumerate() {
-            x = stage.forward(&x, (&time, packing), watch)?;
+            x = stage.forward(&x, (&heard[1 + index], packing), watch)?;
             layer(&format!("mid.{index}"), &x)?;
         }
-        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (&time, packing), watch)?;
+        let last = &heard[heard.len() - 1];
+        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (last, packing), watch)?;
         layer("up", &x)?;
         let x = self.up_conv.forward(&packing.clear_row_gaps(&x)?, Then::Nothing, watch)?;
         let x = self.last.forward(&packing.clear_row_gaps(&x)?, (None, packing), watch)?;
@@ -204,6 +206,33 @@ impl Time {
     }
 }
 
+/// What the stages hear of a moment: a linear layer for each, all of one input, as one layer.
+struct Heard {
+    stages: usize,
+    layers: RowConv,
+}
+
+impl Heard {
+    /// `middle` stages lie between the first and the last.
+    fn load(scope: &Scope<'_>, middle: usize) -> Result<Self> {
+        let middle = (0..middle).map(|index| format!("mid_blocks.{index}.0.mlp.1"));
+        let [first, last] = ["down_blocks", "up_blocks"].map(|name| [format!("{name}.0.0.mlp.1")]);
+        let names: Vec<String> = first.into_iter().chain(middle).chain(last).collect();
+        let [output, input] = dims(scope, &format!("{}.weight", names[0]))?;
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let layers = RowConv::load_side_by_side(scope, &all, (input, output), true)?;
+        Ok(Self { stages: names.len(), layers })
+    }
+
+    /// What each stage hears of a moment's vector, `(channels)`.
+    fn forward(&self, time: &Tensor, watch: &dyn Watch) -> Result<Vec<Tensor>> {
+        // Every stage begins with the same activation of it.
+        let time = activate(time, Activation::Mish, watch)?;
+        let all = self.layers.forward(&time, Then::Nothing, watch)?.flatten_all()?;
+        Ok(all.chunk(self.stages, 0)?)
+    }
+}
+
 /// A residual block that hears of the time, and transformer blocks.
 struct Stage {
     resnet: Resnet,
@@ -255,27 +284,27 @@ impl Causal {
 struct Resnet {
     first: Causal,
     second: Causal,
-    time: RowConv,
     skip: RowConv,
 }
 
 impl Resnet {
     fn load(scope: &Scope<'_>) -> Result<Self> {
         let [output, input, kernel] = dims(scope, "res_conv.weight")?;
-        let [_, time] = dims(scope, "mlp.1.weight")?;
-        let exact = scope.with_products(Precision::F32);
         Ok(Self {
             first: Causal::load(&scope.at("block1.block"))?,
             second: Causal::load(&scope.at("block2.block"))?,
-            time: RowConv::load_linear(&exact.at("mlp.1"), time, output)?,
             skip: RowConv::load(&scope.at("res_conv"), RowShape::causal(input, output, kernel))?,
         })
     }
 
-    fn forward(&self, x: &Tensor, (time, packing): (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
-        let time = self.time.forward(time, Then::Nothing, watch)?.flatten_all()?;
+    fn forward(
+        &self,
+        x: &Tensor,
+        (heard, packing): (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let x = packing.clear_row_gaps(x)?;
-        let inner = self.first.forward(&x, (Some(&time), packing), watch)?;
+        let inner = self.first.forward(&x, (Some(heard), packing), watch)?;
         let inner = self.second.forward(&inner, (None, packing), watch)?;
         self.skip.forward(&x, Then::Add(&inner), watch)
     }
