@@ -150,6 +150,19 @@ impl LayerNorm {
         layer_norm(x, &self.gain, &self.shift, self.eps, watch)
     }
 
+    /// `product` plus `bias` plus `other`, and its norm, if a card can give both at once.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn of_sum(
+        &self,
+        product: &Tensor,
+        (bias, other): (Option<&Tensor>, &Tensor),
+    ) -> Result<Option<(Tensor, Tensor)>> {
+        if product.dtype() != self.dtype {
+            return Ok(None);
+        }
+        crate::card::add_layer_norm(product, (bias, other), (&self.gain, &self.shift, self.eps)).map(Some)
+    }
+
     #[cfg(feature = "cuda")]
     fn on_card(&self, x: &Tensor, after: &AfterNorm<'_>) -> Result<Tensor> {
         crate::card::layer_norm(x, (&self.gain, &self.shift, self.eps), after)

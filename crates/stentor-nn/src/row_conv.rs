@@ -4,7 +4,7 @@
 //! one matrix product whose left operand overlaps itself. Nothing is transposed or unfolded.
 
 use crate::{
-    Activation, Result, Scope, Watch,
+    Activation, LayerNorm, Result, Scope, Watch,
     cpu::{Panels, Tile, View, view},
     factor::{Factor, multiply},
     watch::tick,
@@ -155,6 +155,27 @@ impl RowConv {
                 card.forward(x, crate::card::Added { bias: self.bias.as_ref(), activation, residual })
             }
         }
+    }
+
+    /// The output plus `other`, and what `norm` makes of that: on a card in the launch that follows a linear layer's product.
+    pub fn forward_add_norm(
+        &self,
+        x: &Tensor,
+        other: &Tensor,
+        norm: &LayerNorm,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
+        #[cfg(feature = "cuda")]
+        if let (Weight::Factor(Factor::Tensor(weight)), true) = (&self.weight, x.device().is_cuda()) {
+            let product = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
+            if let Some(both) = norm.of_sum(&product, (self.bias.as_ref(), other))? {
+                tick(watch)?;
+                return Ok(both);
+            }
+        }
+        let sum = self.forward(x, Then::Add(other), watch)?;
+        let normal = norm.forward(&sum, watch)?;
+        Ok((sum, normal))
     }
 
     /// A linear layer on a card: a product, and what follows it in one launch.

@@ -293,6 +293,15 @@ fn norms_and_linear_layers_agree() {
         let gelu = Then::Activate(Activation::GeluErf);
         linear.forward(&inputs[0], gelu, &Unwatched).unwrap().to_dtype(DType::F32).unwrap()
     });
+    let (square, norm) = (Stored::new(&[301, 301], 301, 301), Stored::new(&[301], 1, 301));
+    compare("sum and norm", &card, &[&rows], |device, precision, inputs| {
+        let (square, norm) = (square.on(device), norm.on(device));
+        let scope = square.root().with_products(precision);
+        let norm = LayerNorm::load(&norm.root(), ["weight", "bias"], 301, 1e-5).unwrap().for_products(&scope);
+        let linear = RowConv::load_linear(&scope, 301, 301).unwrap();
+        let (sum, normal) = linear.forward_add_norm(&inputs[0], &inputs[0], &norm, &Unwatched).unwrap();
+        (sum + normal.to_dtype(DType::F32).unwrap()).unwrap()
+    });
     compare("linear", &card, &[&rows], |device, precision, inputs| {
         let weights = stored.on(device);
         let linear = Linear::load(&weights.root().with_products(precision), 301, 33).unwrap();

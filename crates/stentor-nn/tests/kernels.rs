@@ -6,7 +6,7 @@ mod operands;
 #[path = "kernels/runner.rs"]
 mod runner;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use operands::{assert_close, random, values, weights};
 use runner::Input;
 use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched};
@@ -77,6 +77,31 @@ fn the_layer_norm_is_that_of_the_cpu() {
             let ours = forward(Activation::Mish, Some(&offset), &packing);
             assert_close(&run("layer_norm", &values(&offset), 5, &packing), &ours, 2e-5);
             assert_close(&run("layer_norm_to_half", &values(&offset), 5, &packing), &ours, 5e-3);
+        }
+    }
+}
+
+#[test]
+fn a_sum_and_its_norm_are_those_of_the_cpu() {
+    for columns in [7, 256, 700] {
+        let [bias, gain, shift] = [(); 3].map(|()| random(&[columns]));
+        let stored = weights(&[("weight", &gain), ("bias", &shift)]);
+        let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
+        let [product, other] = [(); 2].map(|()| random(&[5, columns]));
+        let product = product.to_dtype(DType::F16).unwrap().to_dtype(DType::F32).unwrap();
+        for bias in [None, Some(&bias)] {
+            let sum = bias.map_or(Ok(product.clone()), |bias| product.broadcast_add(bias)).unwrap();
+            let sum = (sum + &other).unwrap();
+            let normal = layer.forward(&sum, &Unwatched).unwrap();
+            for (kernel, tolerance) in [("add_layer_norm", 2e-5), ("add_layer_norm_halves", 3e-3)] {
+                let input = [Some(&product), bias, Some(&other), Some(&gain), Some(&shift)];
+                let input = input.iter().fold(Input::default(), |input, operand| {
+                    input.floats(&operand.map(values).unwrap_or_default())
+                });
+                let mut card = input.floats(&[1e-5]).run("layers.cpp", &[kernel]);
+                assert_close(&card.split_off(5 * columns), &values(&normal), tolerance);
+                assert_close(&card, &values(&sum), 1e-6);
+            }
         }
     }
 }

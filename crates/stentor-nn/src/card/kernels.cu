@@ -80,6 +80,8 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, 1)
     }
 }
 
+__device__ static float single(float x) { return x; }
+__device__ static float single(half x) { return __half2float(x); }
 __device__ static void put(float* to, float x) { *to = x; }
 __device__ static void put(half* to, float x) { *to = __float2half(x); }
 
@@ -127,6 +129,32 @@ extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
     layer_norm_to_half(const float* x, const float* gain, const float* shift, const float* offset, const unsigned* lens, half* out,
                        unsigned columns, unsigned pitch, unsigned activation, float slope, float eps) {
     normalize(x, out, {gain, shift, offset, lens, columns, pitch, activation, slope, eps});
+}
+
+// Layer norm of each row of `product` plus a bias for each column (or null) plus `other`, all (rows, columns). Both the sum and its norm are wanted.
+template <typename Number>
+__device__ static void add_and_normalize(const Number* product, const float* bias, const float* other, float* sum, Number* out,
+                                         const Layer& layer) {
+    size_t row = (size_t)blockIdx.x * layer.columns;
+    for (unsigned i = threadIdx.x; i < layer.columns; i += LAYER_THREADS) {
+        float x = single(product[row + i]);
+        if (bias) x += bias[i];
+        sum[row + i] = x + other[row + i];
+    }
+    // A thread reads there what it wrote itself.
+    normalize(sum, out, layer);
+}
+
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    add_layer_norm(const float* product, const float* bias, const float* other, const float* gain, const float* shift, float* sum,
+                   float* out, unsigned columns, float eps) {
+    add_and_normalize(product, bias, other, sum, out, {gain, shift, nullptr, nullptr, columns, 1, 0, 0.0f, eps});
+}
+
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    add_layer_norm_halves(const half* product, const float* bias, const float* other, const float* gain, const float* shift, float* sum,
+                          half* out, unsigned columns, float eps) {
+    add_and_normalize(product, bias, other, sum, out, {gain, shift, nullptr, nullptr, columns, 1, 0, 0.0f, eps});
 }
 
 __device__ static float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }

@@ -89,3 +89,52 @@ fn normalize<T: CudaDType + DeviceRepr>(
     };
     Ok(matrix(out, &card, rows, columns))
 }
+
+/// `product` plus `bias` plus `other`, and the layer norm of that, in the precision of `product`.
+pub(crate) fn add_layer_norm(
+    product: &Tensor,
+    (bias, other): (Option<&Tensor>, &Tensor),
+    norm: (&Tensor, &Tensor, f32),
+) -> Result<(Tensor, Tensor)> {
+    match product.dtype() {
+        DType::F16 => add_and_normalize::<f16>("add_layer_norm_halves", product, (bias, other), norm),
+        _ => add_and_normalize::<f32>("add_layer_norm", product, (bias, other), norm),
+    }
+}
+
+fn add_and_normalize<T: CudaDType + DeviceRepr>(
+    name: &'static str,
+    product: &Tensor,
+    (bias, other): (Option<&Tensor>, &Tensor),
+    (gain, shift, eps): (&Tensor, &Tensor, f32),
+) -> Result<(Tensor, Tensor)> {
+    let (product, (rows, columns)) = (product.contiguous()?, product.dims2()?);
+    let (other, gain, shift) = (other.contiguous()?, gain.contiguous()?, shift.contiguous()?);
+    let (card, input) = (card_of(&product)?, Operand::of(&product)?);
+    let (bias, other) = (Operand::of_some(bias)?, Operand::of(&other)?);
+    let (gain, shift) = (Operand::of(&gain)?, Operand::of(&shift)?);
+    let fits = bias.as_ref().is_none_or(|bias| bias.len() == columns) && other.len() == rows * columns;
+    if rows == 0 || !fits || gain.len() != columns || shift.len() != columns {
+        let message = format!("a sum of {rows} rows of {columns} numbers was given other operands");
+        return Err(candle_core::Error::Msg(message).into());
+    }
+    let wide = columns as u32;
+    let config =
+        LaunchConfig { grid_dim: (rows as u32, 1, 1), block_dim: (LAYER_THREADS, 1, 1), shared_mem_bytes: 0 };
+    let (numbers, other) = (input.numbers::<T>()?, other.numbers::<f32>()?);
+    let (gain, shift, bias) = (gain.numbers::<f32>()?, shift.numbers::<f32>()?, some_numbers(bias.as_ref())?);
+    let (function, stream) = (kernel(&card, name)?, card.cuda_stream());
+    #[expect(unsafe_code, reason = "a kernel is launched")]
+    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of both outputs; the
+    // product and its norm are of the numbers that the kernel of this name has.
+    let (sum, out) = unsafe {
+        let (sum, out) = (card.alloc::<f32>(rows * columns)?, card.alloc::<T>(rows * columns)?);
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&numbers);
+        argument!(launch, bias);
+        launch.arg(&other).arg(&gain).arg(&shift).arg(&sum).arg(&out).arg(&wide).arg(&eps);
+        launch.launch(config).w()?;
+        (sum, out)
+    };
+    Ok((matrix(sum, &card, rows, columns), matrix(out, &card, rows, columns)))
+}

@@ -11,7 +11,7 @@ mod styled_norm;
 
 pub(crate) use attention::{Attention, can_attend};
 pub(crate) use conv::{Added, CardConv};
-pub(crate) use layer_norm::{AfterNorm, layer_norm};
+pub(crate) use layer_norm::{AfterNorm, add_layer_norm, layer_norm};
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
 pub(crate) use pointwise::{
     activate, clear_rows, depthwise_upsample, finish_rows, mean_of_three, repeat_twice,

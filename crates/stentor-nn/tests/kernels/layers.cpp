@@ -37,6 +37,26 @@ int main(int, char** arguments) {
         });
         for (size_t i = 0; is_half && i < out.size(); i++) out[i] = __half2float(halves[i]);
         write(out);
+    } else if (std::string(arguments[1]).rfind("add_layer_norm", 0) == 0) {
+        auto product = read<float>(), bias = read<float>(), other = read<float>(), gain = read<float>(), shift = read<float>();
+        auto numbers = read<float>();
+        unsigned columns = gain.size(), rows = product.size() / columns;
+        std::vector<float> sum(product.size(), NAN), out(product.size(), NAN);
+        std::vector<half> halves(product.size()), out_halves(product.size());
+        for (size_t i = 0; i < halves.size(); i++) halves[i] = __float2half(product[i]);
+        bool is_half = std::string(arguments[1]) == "add_layer_norm_halves";
+        launch({rows, 1, 1}, LAYER_THREADS, [&] {
+            if (is_half) {
+                add_layer_norm_halves(halves.data(), or_null(bias), other.data(), gain.data(), shift.data(), sum.data(),
+                                      out_halves.data(), columns, numbers[0]);
+            } else {
+                add_layer_norm(product.data(), or_null(bias), other.data(), gain.data(), shift.data(), sum.data(), out.data(),
+                               columns, numbers[0]);
+            }
+        });
+        for (size_t i = 0; is_half && i < out.size(); i++) out[i] = __half2float(out_halves[i]);
+        write(sum);
+        write(out);
     } else {
         auto gates = read<float>(), recurrent = read<float>();
         auto starts = read<uint32_t>(), lens = read<uint32_t>();

@@ -254,8 +254,14 @@ impl Stage {
         self.transform(self.resnet.forward(x, among, watch)?, among.1, watch)
     }
 
-    fn transform(&self, x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        self.transformers.iter().try_fold(x, |x, block| block.forward(&x, packing, watch))
+    fn transform(&self, mut x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        let Some(first) = self.transformers.first() else { return Ok(x) };
+        let mut normal = first.norm_attention.forward(&x, watch)?;
+        let nexts = self.transformers.iter().skip(1).map(|block| Some(&block.norm_attention));
+        for (block, next) in self.transformers.iter().zip(nexts.chain([None])) {
+            (x, normal) = block.forward((&x, &normal), next, packing, watch)?;
+        }
+        Ok(x)
     }
 }
 
@@ -342,13 +348,21 @@ impl Transformer {
         })
     }
 
-    fn forward(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        let normal = self.norm_attention.forward(x, watch)?;
-        let qkv = self.inputs.forward(&normal, Then::Nothing, watch)?;
+    /// Takes `x` and its norm; gives the block's output and what the `next` one's norm makes of it.
+    fn forward(
+        &self,
+        (x, normal): (&Tensor, &Tensor),
+        next: Option<&LayerNorm>,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
+        let qkv = self.inputs.forward(normal, Then::Nothing, watch)?;
         let seen = packed_attention(&qkv, self.heads, packing, watch)?;
-        let x = self.output.forward(&seen, Then::Add(x), watch)?;
-        let normal = self.norm_feed_forward.forward(&x, watch)?;
+        let (x, normal) = self.output.forward_add_norm(&seen, x, &self.norm_feed_forward, watch)?;
         let wide = self.wide.forward(&normal, Then::Activate(Activation::GeluErf), watch)?;
-        self.narrow.forward(&wide, Then::Add(&x), watch)
+        match next {
+            Some(norm) => self.narrow.forward_add_norm(&wide, &x, norm, watch),
+            None => Ok((self.narrow.forward(&wide, Then::Add(&x), watch)?, normal)),
+        }
     }
 }
