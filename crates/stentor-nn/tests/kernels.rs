@@ -56,15 +56,16 @@ fn the_layer_norm_is_that_of_the_cpu() {
         let (gain, shift, offset) = (random(&[columns]), random(&[columns]), random(&[columns]));
         let stored = weights(&[("weight", &gain), ("bias", &shift)]);
         let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
-        let x = (random(&[8, columns]) + 3.0).unwrap();
         let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
+        let rows = 2 * packing.pitch();
+        let x = (random(&[rows, columns]) + 3.0).unwrap();
         let run = |kernel: &str, offset: &[f32], activation: u32, packing: &Packing| {
             let lens = if packing.count() > 1 { small(packing.lens()) } else { Vec::new() };
             let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
             let input = input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).integers(&lens);
             input.run("layers.cpp", &[kernel])
         };
-        let alone = Packing::alone(8);
+        let alone = Packing::alone(rows);
         let ours = layer.forward(&x, &Unwatched).unwrap();
         assert_close(&run("layer_norm", &[], 0, &alone), &values(&ours), 2e-5);
         assert_close(&run("layer_norm_to_half", &[], 0, &alone), &values(&ours), 3e-3);

@@ -317,8 +317,13 @@ fn what_follows_a_product_of_rows_is_that_of_the_cpu() {
     let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run(HOST, &["finish_rows"]);
     assert_close("sum of rows", &card, &(&x + &other).unwrap(), 2e-5);
     let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
-    let clear = random(&[8, 33]);
-    let input = Input::default().integers(&[8, 4]).floats(&[]).tensor(Some(&clear)).integers(&[1, 3]);
+    let pitch = packing.pitch();
+    let clear = random(&[2 * pitch, 33]);
+    let input = Input::default()
+        .integers(&[2 * pitch as u32, pitch as u32])
+        .floats(&[])
+        .tensor(Some(&clear))
+        .integers(&[1, 3]);
     let cleared = packing.clear_row_gaps(&clear).unwrap();
     assert_close("cleared rows", &input.run(HOST, &["clear_rows"]), &cleared, 1e-9);
     let (x, input) = (rounded(&x), Input::default().integers(&[7, 0]).floats(&[0.0]));
