@@ -3,7 +3,7 @@
 use std::{env, path::PathBuf, process::Command};
 
 /// Files of kernels, without their extension; `src/card/mod.rs` includes what becomes of each.
-const FILES: [&str; 5] = ["kernels", "conv", "pointwise", "decode", "draw"];
+const FILES: [&str; 6] = ["kernels", "conv", "pointwise", "attention", "decode", "draw"];
 /// Machine code is made for these, from the oldest card that is served on. It runs on cards of the same first digit too; for all
 /// that come later the driver translates the oldest one's PTX.
 const CAPABILITIES: &str = include_str!("src/card/capabilities.txt");

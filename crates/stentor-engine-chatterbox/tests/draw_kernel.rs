@@ -61,7 +61,11 @@ fn on_card(cases: &[(&Case, &Rng)]) -> Vec<Result<u32, SampleError>> {
         logits.extend_from_slice(case.unguided.as_deref().unwrap_or_default());
     }
     let sizes = [6561, 6562, PITCH as u32];
-    let tokens = Input::default().floats(&logits).integers(&draws).integers(&sizes).run("draw", "f32");
+    let tokens = Input::default()
+        .floats(&logits)
+        .integers(&draws)
+        .integers(&sizes)
+        .run("decode.cpp", &["draw", "f32"]);
     assert_eq!(tokens.len(), cases.len());
     let outcome = |(token, (_, rng)): (&f32, &(&Case, &Rng))| {
         drawn_elsewhere(Draw::outcome(*token as i32).expect("a draw"), &mut (*rng).clone())

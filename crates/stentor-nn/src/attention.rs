@@ -3,6 +3,8 @@
 use crate::{
     Result, Watch,
     cpu::{Mat, Tile, TileSize, for_tiles, is_cpu, math, matrix, simd, view},
+    for_each_stretch,
+    packing::split_rows,
     watch::tick,
 };
 use candle_core::{D, Tensor};
@@ -34,6 +36,10 @@ pub fn self_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, watch: &
     let scale = 1.0 / (width as f32).sqrt();
     if !is_cpu(q) {
         tick(watch)?;
+        #[cfg(feature = "cuda")]
+        if is_for_card(q, width) {
+            return crate::card::Attention::new(&[q, k, v], heads)?.of_stretches(&[len]);
+        }
         return stock(q, k, v, heads, scale);
     }
     let (q, k, v) = (view(q)?, view(k)?, view(v)?);
@@ -50,6 +56,30 @@ pub fn self_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, watch: &
         tile.add_product(cols, len, weights, values);
     })?;
     matrix(out, len, hidden)
+}
+
+/// [`self_attention`] of each stretch of rows by itself; `lens` says how long each is.
+pub fn self_attention_of_stretches(
+    [q, k, v]: [&Tensor; 3],
+    heads: usize,
+    lens: &[usize],
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if is_for_card(q, q.dims2()?.1 / heads) {
+        tick(watch)?;
+        return crate::card::Attention::new(&[q, k, v], heads)?.of_stretches(lens);
+    }
+    let (keys, values) = (split_rows(k, lens)?, split_rows(v, lens)?);
+    for_each_stretch(q, lens, |index, q| {
+        let (k, v) = (keys[index].contiguous()?, values[index].contiguous()?);
+        self_attention(&q.contiguous()?, &k, &v, heads, watch)
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn is_for_card(q: &Tensor, width: usize) -> bool {
+    q.device().is_cuda() && crate::card::can_attend(q.dtype(), width, false)
 }
 
 /// The same out of candle's ops.

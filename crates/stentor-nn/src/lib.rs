@@ -43,7 +43,7 @@ mod weights;
 
 pub use activation::{Activation, activate, activate_packed, mean_of};
 pub use allocator::{give_back_early, keep_big_blocks, one_heap};
-pub use attention::self_attention;
+pub use attention::{self_attention, self_attention_of_stretches};
 pub use conv::{Conv1d, ConvShape, repeat_interleave, repeat_twice};
 pub use conv_transpose::{ConvTranspose1d, DepthwiseUpsample};
 pub use decoder::{BlockLayers, Blueprint, Decoder, RowNorm, Step, StepBy, Stepped};

@@ -75,7 +75,8 @@ impl Linear {
                 let product = x.to_dtype(weight.dtype())?.matmul(weight)?;
                 #[cfg(feature = "cuda")]
                 if x.device().is_cuda() {
-                    return crate::card::finish_rows(&product, Some(&self.bias), Activation::Identity, None);
+                    let (bias, identity) = (Some(&self.bias), Activation::Identity);
+                    return crate::card::finish_rows(&product, bias, identity, None, DType::F32);
                 }
                 Ok(product.to_dtype(DType::F32)?.broadcast_add(&self.bias)?)
             }

@@ -3,13 +3,15 @@
 //! Mean and variance are taken in two passes and summed in blocks: a row of instance norm may hold 100,000 elements with a
 //! mean far from zero, where E[x²] - E[x]² in f32 loses everything.
 
+#[cfg(feature = "cuda")]
+use crate::card::AfterNorm;
 use crate::{
     Activation, Linear, Packing, Result, Scope, Watch,
-    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view},
+    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view, zeroed},
     for_each_stretch,
     watch::tick,
 };
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use std::mem::MaybeUninit;
 use stentor_types::Precision;
 
@@ -103,7 +105,7 @@ fn layer_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, eps: f32, watch: &dyn W
         tick(watch)?;
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            return crate::card::layer_norm(x, (gain, shift, eps), Activation::Identity, None);
+            return crate::card::layer_norm(x, (gain, shift, eps), &AfterNorm::nothing(DType::F32));
         }
         return Ok(stock_normalize(x, eps)?.broadcast_mul(gain)?.broadcast_add(shift)?);
     }
@@ -122,40 +124,79 @@ pub struct LayerNorm {
     pub(crate) gain: Tensor,
     pub(crate) shift: Tensor,
     pub(crate) eps: f32,
+    /// Of what comes out on a card.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "a card asks"))]
+    dtype: DType,
 }
 
 impl LayerNorm {
     /// `names` are those of the gain and the shift, e.g. `["weight", "bias"]`.
     pub fn load(scope: &Scope<'_>, names: [&str; 2], channels: usize, eps: f32) -> Result<Self> {
-        let [gain, shift] = names;
-        Ok(Self { gain: scope.tensor(gain, &[channels])?, shift: scope.tensor(shift, &[channels])?, eps })
+        let [gain, shift] = names.map(|name| scope.tensor(name, &[channels]));
+        Ok(Self { gain: gain?, shift: shift?, eps, dtype: DType::F32 })
+    }
+
+    /// The same norm, of which only products are made, by layers that are read from `scope`: on a card it comes out in their precision.
+    #[must_use]
+    pub fn for_products(self, scope: &Scope<'_>) -> Self {
+        Self { dtype: scope.dtype(), ..self }
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            tick(watch)?;
+            return self.on_card(x, &AfterNorm::nothing(self.dtype));
+        }
         layer_norm(x, &self.gain, &self.shift, self.eps, watch)
     }
 
-    /// The norm, then an activation without parameters of a channel, then `offset`, `(channels)`, added to every row.
+    /// `product` plus `bias` plus `other`, and its norm, if a card can give both at once.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn of_sum(
+        &self,
+        product: &Tensor,
+        (bias, other): (Option<&Tensor>, &Tensor),
+    ) -> Result<Option<(Tensor, Tensor)>> {
+        if product.dtype() != self.dtype {
+            return Ok(None);
+        }
+        crate::card::add_layer_norm(product, (bias, other), (&self.gain, &self.shift, self.eps)).map(Some)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_card(&self, x: &Tensor, after: &AfterNorm<'_>) -> Result<Tensor> {
+        crate::card::layer_norm(x, (&self.gain, &self.shift, self.eps), after)
+    }
+
+    /// The norm, then an activation without parameters of a channel, then `offset`, `(channels)`, added to every row; rows between packed
+    /// sequences come out as zeros.
     pub fn forward_activate(
         &self,
         x: &Tensor,
         activation: Activation<'_>,
-        offset: Option<&Tensor>,
+        (offset, packing): (Option<&Tensor>, &Packing),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             tick(watch)?;
-            return crate::card::layer_norm(x, (&self.gain, &self.shift, self.eps), activation, offset);
+            let after = AfterNorm { activation, offset, packing: Some(packing), dtype: self.dtype };
+            return self.on_card(x, &after);
         }
         if !is_cpu(x) {
             let out = activation.stock(&self.forward(x, watch)?)?;
-            return Ok(if let Some(offset) = offset { out.broadcast_add(offset)? } else { out });
+            let out = if let Some(offset) = offset { out.broadcast_add(offset)? } else { out };
+            return packing.clear_row_gaps(&out);
         }
         let (rows, cols) = x.dims2()?;
         let (values, gain, shift) = (view(x)?, view(&self.gain)?, view(&self.shift)?);
         let (ready, offset) = (activation.ready()?, offset.map(view).transpose()?);
+        let (pitch, lens) = (packing.pitch(), packing.lens());
         let out = for_new_rows(rows, cols, watch, |row, out| {
+            if row % pitch >= lens[row / pitch] {
+                return zeroed(out);
+            }
             let x = &values[row * cols..][..cols];
             let mut normal = vec![0.0; cols];
             normalize_row(x, affine(moments(x), self.eps, 1.0, 0.0), &gain, &shift, &mut normal);
@@ -282,9 +323,9 @@ mod tests {
         let ours = layer_norm(&x, &gain, &shift, 1e-5, &Unwatched).unwrap();
         let stock = stock_normalize(&x, 1e-5).unwrap();
         assert_same(&ours, &stock.broadcast_mul(&gain).unwrap().broadcast_add(&shift).unwrap());
-        let norm = LayerNorm { gain, shift, eps: 1e-5 };
-        let offset = random(&[50]);
-        let ours = norm.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
+        let norm = LayerNorm { gain, shift, eps: 1e-5, dtype: DType::F32 };
+        let (offset, alone) = (random(&[50]), Packing::alone(4));
+        let ours = norm.forward_activate(&x, Activation::Mish, (Some(&offset), &alone), &Unwatched).unwrap();
         let stock = Activation::Mish.stock(&norm.forward(&x, &Unwatched).unwrap()).unwrap();
         assert_same(&ours, &stock.broadcast_add(&offset).unwrap());
         let alpha = (random(&[4]).abs().unwrap() + 0.5).unwrap();

@@ -11,7 +11,7 @@ use crate::{
     },
     watch::tick,
 };
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -96,7 +96,11 @@ fn attend(
 ) -> Result<Tensor> {
     if !is_cpu(qkv) {
         tick(watch)?;
-        return stock(qkv, heads, (positions, packing));
+        #[cfg(feature = "cuda")]
+        if let Some(seen) = on_card(qkv, heads, (positions, packing))? {
+            return Ok(seen);
+        }
+        return stock(&qkv.to_dtype(DType::F32)?, heads, (positions, packing));
     }
     if packing.count() == 1 {
         return attend_alone(qkv, heads, positions, watch);
@@ -113,6 +117,20 @@ fn attend(
         attend_alone(qkv, heads, positions, watch)
     };
     packing.pack_rows(&packing.unpack_rows(qkv)?.iter().map(alone).collect::<Result<Vec<_>>>()?)
+}
+
+/// With a card's kernel, where there is one.
+#[cfg(feature = "cuda")]
+fn on_card(
+    qkv: &Tensor,
+    heads: usize,
+    (positions, packing): (Option<RelativePositions<'_>>, &Packing),
+) -> Result<Option<Tensor>> {
+    let width = qkv.dims2()?.1 / 3 / heads;
+    if !qkv.device().is_cuda() || !crate::card::can_attend(qkv.dtype(), width, positions.is_some()) {
+        return Ok(None);
+    }
+    crate::card::Attention::new(&[qkv], heads)?.of_packed(positions, packing).map(Some)
 }
 
 /// One sequence, with our kernels.

@@ -186,12 +186,26 @@ impl Packing {
 
     /// Zeroes the columns that are nobody's, which a convolution is about to read, whatever they hold.
     pub fn clear_gaps(&self, x: &Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if self.is_for_card(x) {
+            return crate::card::activate(x, crate::Activation::Identity, Some(self));
+        }
         self.cleared(x, |columns| (1, columns))
     }
 
     /// Zeroes the rows that are nobody's, which a convolution is about to read, whatever they hold.
     pub fn clear_row_gaps(&self, x: &Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if self.is_for_card(x) {
+            return crate::card::clear_rows(x, self);
+        }
         self.cleared(x, |rows| (rows, 1))
+    }
+
+    /// Whether there are gaps, in what a card's kernels clear.
+    #[cfg(feature = "cuda")]
+    fn is_for_card(&self, x: &Tensor) -> bool {
+        self.owned.is_some() && x.device().is_cuda() && x.dtype() == candle_core::DType::F32
     }
 
     /// Chosen, not multiplied: what is not a number in one sequence must stay its own.

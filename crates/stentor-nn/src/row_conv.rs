@@ -4,7 +4,7 @@
 //! one matrix product whose left operand overlaps itself. Nothing is transposed or unfolded.
 
 use crate::{
-    Activation, Result, Scope, Watch,
+    Activation, LayerNorm, Result, Scope, Watch,
     cpu::{Panels, Tile, View, view},
     factor::{Factor, multiply},
     watch::tick,
@@ -67,13 +67,16 @@ pub struct RowConv {
     /// `(output)`, f32.
     bias: Option<Tensor>,
     shape: RowShape,
+    /// On a card what comes out of a linear layer is in the precision of the product.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "a card asks"))]
+    stays: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Weight {
     /// `(kernel * input, output)`.
     Factor(Factor),
-    /// On a card, of more than one tap.
+    /// On a card, of a convolution.
     #[cfg(feature = "cuda")]
     Card(crate::card::CardConv),
 }
@@ -86,15 +89,16 @@ impl RowConv {
         let weight = weight.permute((2, 1, 0))?.contiguous()?.reshape((kernel * input, output))?;
         let bias = Some(scope.tensor("bias", &[output])?);
         #[cfg(feature = "cuda")]
-        if weight.device().is_cuda() && kernel > 1 {
+        if weight.device().is_cuda() {
             let plan = crate::implicit::Plan::row_conv(&weight.to_dtype(scope.dtype())?, shape)?;
-            return Ok(Self { weight: Weight::Card(crate::card::CardConv::new(plan)?), bias, shape });
+            let weight = Weight::Card(crate::card::CardConv::new(plan)?);
+            return Ok(Self { weight, bias, shape, stays: false });
         }
         Ok(Self::new(Factor::of_inputs(&weight, scope.products())?, bias, shape))
     }
 
     fn new(factor: Factor, bias: Option<Tensor>, shape: RowShape) -> Self {
-        Self { weight: Weight::Factor(factor), bias, shape }
+        Self { weight: Weight::Factor(factor), bias, shape, stays: false }
     }
 
     /// A linear layer: reads `weight`, `(output, input)`, and `bias`.
@@ -122,6 +126,12 @@ impl RowConv {
         Ok(Self::new(Factor::of_outputs(&weight, scope.products())?, bias.transpose()?, shape))
     }
 
+    /// The same linear layer, of which only products are made, by layers of the same precision, or attention: on a card it comes out in that.
+    #[must_use]
+    pub fn for_products(self) -> Self {
+        Self { stays: true, ..self }
+    }
+
     /// Rows before or after its own that a row sees, at most.
     pub fn reach(&self) -> usize {
         self.shape.before.max(self.shape.after)
@@ -147,15 +157,37 @@ impl RowConv {
         }
     }
 
-    /// One tap on a card: a product, and what follows it in one launch.
+    /// The output plus `other`, and what `norm` makes of that: on a card in the launch that follows a linear layer's product.
+    pub fn forward_add_norm(
+        &self,
+        x: &Tensor,
+        other: &Tensor,
+        norm: &LayerNorm,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
+        #[cfg(feature = "cuda")]
+        if let (Weight::Factor(Factor::Tensor(weight)), true) = (&self.weight, x.device().is_cuda()) {
+            let product = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
+            if let Some(both) = norm.of_sum(&product, (self.bias.as_ref(), other))? {
+                tick(watch)?;
+                return Ok(both);
+            }
+        }
+        let sum = self.forward(x, Then::Add(other), watch)?;
+        let normal = norm.forward(&sum, watch)?;
+        Ok((sum, normal))
+    }
+
+    /// A linear layer on a card: a product, and what follows it in one launch.
     #[cfg(feature = "cuda")]
     fn on_card(&self, x: &Tensor, weight: &Tensor, then: Then<'_>) -> Result<Tensor> {
         let out = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
-        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == DType::F32 {
+        let dtype = if self.stays { out.dtype() } else { DType::F32 };
+        if self.bias.is_none() && matches!(then, Then::Nothing) && out.dtype() == dtype {
             return Ok(out);
         }
         let (activation, other) = then.parts();
-        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other)
+        crate::card::finish_rows(&out, self.bias.as_ref(), activation, other, dtype)
     }
 
     fn fused(&self, x: &Tensor, panels: &Panels, then: Then<'_>, watch: &dyn Watch) -> Result<Tensor> {

@@ -40,7 +40,7 @@ fn product(
         .floats(&values(before))
         .floats(&[1e-5])
         .integers(&[rows, depth, outs, split, then as usize, tile].map(|size| size as u32))
-        .run("products", stored)
+        .run("decode.cpp", &["products", stored])
 }
 
 /// The same out of our layers.
@@ -126,7 +126,7 @@ fn the_layer_norm_is_that_of_the_cpu() {
     let x = (random(&[3, 200]) + 9.0).unwrap();
     let ours = norm.unwrap().forward(&x, &Unwatched).unwrap();
     let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
-    assert_close(&input.floats(&[1e-5]).run("norm", "f32"), &values(&ours), 2e-5);
+    assert_close(&input.floats(&[1e-5]).run("decode.cpp", &["norm", "f32"]), &values(&ours), 2e-5);
 }
 
 const HEADS: usize = 3;
@@ -243,7 +243,7 @@ fn attention(all: &mut [Both], rope: Option<&Rope>, stored: &str) -> [Vec<f32>; 
         .integers(&watched)
         .integers(&list.map(|head| head as u32))
         .integers(&[HEADS, LAYER, stride].map(|n| n as u32))
-        .run("attention", stored);
+        .run("decode.cpp", &["attention", stored]);
     let kept = card.split_off((rows + 1) * WIDTH + stride);
     assert!(card.drain(rows * WIDTH..(rows + 1) * WIDTH).all(f32::is_nan), "no row is there");
     assert_kept(all, &lens, &store, &kept);

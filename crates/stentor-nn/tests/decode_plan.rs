@@ -318,7 +318,7 @@ fn check(kind: Kind, tolerance: f32) {
             .integers(&memory.words(0, size / 4))
             .integers(&[room.rows as u32, bucket as u32])
             .integers(&launches)
-            .run("plan", "f32");
+            .run("decode.cpp", &["plan", "f32"]);
         memory.0 = after.iter().flat_map(|value| value.to_le_bytes()).collect();
 
         let mut held: Vec<&mut KvCache> = speaking.iter_mut().map(|spoken| &mut spoken.cache).collect();

@@ -3,69 +3,17 @@
 
 #[path = "kernels/operands.rs"]
 mod operands;
+#[path = "kernels/runner.rs"]
+mod runner;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use operands::{assert_close, random, values, weights};
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use runner::Input;
 use stentor_nn::{Activation, AdaIn, BiLstm, LayerNorm, Packing, Unwatched};
 
-/// The program that runs them; the compiler is the one that the build needs anyway.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, program) = (Path::new(env!("CARGO_MANIFEST_DIR")), folder.path().join("kernels"));
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-        let done = Command::new(compiler)
-            .args(["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&program)
-            .arg("-I")
-            .arg(here.join("src/card"))
-            .arg(here.join("tests/kernels/host.cpp"))
-            .status()
-            .unwrap();
-        assert!(done.success(), "the kernels do not compile");
-        (folder, program)
-    });
-    program
-}
-
-/// What a kernel is given, each list with its length before it.
-#[derive(Default)]
-struct Input(Vec<u8>);
-
-impl Input {
-    fn floats(mut self, values: &[f32]) -> Self {
-        self.0.extend((values.len() as u32).to_le_bytes());
-        self.0.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        self
-    }
-
-    fn integers(mut self, values: &[usize]) -> Self {
-        self.0.extend((values.len() as u32).to_le_bytes());
-        self.0.extend(values.iter().flat_map(|&value| (value as u32).to_le_bytes()));
-        self
-    }
-
-    /// Threads take their turns in one order, then in the other, which must not matter.
-    fn run(self, kernel: &str) -> Vec<f32> {
-        let [out, other] = ["forwards", "backwards"].map(|order| {
-            let mut command = Command::new(program());
-            command.args([kernel, order]).stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(&self.0).unwrap();
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{kernel}: {}", output.status);
-            output.stdout
-        });
-        assert!(out == other, "{kernel}: the order of threads changes the result");
-        out.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    }
+/// As kernels take lengths and places.
+fn small(numbers: &[usize]) -> Vec<u32> {
+    numbers.iter().map(|&number| number as u32).collect()
 }
 
 #[test]
@@ -92,7 +40,11 @@ fn the_styled_norm_is_that_of_the_cpu() {
             let ours = layer.forward(&x, (&styles, &packing), activation, &Unwatched).unwrap();
             let input = Input::default().floats(&values(&x)).floats(&values(&styles));
             let input = input.floats(&values(&weight)).floats(&values(&bias));
-            let card = input.floats(&alphas).integers(&lens).floats(&[slope, 1e-5]).run("styled_norm");
+            let card = input
+                .floats(&alphas)
+                .integers(&small(&lens))
+                .floats(&[slope, 1e-5])
+                .run("layers.cpp", &["styled_norm"]);
             assert_close(&card, &values(&ours), 2e-5);
         }
     }
@@ -104,16 +56,54 @@ fn the_layer_norm_is_that_of_the_cpu() {
         let (gain, shift, offset) = (random(&[columns]), random(&[columns]), random(&[columns]));
         let stored = weights(&[("weight", &gain), ("bias", &shift)]);
         let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
-        let x = (random(&[5, columns]) + 3.0).unwrap();
-        let card = |offset: &[f32], activation: usize| {
+        let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
+        let rows = 2 * packing.pitch();
+        let x = (random(&[rows, columns]) + 3.0).unwrap();
+        let run = |kernel: &str, offset: &[f32], activation: u32, packing: &Packing| {
+            let lens = if packing.count() > 1 { small(packing.lens()) } else { Vec::new() };
             let input = Input::default().floats(&values(&x)).floats(&values(&gain)).floats(&values(&shift));
-            input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).run("layer_norm")
+            let input = input.floats(offset).floats(&[0.2, 1e-5]).integers(&[activation]).integers(&lens);
+            input.run("layers.cpp", &[kernel])
         };
-        assert_close(&card(&[], 0), &values(&layer.forward(&x, &Unwatched).unwrap()), 2e-5);
-        let ours = layer.forward_activate(&x, Activation::Mish, Some(&offset), &Unwatched).unwrap();
-        assert_close(&card(&values(&offset), 5), &values(&ours), 2e-5);
-        let ours = layer.forward_activate(&x, Activation::LeakyRelu(0.2), None, &Unwatched).unwrap();
-        assert_close(&card(&[], 1), &values(&ours), 2e-5);
+        let alone = Packing::alone(rows);
+        let ours = layer.forward(&x, &Unwatched).unwrap();
+        assert_close(&run("layer_norm", &[], 0, &alone), &values(&ours), 2e-5);
+        assert_close(&run("layer_norm_to_half", &[], 0, &alone), &values(&ours), 3e-3);
+        let forward = |activation: Activation<'_>, offset: Option<&Tensor>, packing: &Packing| {
+            values(&layer.forward_activate(&x, activation, (offset, packing), &Unwatched).unwrap())
+        };
+        let ours = forward(Activation::LeakyRelu(0.2), None, &alone);
+        assert_close(&run("layer_norm", &[], 1, &alone), &ours, 2e-5);
+        for packing in [alone, packing] {
+            let ours = forward(Activation::Mish, Some(&offset), &packing);
+            assert_close(&run("layer_norm", &values(&offset), 5, &packing), &ours, 2e-5);
+            assert_close(&run("layer_norm_to_half", &values(&offset), 5, &packing), &ours, 5e-3);
+        }
+    }
+}
+
+#[test]
+fn a_sum_and_its_norm_are_those_of_the_cpu() {
+    for columns in [7, 256, 700] {
+        let [bias, gain, shift] = [(); 3].map(|()| random(&[columns]));
+        let stored = weights(&[("weight", &gain), ("bias", &shift)]);
+        let layer = LayerNorm::load(&stored.root(), ["weight", "bias"], columns, 1e-5).unwrap();
+        let [product, other] = [(); 2].map(|()| random(&[5, columns]));
+        let product = product.to_dtype(DType::F16).unwrap().to_dtype(DType::F32).unwrap();
+        for bias in [None, Some(&bias)] {
+            let sum = bias.map_or(Ok(product.clone()), |bias| product.broadcast_add(bias)).unwrap();
+            let sum = (sum + &other).unwrap();
+            let normal = layer.forward(&sum, &Unwatched).unwrap();
+            for (kernel, tolerance) in [("add_layer_norm", 2e-5), ("add_layer_norm_halves", 3e-3)] {
+                let input = [Some(&product), bias, Some(&other), Some(&gain), Some(&shift)];
+                let input = input.iter().fold(Input::default(), |input, operand| {
+                    input.floats(&operand.map(values).unwrap_or_default())
+                });
+                let mut card = input.floats(&[1e-5]).run("layers.cpp", &[kernel]);
+                assert_close(&card.split_off(5 * columns), &values(&normal), tolerance);
+                assert_close(&card, &values(&sum), 1e-6);
+            }
+        }
     }
 }
 
@@ -146,9 +136,9 @@ fn the_lstm_is_that_of_the_cpu() {
         let card = Input::default()
             .floats(&values(&Tensor::cat(&gates, 1).unwrap()))
             .floats(&values(&Tensor::cat(&recurrent, 0).unwrap()))
-            .integers(&starts)
-            .integers(&lens)
-            .run("bidirectional_lstm");
+            .integers(&small(&starts))
+            .integers(&small(&lens))
+            .run("layers.cpp", &["bidirectional_lstm"]);
         assert_close(&card, &values(&ours), 1e-5);
     }
 }

@@ -3,8 +3,7 @@
 use crate::config::Config;
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, Embedding, LayerNorm, Linear, Result, Scope, Watch, activate, for_each_stretch,
-    self_attention,
+    Activation, Embedding, LayerNorm, Linear, Result, Scope, Watch, activate, self_attention_of_stretches,
 };
 
 const EPS: f32 = 1e-12;
@@ -90,13 +89,7 @@ impl Layer {
     fn forward(&self, x: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
         let (query, key, value) =
             (self.query.forward(x, watch)?, self.key.forward(x, watch)?, self.value.forward(x, watch)?);
-        let mut start = 0;
-        let seen = for_each_stretch(&query, lens, |index, query| {
-            let own = |x: &Tensor| x.narrow(0, start, lens[index])?.contiguous();
-            let (key, value) = (own(&key)?, own(&value)?);
-            start += lens[index];
-            self_attention(&query.contiguous()?, &key, &value, self.heads, watch)
-        })?;
+        let seen = self_attention_of_stretches([&query, &key, &value], self.heads, lens, watch)?;
         let x = self.attention_norm.forward(&(x + self.dense.forward(&seen, watch)?)?, watch)?;
         let inner = activate(&self.widen.forward(&x, watch)?, Activation::GeluTanh, watch)?;
         self.norm.forward(&(&x + self.narrow.forward(&inner, watch)?)?, watch)

@@ -1,6 +1,9 @@
 // What costs a card most when it is composed of candle's ops: dozens of launches for a norm, ten for each step of an LSTM.
 //
-// Everything is f32. `tests/kernels.rs` compiles this file for the host as well and runs it there.
+// Everything is f32, but for what is only multiplied next. `tests/kernels.rs` compiles this file for the host as well and runs it there.
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+#endif
 #include "activation.cuh"
 
 // Threads of a block that normalises a row, a multiple of 32: as many as a block may have, since a row is long and what waits for
@@ -77,25 +80,81 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, 1)
     }
 }
 
-// Layer norm of each row of `x`, (rows, columns), with a gain and a shift for each column, then the activation, then plus `offset`, one
-// for each column or null. One block of LAYER_THREADS for each row.
-extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
-    layer_norm(const float* x, const float* gain, const float* shift, const float* offset, float* out, unsigned columns,
-               unsigned activation, float slope, float eps) {
+__device__ static float single(float x) { return x; }
+__device__ static float single(half x) { return __half2float(x); }
+__device__ static void put(float* to, float x) { *to = x; }
+__device__ static void put(half* to, float x) { *to = __float2half(x); }
+
+// Of a layer norm: what each column is multiplied by and what is added; what is added behind the activation, or null; the lengths of
+// sequences that begin `pitch` rows apart, or null, if all rows are somebody's.
+struct Layer {
+    const float *gain, *shift, *offset;
+    const unsigned* lens;
+    unsigned columns, pitch, activation;
+    float slope, eps;
+};
+
+template <typename Out>
+__device__ static void normalize(const float* x, Out* out, const Layer& layer) {
     __shared__ float shared[LAYER_THREADS + 32];
-    unsigned thread = threadIdx.x;
-    x += (size_t)blockIdx.x * columns;
-    out += (size_t)blockIdx.x * columns;
+    unsigned thread = threadIdx.x, columns = layer.columns, row = blockIdx.x;
+    x += (size_t)row * columns;
+    out += (size_t)row * columns;
+    if (layer.lens && row % layer.pitch >= layer.lens[row / layer.pitch]) {
+        for (unsigned i = thread; i < columns; i += LAYER_THREADS) put(out + i, 0.0f);
+        return;
+    }
     float sum = 0.0f;
     for (unsigned i = thread; i < columns; i += LAYER_THREADS) sum += x[i];
     float mean = sum_of_block<LAYER_THREADS>(sum, shared) / (float)columns;
     sum = 0.0f;
     for (unsigned i = thread; i < columns; i += LAYER_THREADS) sum += (x[i] - mean) * (x[i] - mean);
-    float scale = 1.0f / sqrtf(sum_of_block<LAYER_THREADS>(sum, shared) / (float)columns + eps);
+    float scale = 1.0f / sqrtf(sum_of_block<LAYER_THREADS>(sum, shared) / (float)columns + layer.eps);
     for (unsigned i = thread; i < columns; i += LAYER_THREADS) {
-        float y = activated((x[i] - mean) * scale * gain[i] + shift[i], activation, slope);
-        out[i] = offset ? y + offset[i] : y;
+        float y = activated((x[i] - mean) * scale * layer.gain[i] + layer.shift[i], layer.activation, layer.slope);
+        put(out + i, layer.offset ? y + layer.offset[i] : y);
     }
+}
+
+// Layer norm of each row of `x`, (rows, columns), then the activation, then plus `offset`; rows that are nobody's come out as zeros. One
+// block of LAYER_THREADS for each row.
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    layer_norm(const float* x, const float* gain, const float* shift, const float* offset, const unsigned* lens, float* out,
+               unsigned columns, unsigned pitch, unsigned activation, float slope, float eps) {
+    normalize(x, out, {gain, shift, offset, lens, columns, pitch, activation, slope, eps});
+}
+
+// And what is multiplied next is half.
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    layer_norm_to_half(const float* x, const float* gain, const float* shift, const float* offset, const unsigned* lens, half* out,
+                       unsigned columns, unsigned pitch, unsigned activation, float slope, float eps) {
+    normalize(x, out, {gain, shift, offset, lens, columns, pitch, activation, slope, eps});
+}
+
+// Layer norm of each row of `product` plus a bias for each column (or null) plus `other`, all (rows, columns). Both the sum and its norm are wanted.
+template <typename Number>
+__device__ static void add_and_normalize(const Number* product, const float* bias, const float* other, float* sum, Number* out,
+                                         const Layer& layer) {
+    size_t row = (size_t)blockIdx.x * layer.columns;
+    for (unsigned i = threadIdx.x; i < layer.columns; i += LAYER_THREADS) {
+        float x = single(product[row + i]);
+        if (bias) x += bias[i];
+        sum[row + i] = x + other[row + i];
+    }
+    // A thread reads there what it wrote itself.
+    normalize(sum, out, layer);
+}
+
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    add_layer_norm(const float* product, const float* bias, const float* other, const float* gain, const float* shift, float* sum,
+                   float* out, unsigned columns, float eps) {
+    add_and_normalize(product, bias, other, sum, out, {gain, shift, nullptr, nullptr, columns, 1, 0, 0.0f, eps});
+}
+
+extern "C" __global__ void __launch_bounds__(LAYER_THREADS)
+    add_layer_norm_halves(const half* product, const float* bias, const float* other, const float* gain, const float* shift, float* sum,
+                          half* out, unsigned columns, float eps) {
+    add_and_normalize(product, bias, other, sum, out, {gain, shift, nullptr, nullptr, columns, 1, 0, 0.0f, eps});
 }
 
 __device__ static float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }

@@ -46,6 +46,13 @@ pub(super) fn some_numbers<'a>(
     operand.map(Operand::numbers).transpose()
 }
 
+/// [`Operand::numbers`] of lengths and places, if they are given.
+pub(super) fn some_integers<'a>(
+    operand: Option<&'a Operand<'_>>,
+) -> candle_core::Result<Option<CudaView<'a, u32>>> {
+    operand.map(Operand::numbers).transpose()
+}
+
 /// The card that a tensor is on.
 pub(super) fn card_of(tensor: &Tensor) -> candle_core::Result<CudaDevice> {
     match tensor.device() {
@@ -55,7 +62,12 @@ pub(super) fn card_of(tensor: &Tensor) -> candle_core::Result<CudaDevice> {
 }
 
 /// What a kernel wrote, as a tensor.
-pub(super) fn matrix(out: CudaSlice<f32>, card: &CudaDevice, rows: usize, columns: usize) -> Tensor {
+pub(super) fn matrix<T: CudaDType>(
+    out: CudaSlice<T>,
+    card: &CudaDevice,
+    rows: usize,
+    columns: usize,
+) -> Tensor {
     let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(out, card.clone()));
     Tensor::from_storage(storage, (rows, columns), BackpropOp::none(), false)
 }

@@ -1,5 +1,6 @@
 //! Our own kernels on a card (`*.cu`), where candle's ops would cost too many launches.
 
+mod attention;
 mod conv;
 mod launch;
 mod layer_norm;
@@ -8,10 +9,13 @@ mod pointwise;
 mod step;
 mod styled_norm;
 
+pub(crate) use attention::{Attention, can_attend};
 pub(crate) use conv::{Added, CardConv};
-pub(crate) use layer_norm::layer_norm;
+pub(crate) use layer_norm::{AfterNorm, add_layer_norm, layer_norm};
 pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
-pub(crate) use pointwise::{activate, depthwise_upsample, finish_rows, mean_of_three, repeat_twice};
+pub(crate) use pointwise::{
+    activate, clear_rows, depthwise_upsample, finish_rows, mean_of_three, repeat_twice,
+};
 pub(crate) use step::CardDecoder;
 pub(crate) use styled_norm::{can_style, styled_norm};
 
@@ -31,10 +35,11 @@ use std::{
 };
 
 /// What `build.rs` made of each file: machine code for several cards, of which the driver takes the one that fits.
-const BINARIES: [&[u8]; 5] = [
+const BINARIES: [&[u8]; 6] = [
     include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/conv.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/pointwise.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/attention.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/decode.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/draw.fatbin")),
 ];

@@ -35,16 +35,18 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
 
 __device__ static float single(float x) { return x; }
 __device__ static float single(half x) { return __half2float(x); }
+__device__ static void put(float* to, float x) { *to = x; }
+__device__ static void put(half* to, float x) { *to = __float2half(x); }
 
-template <typename Number>
-__device__ static void finish(const Number* x, const float* bias, const float* other, float* out, unsigned count,
+template <typename Number, typename Out>
+__device__ static void finish(const Number* x, const float* bias, const float* other, Out* out, unsigned count,
                               unsigned columns, unsigned activation, float slope) {
     unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
     if (place >= count) return;
     float y = single(x[place]);
     if (bias) y += bias[place % columns];
     y = activated(y, activation, slope);
-    out[place] = other ? y + other[place] : y;
+    put(out + place, other ? y + other[place] : y);
 }
 
 // What follows a product of rows: `x` (rows, columns) plus a bias for each column, then the activation, then plus `other`.
@@ -58,6 +60,20 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     finish_half_rows(const half* x, const float* bias, const float* other, float* out, unsigned count, unsigned columns,
                      unsigned activation, float slope) {
     finish(x, bias, other, out, count, columns, activation, slope);
+}
+
+// And what is multiplied next stays half.
+extern "C" __global__ void __launch_bounds__(POINT_THREADS)
+    finish_half_rows_to_half(const half* x, const float* bias, const float* other, half* out, unsigned count, unsigned columns,
+                             unsigned activation, float slope) {
+    finish(x, bias, other, out, count, columns, activation, slope);
+}
+
+// `x` (rows, columns) with zeros in the rows that are nobody's.
+extern "C" __global__ void __launch_bounds__(POINT_THREADS)
+    clear_rows(const float* x, const unsigned* lens, float* out, unsigned count, unsigned columns, unsigned pitch) {
+    unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+    if (place < count) out[place] = is_anybodys(place / columns, lens, pitch) ? x[place] : 0.0f;
 }
 
 // The mean of three tensors.

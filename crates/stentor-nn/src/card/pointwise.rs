@@ -2,14 +2,14 @@
 
 use super::{
     kernel,
-    launch::{Operand, argument, card_of, matrix, some_numbers},
+    launch::{Operand, argument, card_of, matrix, some_integers, some_numbers},
 };
 use crate::{Activation, Packing, Result, implicit::activation_code};
 use candle_core::{
     DType, Device, Tensor,
     cuda_backend::{
-        WrapErr,
-        cudarc::driver::{LaunchConfig, PushKernelArg},
+        CudaDType, WrapErr,
+        cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg},
     },
 };
 use half::f16;
@@ -32,7 +32,7 @@ fn threads_for(count: usize) -> Result<(u32, LaunchConfig)> {
 }
 
 /// Lengths of a packing's sequences on the card, where there are several.
-fn lens_of(packing: Option<&Packing>, device: &Device) -> crate::Result<Option<Tensor>> {
+pub(super) fn lens_of(packing: Option<&Packing>, device: &Device) -> Result<Option<Tensor>> {
     packing.filter(|packing| packing.count() > 1).map(|packing| packing.lens_on(device)).transpose()
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn activate(x: &Tensor, activation: Activation<'_>, packing: Option<&
     let (wide, pitch) = (columns as u32, packing.map_or(1, Packing::pitch) as u32);
     let lens = lens_of(packing, x.device())?;
     let lens = Operand::of_some(lens.as_ref())?;
-    let lens = lens.as_ref().map(Operand::numbers::<u32>).transpose()?;
+    let lens = some_integers(lens.as_ref())?;
     let (numbers, alphas) = (input.numbers::<f32>()?, some_numbers(parameters.as_ref())?);
     let (function, stream) = (kernel(&card, "activate")?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]
@@ -74,11 +74,28 @@ pub(crate) fn activate(x: &Tensor, activation: Activation<'_>, packing: Option<&
 }
 
 /// What follows a product of rows, in f32 or f16: a bias for each column, an activation without parameters, and a tensor that is added.
+/// Of halves it may be halves that come out.
 pub(crate) fn finish_rows(
     x: &Tensor,
     bias: Option<&Tensor>,
     activation: Activation<'_>,
     other: Option<&Tensor>,
+    dtype: DType,
+) -> Result<Tensor> {
+    match (x.dtype(), dtype) {
+        (DType::F16, DType::F16) => {
+            finish::<f16, f16>("finish_half_rows_to_half", x, (bias, other), activation)
+        }
+        (DType::F16, _) => finish::<f16, f32>("finish_half_rows", x, (bias, other), activation),
+        _ => finish::<f32, f32>("finish_rows", x, (bias, other), activation),
+    }
+}
+
+fn finish<T: CudaDType, U: CudaDType + DeviceRepr>(
+    name: &'static str,
+    x: &Tensor,
+    (bias, other): (Option<&Tensor>, Option<&Tensor>),
+    activation: Activation<'_>,
 ) -> Result<Tensor> {
     let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
     let other = other.map(Tensor::contiguous).transpose()?;
@@ -95,24 +112,42 @@ pub(crate) fn finish_rows(
     let (count, config) = threads_for(rows * columns)?;
     let wide = columns as u32;
     let (bias, other) = (some_numbers(bias.as_ref())?, some_numbers(other.as_ref())?);
-    let half = x.dtype() == DType::F16;
-    let halves = half.then(|| input.numbers::<f16>()).transpose()?;
-    let singles = (!half).then(|| input.numbers::<f32>()).transpose()?;
-    let name = if half { "finish_half_rows" } else { "finish_rows" };
+    let numbers = input.numbers::<T>()?;
     let (function, stream) = (kernel(&card, name)?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]
-    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`. One of the two
-    // views is there, and is of the numbers that the kernel reads.
+    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`; both are of the
+    // numbers that the kernel of this name has.
     let out = unsafe {
-        let out = card.alloc::<f32>(rows * columns)?;
+        let out = card.alloc::<U>(rows * columns)?;
         let mut launch = stream.launch_builder(&function);
-        match (&halves, &singles) {
-            (Some(halves), _) => launch.arg(halves),
-            (_, singles) => argument!(launch, *singles),
-        };
+        launch.arg(&numbers);
         argument!(launch, bias);
         argument!(launch, other);
         launch.arg(&out).arg(&count).arg(&wide).arg(&code).arg(&slope);
+        launch.launch(config).w()?;
+        out
+    };
+    Ok(matrix(out, &card, rows, columns))
+}
+
+/// Zeros in the rows of `(rows, columns)` that are nobody's.
+pub(crate) fn clear_rows(x: &Tensor, packing: &Packing) -> Result<Tensor> {
+    let (x, (rows, columns)) = (x.contiguous()?, x.dims2()?);
+    if packing.count() * packing.pitch() != rows {
+        return refused(format!("{} sequences cannot have {rows} rows", packing.count()));
+    }
+    let (card, input, lens) = (card_of(&x)?, Operand::of(&x)?, packing.lens_on(x.device())?);
+    let lens = Operand::of(&lens)?;
+    let (numbers, lens) = (input.numbers::<f32>()?, lens.numbers::<u32>()?);
+    let (count, config) = threads_for(rows * columns)?;
+    let (wide, pitch) = (columns as u32, packing.pitch() as u32);
+    let (function, stream) = (kernel(&card, "clear_rows")?, card.cuda_stream());
+    #[expect(unsafe_code, reason = "a kernel is launched")]
+    // SAFETY: the kernel reads and writes within these lengths, which were checked, and writes every element of `out`.
+    let out = unsafe {
+        let out = card.alloc::<f32>(rows * columns)?;
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&numbers).arg(&lens).arg(&out).arg(&count).arg(&wide).arg(&pitch);
         launch.launch(config).w()?;
         out
     };
@@ -187,7 +222,7 @@ pub(crate) fn depthwise_upsample(
     let (wide, pitch) = (columns as u32, packing.map_or(1, Packing::pitch) as u32);
     let lens = lens_of(packing, x.device())?;
     let lens = Operand::of_some(lens.as_ref())?;
-    let lens = lens.as_ref().map(Operand::numbers::<u32>).transpose()?;
+    let lens = some_integers(lens.as_ref())?;
     let (numbers, taps, bias) = (input.numbers::<f32>()?, taps.numbers::<f32>()?, bias.numbers::<f32>()?);
     let (function, stream) = (kernel(&card, "depthwise_upsample")?, card.cuda_stream());
     #[expect(unsafe_code, reason = "a kernel is launched")]

@@ -204,6 +204,16 @@ pub(crate) fn for_tiles(
     Ok(out)
 }
 
+/// Zeros in all of the room.
+pub(crate) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    room.fill(MaybeUninit::new(0.0));
+    #[expect(unsafe_code, reason = "nothing but this knows")]
+    // SAFETY: all of it was just written.
+    unsafe {
+        room.assume_init_mut()
+    }
+}
+
 /// Makes a dense matrix row by row, in parallel: `fill` gets each row's index and its room, see [`Tile::fill_row`].
 pub(crate) fn for_new_rows(
     rows: usize,

@@ -1,72 +1,30 @@
 //! The card's kernels, compiled for the host and run there, with the very geometry, weights and tiles that a card is given, against our
 //! layers on the CPU.
 
+#[path = "../../tests/kernels/runner.rs"]
+mod runner;
+
 use super::{Geometry, KERNELS, Kernel, Plan};
 use crate::{
     Activation, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, Packing, RowShape, Unwatched,
     activate, mean_of, repeat_rows_twice, repeat_twice,
 };
 use candle_core::{DType, Device, Tensor};
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+use runner::Input;
 
 /// A card with many multiprocessors, and one with few.
 const PROCESSORS: [usize; 2] = [132, 14];
 
-/// The program that runs the kernels; the compiler is the one that the build needs anyway.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = PROGRAM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, program) = (Path::new(env!("CARGO_MANIFEST_DIR")), folder.path().join("conv"));
-        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-        let done = Command::new(compiler)
-            .args(["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror"])
-            // Hints for a card; and, as on a card, four numbers are read as one.
-            .args(["-Wno-unknown-pragmas", "-fno-strict-aliasing", "-o"])
-            .arg(&program)
-            .arg("-I")
-            .arg(here.join("src/card"))
-            .arg(here.join("tests/kernels/conv.cpp"))
-            .status()
-            .unwrap();
-        assert!(done.success(), "the kernels do not compile");
-        (folder, program)
-    });
-    program
+const HOST: &str = "conv.cpp";
+
+trait Operands {
+    fn tensor(self, x: Option<&Tensor>) -> Self;
 }
 
-/// What a kernel is given, each list with its length before it.
-#[derive(Default)]
-struct Input(Vec<u8>);
-
-impl Input {
-    fn list(mut self, words: impl ExactSizeIterator<Item = u32>) -> Self {
-        self.0.extend((words.len() as u32).to_le_bytes());
-        self.0.extend(words.flat_map(u32::to_le_bytes));
-        self
-    }
-
-    fn numbers(self, values: &[f32]) -> Self {
-        self.list(values.iter().map(|value| value.to_bits()))
-    }
-
+impl Operands for Input {
     fn tensor(self, x: Option<&Tensor>) -> Self {
         let values = x.map(|x| x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap());
-        self.numbers(&values.unwrap_or_default())
-    }
-
-    fn run(self, kernel: &str) -> Vec<f32> {
-        let mut child =
-            Command::new(program()).arg(kernel).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(&self.0).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{kernel}: {}", output.status);
-        output.stdout.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        self.floats(&values.unwrap_or_default())
     }
 }
 
@@ -111,13 +69,13 @@ fn on_card(plan: &Plan, x: &Tensor, added: Added<'_>, (kernel, geometry): (Kerne
     let (columns, rows, splits) = kernel.grid(&geometry);
     assert_eq!(plan.input() * geometry.len as usize, x.elem_count());
     let card = Input::default()
-        .list(words(&geometry).into_iter())
-        .list([columns, rows, splits, kernel.threads].into_iter())
+        .integers(&words(&geometry))
+        .integers(&[columns, rows, splits, kernel.threads])
         .tensor(Some(x))
         .tensor(Some(&plan.weight))
         .tensor(added.bias)
         .tensor(added.residual)
-        .run(kernel.name);
+        .run(HOST, &[kernel.name]);
     assert_eq!(plan.channels() * geometry.total as usize, card.len());
     card
 }
@@ -321,20 +279,25 @@ fn activations_are_those_of_the_cpu() {
     let columns = 3 * packing.pitch();
     let x = (random(&[channels, columns]) * 4.0).unwrap().clamp(-30.0, 30.0).unwrap();
     let alphas = (random(&[channels]).abs().unwrap() + 0.5).unwrap();
-    let run = |(code, slope): (u32, f32), alphas: Option<&Tensor>, lens: &[usize]| {
+    let run = |(code, slope): (u32, f32), alphas: Option<&Tensor>, lens: &[u32]| {
         Input::default()
-            .list([channels as u32, packing.pitch() as u32, code].into_iter())
-            .numbers(&[slope])
+            .integers(&[channels as u32, packing.pitch() as u32, code])
+            .floats(&[slope])
             .tensor(Some(&x))
             .tensor(alphas)
-            .list(lens.iter().map(|&len| len as u32))
-            .run("activate")
+            .integers(lens)
+            .run(HOST, &["activate"])
     };
     for (activation, code, slope) in numbered() {
         let ours = activate(&x, activation, &Unwatched).unwrap();
         assert_close("activation", &run((code, slope), None, &[]), &ours, 2e-5);
         let cleared = packing.clear_gaps(&ours).unwrap();
-        assert_close("packed activation", &run((code, slope), None, &lens), &cleared, 2e-5);
+        assert_close(
+            "packed activation",
+            &run((code, slope), None, &lens.map(|len| len as u32)),
+            &cleared,
+            2e-5,
+        );
     }
     let ours = activate(&x, Activation::Snake(&alphas), &Unwatched).unwrap();
     assert_close("snake", &run((0, 0.0), Some(&alphas), &[]), &ours, 2e-5);
@@ -346,28 +309,43 @@ fn what_follows_a_product_of_rows_is_that_of_the_cpu() {
     let biased = x.broadcast_add(&bias).unwrap();
     for (activation, code, slope) in numbered() {
         let ours = activate(&biased, activation, &Unwatched).unwrap();
-        let input = Input::default().list([7, code].into_iter()).numbers(&[slope]);
-        let card = input.tensor(Some(&x)).tensor(Some(&bias)).tensor(None).run("finish_rows");
+        let input = Input::default().integers(&[7, code]).floats(&[slope]);
+        let card = input.tensor(Some(&x)).tensor(Some(&bias)).tensor(None).run(HOST, &["finish_rows"]);
         assert_close("rows", &card, &ours, 2e-5);
     }
-    let input = Input::default().list([7, 0].into_iter()).numbers(&[0.0]);
-    let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run("finish_rows");
+    let input = Input::default().integers(&[7, 0]).floats(&[0.0]);
+    let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run(HOST, &["finish_rows"]);
     assert_close("sum of rows", &card, &(&x + &other).unwrap(), 2e-5);
-    let (x, input) = (rounded(&x), Input::default().list([7, 0].into_iter()).numbers(&[0.0]));
-    let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run("finish_half_rows");
-    assert_close("sum of half rows", &card, &(x + other).unwrap(), 2e-5);
+    let packing = Packing::new(&[1, 3], 1, &Device::Cpu).unwrap();
+    let pitch = packing.pitch();
+    let clear = random(&[2 * pitch, 33]);
+    let input = Input::default()
+        .integers(&[2 * pitch as u32, pitch as u32])
+        .floats(&[])
+        .tensor(Some(&clear))
+        .integers(&[1, 3]);
+    let cleared = packing.clear_row_gaps(&clear).unwrap();
+    assert_close("cleared rows", &input.run(HOST, &["clear_rows"]), &cleared, 1e-9);
+    let (x, input) = (rounded(&x), Input::default().integers(&[7, 0]).floats(&[0.0]));
+    let card = input.tensor(Some(&x)).tensor(None).tensor(Some(&other)).run(HOST, &["finish_half_rows"]);
+    assert_close("sum of half rows", &card, &(&x + other).unwrap(), 2e-5);
+    let input = Input::default().integers(&[7, 3]).floats(&[0.0]).tensor(Some(&x)).tensor(Some(&bias));
+    let card = input.tensor(None).run(HOST, &["finish_half_rows_to_half"]);
+    let ours = activate(&x.broadcast_add(&bias).unwrap(), Activation::GeluErf, &Unwatched).unwrap();
+    assert_close("half rows that stay so", &card, &ours, 3e-3);
 }
 
 #[test]
 fn means_and_upsampling_are_those_of_the_cpu() {
     let parts = [random(&[5, 301]), random(&[5, 301]), random(&[5, 301])];
-    let input = || Input::default().list([5, 1].into_iter()).numbers(&[]);
-    let mean = parts.iter().fold(input(), |input, part| input.tensor(Some(part))).run("mean_of_three");
+    let input = || Input::default().integers(&[5, 1]).floats(&[]);
+    let mean =
+        parts.iter().fold(input(), |input, part| input.tensor(Some(part))).run(HOST, &["mean_of_three"]);
     assert_close("mean", &mean, &mean_of(&parts, &Unwatched).unwrap(), 1e-5);
-    let twice = input().tensor(Some(&parts[0])).run("repeat_twice");
+    let twice = input().tensor(Some(&parts[0])).run(HOST, &["repeat_twice"]);
     assert_close("columns twice", &twice, &repeat_twice(&parts[0], &Unwatched).unwrap(), 1e-9);
-    let rows = Input::default().list([5, 301].into_iter()).numbers(&[]);
-    let twice = rows.tensor(Some(&parts[0])).run("repeat_twice");
+    let rows = Input::default().integers(&[5, 301]).floats(&[]);
+    let twice = rows.tensor(Some(&parts[0])).run(HOST, &["repeat_twice"]);
     assert_close("rows twice", &twice, &repeat_rows_twice(&parts[0], &Unwatched).unwrap(), 1e-9);
 }
 
@@ -382,13 +360,13 @@ fn the_depthwise_upsampling_is_that_of_the_cpu() {
         let x = packing.clear_gaps(&random(&[4, lens.len() * packing.pitch()])).unwrap();
         let ours = doubled.clear_gaps(&upsample.forward(&x, &Unwatched).unwrap()).unwrap();
         let card = Input::default()
-            .list([4, doubled.pitch() as u32].into_iter())
-            .numbers(&[])
+            .integers(&[4, doubled.pitch() as u32])
+            .floats(&[])
             .tensor(Some(&x))
             .tensor(Some(&weight))
             .tensor(Some(&bias))
-            .list(doubled.lens().iter().map(|&len| len as u32))
-            .run("depthwise_upsample");
+            .integers(&doubled.lens().iter().map(|&len| len as u32).collect::<Vec<_>>())
+            .run(HOST, &["depthwise_upsample"]);
         assert_close("upsampling", &card, &ours, 1e-5);
     }
 }

@@ -1,40 +1,17 @@
 // Runs the kernels of conv.cu and pointwise.cu on the host: a kernel's name is the argument, its operands come in on stdin, what it wrote
-// goes out on stdout. Every kernel runs twice, its threads in one order and in the other, and must give the same to the bit.
+// goes out on stdout.
 #include "tensor_cores.h"
 
 #include <map>
-#include <string>
 
 #include "conv.cu"
 #include "pointwise.cu"
 
-template <typename T>
-static std::vector<T> read() {
-    uint32_t count = 0;
-    if (fread(&count, sizeof count, 1, stdin) != 1) exit(2);
-    std::vector<T> values(count);
-    if (fread(values.data(), sizeof(T), count, stdin) != count) exit(2);
-    return values;
-}
-
-template <typename T>
-static const T* or_null(const std::vector<T>& values) {
-    return values.empty() ? nullptr : values.data();
-}
-
-// Runs `kernel` with an output of `count` numbers, in both orders.
+// Runs `kernel` with an output of `count` numbers.
 static void run(size_t count, const std::function<void(float*)>& kernel) {
-    std::vector<float> outs[2];
-    for (bool backwards : {false, true}) {
-        block::backwards = backwards;
-        outs[backwards].assign(count, NAN);
-        kernel(outs[backwards].data());
-    }
-    if (memcmp(outs[0].data(), outs[1].data(), count * sizeof(float))) {
-        fprintf(stderr, "the order of threads changes the result\n");
-        exit(4);
-    }
-    if (fwrite(outs[0].data(), sizeof(float), count, stdout) != count) exit(2);
+    std::vector<float> out(count, NAN);
+    kernel(out.data());
+    write(out);
 }
 
 template <typename Number>
@@ -99,15 +76,23 @@ static void pointwise(const std::string& name) {
         run_points(count, [&](float* out) {
             activate(x.data(), or_null(alphas), or_null(lens), out, count, columns, sizes[1], sizes[2], slopes[0]);
         });
-    } else if (name == "finish_rows" || name == "finish_half_rows") {
+    } else if (name == "clear_rows") {
+        auto lens = read<unsigned>();
+        run_points(count, [&](float* out) { clear_rows(x.data(), lens.data(), out, count, columns, sizes[1]); });
+    } else if (name.rfind("finish_", 0) == 0) {
         auto bias = read<float>(), other = read<float>();
-        std::vector<half> halves(count);
+        std::vector<half> halves(count), out_halves(count);
         for (unsigned i = 0; i < count; i++) halves[i] = __float2half(x[i]);
         run_points(count, [&](float* out) {
             if (name == "finish_rows") {
                 finish_rows(x.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
-            } else {
+            } else if (name == "finish_half_rows") {
                 finish_half_rows(halves.data(), or_null(bias), or_null(other), out, count, columns, sizes[1], slopes[0]);
+            } else {
+                half* to = out_halves.data();
+                finish_half_rows_to_half(halves.data(), or_null(bias), or_null(other), to, count, columns, sizes[1], slopes[0]);
+                unsigned place = blockIdx.x * POINT_THREADS + threadIdx.x;
+                if (place < count) out[place] = __half2float(to[place]);
             }
         });
     } else if (name == "mean_of_three") {
@@ -128,6 +113,7 @@ static void pointwise(const std::string& name) {
 
 int main(int, char** arguments) {
     std::string name = arguments[1];
+    backwards = std::string(arguments[2]) == "backwards";
     bool by_rows = name.rfind("row_", 0) == 0;
     if (SINGLE.count(name)) convolve(SINGLE.at(name), by_rows);
     else if (HALF.count(name)) convolve(HALF.at(name), by_rows);

@@ -4,8 +4,8 @@
 use super::{blocks, dims};
 use candle_core::{Device, Tensor};
 use stentor_nn::{
-    Activation, LayerNorm, Packing, RelativePositions, Result, RowConv, RowShape, Scope, Then, Watch,
-    relative_attention, repeat_rows_twice,
+    Activation, LayerNorm, NnError, Packing, RelativePositions, Result, RowConv, RowShape, Scope, Then,
+    Watch, relative_attention, repeat_rows_twice,
 };
 
 /// Of the norms inside of blocks.
@@ -149,13 +149,15 @@ struct Block {
 
 impl Block {
     fn load(scope: &Scope<'_>, width: usize) -> Result<Self> {
-        let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, BLOCK_EPS);
+        let norm = |name: &str| {
+            Ok::<_, NnError>(LayerNorm::load(&scope.at(name), NORM, width, BLOCK_EPS)?.for_products(scope))
+        };
         let [inner, _] = dims(scope, "feed_forward.w_1.weight")?;
         Ok(Self {
             norm_attention: norm("norm_mha")?,
             attention: Attention::load(&scope.at("self_attn"), width)?,
             norm_feed_forward: norm("norm_ff")?,
-            wide: RowConv::load_linear(&scope.at("feed_forward.w_1"), width, inner)?,
+            wide: RowConv::load_linear(&scope.at("feed_forward.w_1"), width, inner)?.for_products(),
             narrow: RowConv::load_linear(&scope.at("feed_forward.w_2"), inner, width)?,
         })
     }
@@ -184,8 +186,7 @@ impl Attention {
         let [heads, of_head] = dims(scope, "pos_bias_u")?;
         let hidden = heads * of_head;
         let inputs = ["linear_q", "linear_k", "linear_v"];
-        let bias =
-            |name: &str| Ok::<_, stentor_nn::NnError>(scope.tensor(name, &[heads, of_head])?.flatten_all()?);
+        let bias = |name: &str| Ok::<_, NnError>(scope.tensor(name, &[heads, of_head])?.flatten_all()?);
         Ok(Self {
             heads,
             inputs: RowConv::load_side_by_side(scope, &inputs, (width, hidden), true)?,

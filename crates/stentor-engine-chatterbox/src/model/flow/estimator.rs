@@ -6,7 +6,8 @@
 use super::{blocks, dims};
 use candle_core::Tensor;
 use stentor_nn::{
-    Activation, LayerNorm, Packing, Result, RowConv, RowShape, Scope, Then, Watch, activate, packed_attention,
+    Activation, LayerNorm, NnError, Packing, Result, RowConv, RowShape, Scope, Then, Watch, activate,
+    packed_attention,
 };
 use stentor_types::Precision;
 
@@ -79,6 +80,7 @@ impl Condition {
 
 pub(super) struct Estimator {
     time: Time,
+    heard: Heard,
     down: Stage,
     down_conv: RowConv,
     middle: Vec<Stage>,
@@ -99,6 +101,7 @@ impl Estimator {
         let exact = scope.with_products(Precision::F32);
         Ok(Self {
             time: Time::load(&exact)?,
+            heard: Heard::load(&exact, middle)?,
             down: Stage::load(&scope.at("down_blocks.0"))?,
             down_conv: conv(scope.at("down_blocks.0.2"))?,
             middle: (0..middle)
@@ -135,22 +138,22 @@ impl Estimator {
         let packing = &condition.packing;
         let time = self.time.forward(span, x, watch)?;
         layer("time", &time)?;
-        // Every stage begins with the same activation of it.
-        let time = activate(&time, Activation::Mish, watch)?;
+        let heard = self.heard.forward(&time, watch)?;
         let x = Tensor::cat(&[x, &condition.columns], 1)?;
-        let x = self.down.resnet.forward(&x, (&time, packing), watch)?;
+        let x = self.down.resnet.forward(&x, (&heard[0], packing), watch)?;
         layer("resnet", &x)?;
         let skipped = self.down.transform(x, packing, watch)?;
         layer("down", &skipped)?;
         let mut x = self.down_conv.forward(&packing.clear_row_gaps(&skipped)?, Then::Nothing, watch)?;
         for (index, stage) in self.middle.iter().enumerate() {
-            x = stage.forward(&x, (&time, packing), watch)?;
+            x = stage.forward(&x, (&heard[1 + index], packing), watch)?;
             layer(&format!("mid.{index}"), &x)?;
         }
-        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (&time, packing), watch)?;
+        let last = &heard[heard.len() - 1];
+        let x = self.up.forward(&Tensor::cat(&[&x, &skipped], 1)?, (last, packing), watch)?;
         layer("up", &x)?;
         let x = self.up_conv.forward(&packing.clear_row_gaps(&x)?, Then::Nothing, watch)?;
-        let x = self.last.forward(&packing.clear_row_gaps(&x)?, None, watch)?;
+        let x = self.last.forward(&packing.clear_row_gaps(&x)?, (None, packing), watch)?;
         layer("final", &x)?;
         let velocity = self.output.forward(&x, Then::Nothing, watch)?;
         layer("velocity", &velocity)?;
@@ -203,6 +206,33 @@ impl Time {
     }
 }
 
+/// What the stages hear of a moment: a linear layer for each, all of one input, as one layer.
+struct Heard {
+    stages: usize,
+    layers: RowConv,
+}
+
+impl Heard {
+    /// `middle` stages lie between the first and the last.
+    fn load(scope: &Scope<'_>, middle: usize) -> Result<Self> {
+        let middle = (0..middle).map(|index| format!("mid_blocks.{index}.0.mlp.1"));
+        let [first, last] = ["down_blocks", "up_blocks"].map(|name| [format!("{name}.0.0.mlp.1")]);
+        let names: Vec<String> = first.into_iter().chain(middle).chain(last).collect();
+        let [output, input] = dims(scope, &format!("{}.weight", names[0]))?;
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let layers = RowConv::load_side_by_side(scope, &all, (input, output), true)?;
+        Ok(Self { stages: names.len(), layers })
+    }
+
+    /// What each stage hears of a moment's vector, `(channels)`.
+    fn forward(&self, time: &Tensor, watch: &dyn Watch) -> Result<Vec<Tensor>> {
+        // Every stage begins with the same activation of it.
+        let time = activate(time, Activation::Mish, watch)?;
+        let all = self.layers.forward(&time, Then::Nothing, watch)?.flatten_all()?;
+        Ok(all.chunk(self.stages, 0)?)
+    }
+}
+
 /// A residual block that hears of the time, and transformer blocks.
 struct Stage {
     resnet: Resnet,
@@ -224,8 +254,14 @@ impl Stage {
         self.transform(self.resnet.forward(x, among, watch)?, among.1, watch)
     }
 
-    fn transform(&self, x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        self.transformers.iter().try_fold(x, |x, block| block.forward(&x, packing, watch))
+    fn transform(&self, mut x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
+        let Some(first) = self.transformers.first() else { return Ok(x) };
+        let mut normal = first.norm_attention.forward(&x, watch)?;
+        let nexts = self.transformers.iter().skip(1).map(|block| Some(&block.norm_attention));
+        for (block, next) in self.transformers.iter().zip(nexts.chain([None])) {
+            (x, normal) = block.forward((&x, &normal), next, packing, watch)?;
+        }
+        Ok(x)
     }
 }
 
@@ -244,38 +280,38 @@ impl Causal {
         })
     }
 
-    /// `offset` is added at the end.
-    fn forward(&self, x: &Tensor, offset: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
+    /// An offset is added at the end; between sequences come zeros.
+    fn forward(&self, x: &Tensor, among: (Option<&Tensor>, &Packing), watch: &dyn Watch) -> Result<Tensor> {
         let x = self.conv.forward(x, Then::Nothing, watch)?;
-        self.norm.forward_activate(&x, Activation::Mish, offset, watch)
+        self.norm.forward_activate(&x, Activation::Mish, among, watch)
     }
 }
 
 struct Resnet {
     first: Causal,
     second: Causal,
-    time: RowConv,
     skip: RowConv,
 }
 
 impl Resnet {
     fn load(scope: &Scope<'_>) -> Result<Self> {
         let [output, input, kernel] = dims(scope, "res_conv.weight")?;
-        let [_, time] = dims(scope, "mlp.1.weight")?;
-        let exact = scope.with_products(Precision::F32);
         Ok(Self {
             first: Causal::load(&scope.at("block1.block"))?,
             second: Causal::load(&scope.at("block2.block"))?,
-            time: RowConv::load_linear(&exact.at("mlp.1"), time, output)?,
             skip: RowConv::load(&scope.at("res_conv"), RowShape::causal(input, output, kernel))?,
         })
     }
 
-    fn forward(&self, x: &Tensor, (time, packing): (&Tensor, &Packing), watch: &dyn Watch) -> Result<Tensor> {
-        let time = self.time.forward(time, Then::Nothing, watch)?.flatten_all()?;
+    fn forward(
+        &self,
+        x: &Tensor,
+        (heard, packing): (&Tensor, &Packing),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let x = packing.clear_row_gaps(x)?;
-        let inner = self.first.forward(&x, Some(&time), watch)?;
-        let inner = self.second.forward(&packing.clear_row_gaps(&inner)?, None, watch)?;
+        let inner = self.first.forward(&x, (Some(heard), packing), watch)?;
+        let inner = self.second.forward(&inner, (None, packing), watch)?;
         self.skip.forward(&x, Then::Add(&inner), watch)
     }
 }
@@ -295,26 +331,38 @@ impl Transformer {
     fn load(scope: &Scope<'_>) -> Result<Self> {
         let [hidden, width] = dims(scope, "attn1.to_q.weight")?;
         let [inner, _] = dims(scope, "ff.net.0.proj.weight")?;
-        let norm = |name: &str| LayerNorm::load(&scope.at(name), NORM, width, EPS);
+        let norm = |name: &str| {
+            Ok::<_, NnError>(LayerNorm::load(&scope.at(name), NORM, width, EPS)?.for_products(scope))
+        };
         let inputs = ["to_q", "to_k", "to_v"];
+        let inputs =
+            RowConv::load_side_by_side(&scope.at("attn1"), &inputs, (width, hidden), false)?.for_products();
         Ok(Self {
             norm_attention: norm("norm1")?,
             heads: hidden / HEAD,
-            inputs: RowConv::load_side_by_side(&scope.at("attn1"), &inputs, (width, hidden), false)?,
+            inputs,
             output: RowConv::load_linear(&scope.at("attn1.to_out.0"), hidden, width)?,
             norm_feed_forward: norm("norm3")?,
-            wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?,
+            wide: RowConv::load_linear(&scope.at("ff.net.0.proj"), width, inner)?.for_products(),
             narrow: RowConv::load_linear(&scope.at("ff.net.2"), inner, width)?,
         })
     }
 
-    fn forward(&self, x: &Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
-        let normal = self.norm_attention.forward(x, watch)?;
-        let qkv = self.inputs.forward(&normal, Then::Nothing, watch)?;
+    /// Takes `x` and its norm; gives the block's output and what the `next` one's norm makes of it.
+    fn forward(
+        &self,
+        (x, normal): (&Tensor, &Tensor),
+        next: Option<&LayerNorm>,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
+        let qkv = self.inputs.forward(normal, Then::Nothing, watch)?;
         let seen = packed_attention(&qkv, self.heads, packing, watch)?;
-        let x = self.output.forward(&seen, Then::Add(x), watch)?;
-        let normal = self.norm_feed_forward.forward(&x, watch)?;
+        let (x, normal) = self.output.forward_add_norm(&seen, x, &self.norm_feed_forward, watch)?;
         let wide = self.wide.forward(&normal, Then::Activate(Activation::GeluErf), watch)?;
-        self.narrow.forward(&wide, Then::Add(&x), watch)
+        match next {
+            Some(norm) => self.narrow.forward_add_norm(&wide, &x, norm, watch),
+            None => Ok((self.narrow.forward(&wide, Then::Add(&x), watch)?, normal)),
+        }
     }
 }

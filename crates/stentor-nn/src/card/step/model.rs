@@ -70,7 +70,7 @@ impl Finder {
                 self.fits &= gain.elem_count() == width && gain.dtype() == DType::F32;
                 NormAt::Rms { gain: self.place(gain), eps: *eps }
             }
-            RowNorm::Layer(LayerNorm { gain, shift, eps }) => {
+            RowNorm::Layer(LayerNorm { gain, shift, eps, .. }) => {
                 self.fits &= gain.elem_count() == width && shift.elem_count() == width;
                 self.fits &= gain.dtype() == DType::F32 && shift.dtype() == DType::F32;
                 NormAt::Layer { gain: self.place(gain), shift: self.place(shift), eps: *eps }

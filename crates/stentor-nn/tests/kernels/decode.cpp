@@ -1,6 +1,6 @@
 // The kernels of `decode.cu` and `draw.cu` on the host: a kernel's name, its weights' type and the order of threads are arguments,
 // its numbers come in on stdin, what it wrote goes out on stdout.
-#include "fibers.hpp"
+#include "card.h"
 
 #include "decode.cu"
 #undef ALL_LANES

@@ -1,6 +1,7 @@
 // What a card's kernel needs to run on the host: a block's threads as fibers of one thread, which run until they wait for each other.
 //
 // They take turns in ascending or descending order, as the program was asked to: a barrier that is missing shows as a difference.
+#pragma once
 #include <csetjmp>
 #include <cmath>
 #include <cstdint>
@@ -15,7 +16,7 @@
 struct Index {
     unsigned x, y, z;
 };
-static Index threadIdx, blockIdx, gridDim;
+static Index threadIdx, blockIdx, blockDim, gridDim;
 
 struct alignas(16) float4 {
     float x, y, z, w;
@@ -26,17 +27,26 @@ struct alignas(16) uint4 {
 struct __half {
     uint16_t bits;
 };
-static inline float __half2float(__half x) {
-    _Float16 half;
-    memcpy(&half, &x, sizeof half);
-    return (float)half;
-}
+using half = __half;
+// To the nearest, ties to even, as the compiler does. Back it goes through a table, as the compiler's is slow.
 static inline __half __float2half_rn(float x) {
-    _Float16 half = (_Float16)x;
+    _Float16 rounded = (_Float16)x;
     __half bits;
-    memcpy(&bits, &half, sizeof half);
+    memcpy(&bits, &rounded, sizeof bits);
     return bits;
 }
+static inline __half __float2half(float x) { return __float2half_rn(x); }
+static const std::vector<float> SINGLES = [] {
+    std::vector<float> all(1 << 16);
+    for (unsigned bits = 0; bits < all.size(); bits++) {
+        _Float16 value;
+        uint16_t narrow = bits;
+        memcpy(&value, &narrow, sizeof value);
+        all[bits] = (float)value;
+    }
+    return all;
+}();
+static inline float __half2float(__half x) { return SINGLES.data()[x.bits]; }
 static inline uint32_t __float_as_uint(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -58,6 +68,7 @@ static inline void __threadfence() {}
 #define __launch_bounds__(...)
 // Blocks run one after the other, so that what a block shares can be what all share.
 #define __shared__ static
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 enum Waits { NOT, FOR_WARP, FOR_BLOCK, ENDED };
 struct Fiber {
@@ -110,26 +121,35 @@ static bool release(unsigned first, unsigned count, Waits what) {
     return any;
 }
 
+// Runs a warp until its threads wait for the rest of the block, so that it is as far ahead of others as it can be.
+static void run_warp(unsigned first, unsigned count) {
+    do {
+        for (unsigned i = 0; i < count; i++) {
+            unsigned thread = first + (backwards ? count - 1 - i : i);
+            if (fibers[thread].waits == NOT) go_on(thread);
+        }
+    } while (release(first, count, FOR_WARP));
+}
+
 static void run_block(unsigned threads) {
     if (fibers.size() < threads) fibers.resize(threads);
     for (unsigned i = 0; i < threads; i++) fibers[i].started = false, fibers[i].waits = NOT;
-    for (;;) {
-        bool all_ended = true, any = false;
-        for (unsigned i = 0; i < threads; i++) {
-            unsigned thread = backwards ? threads - 1 - i : i;
-            if (fibers[thread].waits == NOT) any = true, go_on(thread);
-            all_ended &= fibers[thread].waits == ENDED;
+    unsigned warps = (threads + 31) / 32;
+    do {
+        for (unsigned i = 0; i < warps; i++) {
+            unsigned first = 32 * (backwards ? warps - 1 - i : i);
+            run_warp(first, threads - first < 32 ? threads - first : 32);
         }
-        if (all_ended) return;
-        for (unsigned warp = 0; warp < threads; warp += 32) any |= release(warp, threads - warp < 32 ? threads - warp : 32, FOR_WARP);
-        any |= release(0, threads, FOR_BLOCK);
+    } while (release(0, threads, FOR_BLOCK));
+    for (unsigned i = 0; i < threads; i++) {
         // Some wait for a warp and some for the block: on a card they would wait for ever.
-        if (!any) fprintf(stderr, "threads wait for each other\n"), exit(3);
+        if (fibers[i].waits != ENDED) fprintf(stderr, "threads wait for each other\n"), exit(3);
     }
 }
 
 static void launch(Index grid, unsigned threads, const std::function<void()>& kernel) {
     gridDim = grid;
+    blockDim = {threads, 1, 1};
     body = &kernel;
     unsigned blocks = grid.x * grid.y * grid.z;
     for (unsigned i = 0; i < blocks; i++) {
@@ -140,6 +160,7 @@ static void launch(Index grid, unsigned threads, const std::function<void()>& ke
 }
 
 static inline void __syncthreads() { wait(FOR_BLOCK); }
+static inline void __syncwarp() { wait(FOR_WARP); }
 static uint64_t said[1024];
 template <typename T>
 static T __shfl_xor_sync(unsigned, T value, unsigned offset) {
@@ -171,4 +192,9 @@ static std::vector<T> read() {
 
 static void write(const std::vector<float>& values) {
     if (fwrite(values.data(), sizeof(float), values.size(), stdout) != values.size()) exit(2);
+}
+
+template <typename T>
+static const T* or_null(const std::vector<T>& values) {
+    return values.empty() ? nullptr : values.data();
 }
