@@ -155,7 +155,7 @@ impl Speaker {
         // What it computes it computes on many rows at once: there is nothing to gain by reading less.
         let precision = if device.is_cpu() { Precision::F32 } else { *precision };
         let s3gen = S3Gen::load(&weights, device, precision).map_err(text)?;
-        let bytes = t3.weight_bytes() + weights.bytes_read();
+        let bytes = t3.weight_bytes() + weights.bytes_held();
         Ok((Self { t3, s3gen, tokenizer, on_cpu: device.is_cpu() }, bytes))
     }
 

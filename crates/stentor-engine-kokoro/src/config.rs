@@ -138,8 +138,8 @@ impl Config {
             ),
             (
                 pairs()
-                    .all(|(&rate, &kernel)| rate > 0 && kernel >= rate && (kernel - rate).is_multiple_of(2)),
-                "upsample kernels must exceed their rates by an even number",
+                    .all(|(&rate, &kernel)| rate > 1 && kernel >= rate && (kernel - rate).is_multiple_of(2)),
+                "upsample rates must exceed 1, and kernels their rates by an even number",
             ),
             (
                 istftnet.upsample_initial_channel > 0

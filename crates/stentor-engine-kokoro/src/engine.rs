@@ -378,7 +378,7 @@ fn describe(
         memory: MemoryUse {
             weights: model.weight_bytes(),
             // What is rendered together takes hardly more columns than the longest chunk alone, whatever waits in the slots.
-            speaking: chunk_bytes(config, model.device().is_cpu()),
+            speaking: chunk_bytes(config),
         },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,
@@ -390,14 +390,11 @@ fn describe(
 }
 
 /// What the last stage of the generator holds at once for a chunk of the greatest length.
-fn chunk_bytes(config: &Config, on_cpu: bool) -> u64 {
-    /// Input, sum and two inner activations of a block, the other blocks' outputs, and the excitation's share.
-    const TENSORS: usize = 8;
+fn chunk_bytes(config: &Config) -> u64 {
+    /// The blocks' input, two of their outputs, sum and two inner activations of the third, and what the heap loses between them.
+    const TENSORS: usize = 7;
     let istftnet = &config.istftnet;
-    // Elsewhere than on the CPU a convolution lays out its input once for each tap, and copies its output once.
-    let taps = istftnet.resblock_kernel_sizes.iter().max().copied().unwrap_or(0);
-    let tensors = if on_cpu { TENSORS } else { TENSORS + taps + 1 };
     let channels = istftnet.upsample_initial_channel >> istftnet.upsample_rates.len();
     let columns = MAX_SECONDS * config.sample_rate as usize / istftnet.gen_istft_hop_size;
-    (tensors * channels * columns * size_of::<f32>()) as u64
+    (TENSORS * channels * columns * size_of::<f32>()) as u64
 }

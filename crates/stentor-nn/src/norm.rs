@@ -1,6 +1,6 @@
 //! Normalisations, some with an affine part that depends on a style vector.
 //!
-//! Mean and variance are taken in two passes and summed in blocks: a row of instance norm may hold 100,000 elements with a
+//! Mean and variance are taken in two passes over each of some blocks: a row of instance norm may hold 100,000 elements with a
 //! mean far from zero, where E[x²] - E[x]² in f32 loses everything.
 
 #[cfg(feature = "cuda")]
@@ -17,38 +17,50 @@ use stentor_types::Precision;
 
 const STYLE_EPS: f32 = 1e-5;
 
+/// Lanes of few numbers each are put together in single precision first.
+#[inline]
+fn sum_of_lanes(lanes: &[f32; 64]) -> f64 {
+    let [a, b, c, d] = lanes.as_chunks::<16>().0 else { unreachable!("four times sixteen") };
+    let quarter = |lane: usize| f64::from((a[lane] + b[lane]) + (c[lane] + d[lane]));
+    (0..16).map(quarter).sum()
+}
+
 simd! {
-    /// The mean of `x` and its biased variance.
+    /// The mean of `x` and its biased variance. Blocks have their own, which are put together (Chan, Golub and LeVeque, "Updating
+    /// formulae and a pairwise algorithm for computing sample variances", 1979): a row is read from memory once.
     fn moments(x: &[f32]) -> (f32, f32) {
-        const LANES: usize = 32;
-        const BLOCK: usize = 64 * LANES;
-        let mut sum = 0.0f64;
+        const LANES: usize = 64;
+        const BLOCK: usize = 32 * LANES;
+        let (mut count, mut mean, mut squares) = (0.0f64, 0.0f64, 0.0f64);
         for block in x.chunks(BLOCK) {
-            let mut lanes = [0.0f32; LANES];
             let chunks = block.chunks_exact(LANES);
-            sum += chunks.remainder().iter().map(|&x| f64::from(x)).sum::<f64>();
-            for chunk in chunks {
+            let (rest, len) = (chunks.remainder(), block.len() as f64);
+            let mut lanes = [0.0f32; LANES];
+            for chunk in chunks.clone() {
                 for (lane, x) in lanes.iter_mut().zip(chunk) {
                     *lane += x;
                 }
             }
-            sum += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
-        }
-        let mean = (sum / x.len() as f64) as f32;
-        let mut sum = 0.0f64;
-        for block in x.chunks(BLOCK) {
+            let rest_sum = rest.iter().map(|&x| f64::from(x)).sum::<f64>();
+            let own = (sum_of_lanes(&lanes) + rest_sum) / len;
+            let centre = own as f32;
             let mut lanes = [0.0f32; LANES];
-            let chunks = block.chunks_exact(LANES);
-            sum += chunks.remainder().iter().map(|&x| f64::from((x - mean) * (x - mean))).sum::<f64>();
             for chunk in chunks {
                 for (lane, x) in lanes.iter_mut().zip(chunk) {
-                    let distance = x - mean;
+                    let distance = x - centre;
                     *lane = distance.mul_add(distance, *lane);
                 }
             }
-            sum += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+            let rest = rest.iter().map(|&x| f64::from((x - centre) * (x - centre))).sum::<f64>();
+            let around = sum_of_lanes(&lanes) + rest;
+            // Around the mean itself, not around its nearest single.
+            let own_squares = around - len * (own - f64::from(centre)).powi(2);
+            let (distance, total) = (own - mean, count + len);
+            squares += own_squares + distance * distance * count * len / total;
+            mean += distance * len / total;
+            count = total;
         }
-        (mean, (sum / x.len() as f64) as f32)
+        (mean as f32, (squares / count) as f32)
     }
 }
 

@@ -42,7 +42,8 @@ impl Packing {
 
     /// Sequences of these lengths, with at least `gap` columns between them. One is alone.
     pub fn new(lens: &[usize], gap: usize, device: &Device) -> Result<Self> {
-        // On the CPU, phases of tiles, and so every bit of a sequence, are as if it were alone.
+        // On the CPU, phases of tiles, and so every bit of a sequence, are as if it were alone; a card's kernels have no such tiles, but
+        // some read four columns at once.
         let phases = if device.is_cpu() { MOST_OUTPUTS } else { 4 };
         let pitch = (lens.iter().max().copied().unwrap_or(0) + gap).next_multiple_of(phases);
         Self::with_pitch(lens.to_vec(), pitch, device)

@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
     fs::File,
@@ -24,6 +24,8 @@ pub struct Weights {
     /// From a tensor's name in the model to its name in the checkpoint.
     names: BTreeMap<String, String>,
     used: RefCell<BTreeSet<String>>,
+    /// Bytes that layers hold beyond what they have read.
+    beyond: Cell<u64>,
     device: Device,
 }
 
@@ -80,7 +82,14 @@ impl Weights {
             Source::Pickle(pickle) => pickle.names().map(str::to_owned).collect(),
         };
         let names = stored.into_iter().map(|name| (canonical(&name), name)).collect();
-        Self { origin, source, names, used: RefCell::default(), device: device.clone() }
+        Self {
+            origin,
+            source,
+            names,
+            used: RefCell::default(),
+            beyond: Cell::default(),
+            device: device.clone(),
+        }
     }
 
     /// The whole checkpoint, without a prefix.
@@ -93,10 +102,12 @@ impl Weights {
         self.names.keys().map(String::as_str)
     }
 
-    /// Size of all tensors read so far, as f32.
-    pub fn bytes_read(&self) -> u64 {
+    /// Size of all tensors read so far, as f32, and of what layers hold of them beyond that.
+    pub fn bytes_held(&self) -> u64 {
         let elements = |name: &String| self.shape(name).unwrap_or_default().iter().product::<usize>();
-        self.used.borrow().iter().map(|name| (elements(name) * size_of::<f32>()) as u64).sum()
+        let read =
+            self.used.borrow().iter().map(|name| (elements(name) * size_of::<f32>()) as u64).sum::<u64>();
+        read + self.beyond.get()
     }
 
     /// Fails if a tensor was neither read nor is `known` to be of no use.
@@ -208,6 +219,11 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Says that a layer holds so many bytes more than it has read.
+    pub(crate) fn count_beyond(&self, bytes: usize) {
+        self.weights.beyond.set(self.weights.beyond.get() + bytes as u64);
+    }
+
     /// The part of this scope under `name`.
     #[must_use]
     pub fn at(&self, name: impl Display) -> Self {

@@ -53,6 +53,11 @@ impl StyledBlock {
         })
     }
 
+    /// Columns before or after its own that a column is computed from by one convolution, at most.
+    pub(super) fn reach(&self) -> usize {
+        self.conv1.reach().max(self.conv2.reach())
+    }
+
     /// `(input, time)` to `(output, time or twice that)`, and how that is packed.
     pub(super) fn forward<'a>(
         &self,
@@ -111,7 +116,12 @@ impl SnakeBlock {
         Ok(Self { pairs: dilations.iter().enumerate().map(pair).collect::<Result<_>>()? })
     }
 
-    /// `(channels, time)` to the same.
+    /// Columns before or after its own that a column is computed from by one convolution, at most.
+    pub(super) fn reach(&self) -> usize {
+        self.pairs.iter().flatten().map(|each| each.conv.reach()).max().unwrap_or_default()
+    }
+
+    /// `(channels, time)` to the same. It goes on with the only one of `x` if it is given that, so that there is room for the rest.
     pub(super) fn forward(
         &self,
         mut x: Tensor,
@@ -127,7 +137,7 @@ impl SnakeBlock {
 }
 
 impl SnakeConv {
-    /// Norm, activation and convolution of `x`, which is as large as anything here and so is not held any longer than it takes.
+    /// Norm, activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is activated.
     fn forward(
         &self,
         x: Tensor,

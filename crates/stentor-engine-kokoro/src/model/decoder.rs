@@ -36,6 +36,11 @@ impl Decoder {
         })
     }
 
+    /// Frames before or after its own that a frame is computed from by one convolution, at most.
+    pub(super) fn reach(&self) -> usize {
+        self.decode.iter().chain([&self.encode]).map(StyledBlock::reach).max().unwrap_or_default()
+    }
+
     /// Text `(hidden, frames)` and the curves to `(channels, 2 * frames)`, all packed.
     pub(super) fn forward(
         &self,

@@ -23,8 +23,6 @@ pub(super) struct Generator {
     stft: Stft,
     stages: Vec<Stage>,
     post: Conv1d,
-    /// Columns that a stage's convolution sees beyond an end, at most.
-    reach: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -59,7 +57,6 @@ impl Generator {
                 ConvShape::same(channels, spectrum, 7, 1),
             )?,
             stft,
-            reach: reach(config),
         })
     }
 
@@ -108,10 +105,15 @@ impl Generator {
         spectrum.unpack(&x)?.iter().map(inverse).collect()
     }
 
-    /// Frames between two sequences that no convolution of a stage sees across: those of the first stage reach furthest.
+    /// Frames between two sequences that no convolution of a stage sees across.
     pub(super) fn gap(&self) -> usize {
-        // One column more, as the last stage's sequences are longer by one.
-        (self.reach + 1).div_ceil(2 * self.stages.first().map_or(1, |stage| stage.rate)).max(2)
+        let mut rate = 2;
+        let gap = |stage: &Stage| {
+            rate *= stage.rate;
+            // One column more, as the last stage's sequences are longer by one.
+            (stage.reach() + 1).div_ceil(rate)
+        };
+        self.stages.iter().map(gap).max().unwrap_or_default()
     }
 }
 
@@ -149,6 +151,11 @@ impl Stage {
         })
     }
 
+    /// Columns before or after its own that a column is computed from by one convolution, at most.
+    fn reach(&self) -> usize {
+        self.blocks.iter().chain([&self.noise_block]).map(SnakeBlock::reach).max().unwrap_or_default()
+    }
+
     /// `x` is activated; `styled` is how the output is packed.
     fn forward(
         &self,
@@ -159,7 +166,7 @@ impl Stage {
     ) -> Result<Tensor> {
         let count = self.blocks.len();
         let mut outputs = Vec::with_capacity(count);
-        // The last block has the only one.
+        // When the last block is given it, nobody else holds it, so it is free as soon as that has gone on.
         let inputs = vec![self.excited(x, excitation, styled, watch)?; count];
         for (offset, (block, x)) in self.blocks.iter().zip(inputs).enumerate() {
             let output = block.forward(x, styled, watch)?;
@@ -191,18 +198,6 @@ impl Stage {
         }
         Ok((x + noise)?)
     }
-}
-
-/// Columns beyond an end that the convolutions of a stage's blocks are computed from, at most.
-fn reach(config: &Config) -> usize {
-    let istftnet = &config.istftnet;
-    let blocks = istftnet.resblock_kernel_sizes.iter().zip(&istftnet.resblock_dilation_sizes);
-    let blocks = blocks.map(|(kernel, dilations)| (*kernel, dilations.as_slice()));
-    let noise = [NOISE_KERNEL, LAST_NOISE_KERNEL].map(|kernel| (kernel, NOISE_DILATIONS.as_slice()));
-    let shape = |(kernel, dilation)| ConvShape::same(istftnet.upsample_initial_channel, 1, kernel, dilation);
-    let shapes =
-        blocks.chain(noise).flat_map(|(kernel, dilations)| dilations.iter().map(move |&d| (kernel, d)));
-    shapes.map(|each| shape(each).reach()).max().unwrap_or_default()
 }
 
 /// The convolution that brings the excitation's spectrum down to a stage's rate, given the upsampling that still follows.

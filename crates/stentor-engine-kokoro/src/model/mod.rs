@@ -101,7 +101,7 @@ impl Kokoro {
             decoder: Decoder::load(&decoder, config)?,
             generator: Generator::load(&decoder.at("generator"), config)?,
             device: device.clone(),
-            weight_bytes: weights.bytes_read(),
+            weight_bytes: weights.bytes_held(),
         };
         check_unused(weights)?;
         Ok(model)
@@ -217,7 +217,8 @@ impl Kokoro {
     /// Frames of each utterance, and how they lie side by side.
     fn packing(&self, plans: &[&Plan]) -> Result<(Vec<usize>, Packing)> {
         let frames: Vec<usize> = plans.iter().map(|plan| plan.durations.iter().sum()).collect();
-        let packing = Packing::new(&frames, self.generator.gap(), &self.device)?;
+        let gap = self.decoder.reach().max(self.generator.gap());
+        let packing = Packing::new(&frames, gap, &self.device)?;
         Ok((frames, packing))
     }
 }

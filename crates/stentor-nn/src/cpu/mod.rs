@@ -11,7 +11,7 @@ mod view;
 mod winograd;
 
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
-pub(crate) use scratch::with_scratch;
+pub(crate) use scratch::{LINE, with_scratch};
 pub(crate) use simd::simd;
 pub(crate) use tiles::{Mat, Tile, TileSize, for_new_rows, for_rows, for_tiles, zeroed};
 pub(crate) use view::{View, is_cpu, matrix, view};

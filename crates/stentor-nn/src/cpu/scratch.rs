@@ -7,7 +7,7 @@ thread_local! {
 }
 
 /// f32 in a cache line.
-const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
 
 /// Calls `work` with `len` numbers of any value, which begin with a cache line. Inside of `work` there is other room.
 pub(crate) fn with_scratch<T>(len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {

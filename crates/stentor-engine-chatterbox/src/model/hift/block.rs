@@ -16,7 +16,6 @@ pub(super) struct SnakeBlock {
 struct SnakeConv {
     alpha: Tensor,
     conv: Conv1d,
-    reach: usize,
 }
 
 impl SnakeBlock {
@@ -31,14 +30,14 @@ impl SnakeBlock {
             Ok(SnakeConv {
                 alpha: (alpha + ALPHA_EPS)?,
                 conv: Conv1d::load_for_sound(&scope.at(format!("convs{half}.{index}")), shape)?,
-                reach: shape.reach(),
             })
         };
         let pair = |(index, &dilation): (usize, &usize)| Ok([half(1, index, dilation)?, half(2, index, 1)?]);
         Ok(Self { pairs: DILATIONS.iter().enumerate().map(pair).collect::<Result<_>>()? })
     }
 
-    /// `(channels, time)` to the same; `packing` is how it is packed.
+    /// `(channels, time)` to the same; `packing` is how it is packed. It goes on with the only one of `x` if it is given that, so that there
+    /// is room for the rest.
     pub(super) fn forward(&self, mut x: Tensor, packing: &Packing, watch: &dyn Watch) -> Result<Tensor> {
         for [first, second] in &self.pairs {
             let inner = first.forward(x.clone(), None, packing, watch)?;
@@ -49,12 +48,12 @@ impl SnakeBlock {
 
     /// Columns before or after its own that a column is computed from by one convolution, at most.
     pub(super) fn reach(&self) -> usize {
-        self.pairs.iter().flatten().map(|each| each.reach).max().unwrap_or_default()
+        self.pairs.iter().flatten().map(|each| each.conv.reach()).max().unwrap_or_default()
     }
 }
 
 impl SnakeConv {
-    /// Activation and convolution of `x`, which is as large as anything here and so is not held any longer than it takes.
+    /// Activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is activated.
     fn forward(
         &self,
         x: Tensor,

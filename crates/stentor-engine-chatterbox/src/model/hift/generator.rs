@@ -139,7 +139,7 @@ impl Stage {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let mut outputs = Vec::with_capacity(BLOCKS);
-        // The last block has the only one.
+        // When the last block is given it, nobody else holds it, so it is free as soon as that has gone on.
         let inputs = vec![self.excited(x, excitation, packing, watch)?; BLOCKS];
         for (offset, (block, x)) in self.blocks.iter().zip(inputs).enumerate() {
             let output = block.forward(x, packing, watch)?;

@@ -1,4 +1,4 @@
-//! Convolutions of stride 1 with half to a quarter of the multiplications (Winograd, "Arithmetic complexity of computations", 1980; F(4, 3)
+//! Convolutions of stride 1 with half to a fifth of the multiplications (Winograd, "Arithmetic complexity of computations", 1980; F(4, 3)
 //! as in Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015, in one dimension).
 //!
 //! Some taps and four outputs are the product of two polynomials, which its values at as many points as it has numbers determine:
@@ -15,7 +15,7 @@ mod toom;
 use self::residues::{Base, interleave, join, load, part, store};
 use super::{
     block::{COLS, MOST_ROWS, Right, Sums, multiply_singles},
-    scratch::with_scratch,
+    scratch::{LINE, with_scratch},
     simd::widest,
     tiles::{Mat, Tile, TileSize},
     vector::{LANES, Vector, fetch},
@@ -24,18 +24,22 @@ use std::{mem::MaybeUninit, ops::Range};
 
 /// Taps of a segment unless it is the only one, and the outputs that it is multiplied for.
 const SEGMENT: usize = 4;
-/// Inputs of a tile, at most: six segments for four times four outputs of three.
-const MOST_STEPS: usize = 2 * SEGMENT - 1 + 5 * SEGMENT;
-/// f32 in a cache line.
-const LINE: usize = 16;
-/// Numbers of the transformed input of a tile, at most: they should stay in the second-level cache.
+/// Three segments.
+pub(crate) const MOST_TAPS: usize = 3 * SEGMENT;
+/// Outputs of a tile, at most; a multiple of those of any.
+pub(crate) const MOST_OUTPUTS: usize = SEGMENT * SEGMENT;
+/// Inputs of a tile, at most.
+const MOST_STEPS: usize = MOST_OUTPUTS + MOST_TAPS - 1;
+/// Numbers of the transformed input of tiles that are computed at once, at most, if it is not a panel's: they should stay in the
+/// second-level cache.
 const TRANSFORMED: usize = 200 << 10;
-const MOST_PANELS: usize = 8;
+/// Panels of tiles that are computed at once, at most.
+const PANELS_AT_ONCE: usize = 8;
 /// Numbers of any value after a line of outputs, which vectors may read.
 const BESIDE: usize = LINE;
 
-/// Writes what a row of the input is at each point of a tile. `places` says where the tiles' inputs begin in it; the row of a point
-/// begins `room` numbers after that of the one before.
+/// Writes what a channel of the input, parted into residues, is at each point of so many tiles (the second of `to`); the line of a point begins
+/// so many numbers after that of the one before (the third).
 ///
 /// # Safety
 /// The machine has the instructions of `V`.
@@ -62,7 +66,7 @@ unsafe fn transform_by<V: Vector>(residues: &[f32], shape: Shape, to: (&mut [f32
 unsafe fn transform_of<V: Vector, const I: usize, const O: usize>(
     residues: &[f32],
     shape: Shape,
-    (to, tiles, room): (&mut [f32], usize, usize),
+    (to, tiles, apart): (&mut [f32], usize, usize),
 ) {
     let places = shape.places(residues.len() / shape.outputs());
     for at in (0..tiles).step_by(LANES) {
@@ -82,7 +86,7 @@ unsafe fn transform_of<V: Vector, const I: usize, const O: usize>(
                 }
                 toom::to_points(&mut x);
                 for (block, x) in x.into_iter().enumerate() {
-                    store(x, to, (I * block + point) * room + at);
+                    store(x, to, (I * block + point) * apart + at);
                 }
             }
         }
@@ -168,11 +172,6 @@ pub(crate) struct Shape {
     pub(crate) dilation: usize,
 }
 
-/// Three segments.
-pub(crate) const MOST_TAPS: usize = 3 * SEGMENT;
-/// Outputs of a tile, at most; a multiple of those of any.
-pub(crate) const MOST_OUTPUTS: usize = SEGMENT * SEGMENT;
-
 impl Shape {
     /// Taps of a segment.
     fn taps(self) -> usize {
@@ -217,13 +216,6 @@ impl Shape {
         (steps * self.dilation % self.outputs(), steps * self.dilation / self.outputs())
     }
 
-    /// Columns before or after an output that are seen with it: those of a tile's first and last output.
-    pub(crate) fn reach(self) -> usize {
-        let before = (self.outputs() - 1) * self.dilation + self.padding;
-        let after = ((self.steps() - 1) * self.dilation).saturating_sub(self.padding);
-        before.max(after)
-    }
-
     /// How many tiles behind its own a tile's outputs reach.
     fn behind(self) -> usize {
         self.place(self.outputs() - 1).1
@@ -231,7 +223,7 @@ impl Shape {
 
     /// Panels of tiles that are computed at once.
     fn panels(self) -> usize {
-        (TRANSFORMED / (self.points() * self.input) / COLS).clamp(1, MOST_PANELS)
+        (TRANSFORMED / (self.points() * self.input) / COLS).clamp(1, PANELS_AT_ONCE)
     }
 
     /// Where each of a tile's inputs begins, in residues of `stride` numbers as [`copy_near`] parts them.
@@ -289,13 +281,13 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A tile's input at each point: `channels` lines of `width` tiles, of which the first `panels` times [`COLS`] have outputs. The
-/// lines of a point begin `room` numbers after those of the one before.
+/// The input of some tiles at each point: for each channel a line of `width` numbers, of which the first `panels` times [`COLS`] are
+/// tiles. The lines of a point begin `apart` numbers after those of the one before.
 struct AtPoints<'a> {
     data: &'a [f32],
     width: usize,
     panels: usize,
-    room: usize,
+    apart: usize,
 }
 
 impl Winograd {
@@ -328,6 +320,17 @@ impl Winograd {
         Self { shape, points }
     }
 
+    /// Columns before or after an output that are seen with it, at most: all that its tile sees.
+    pub(crate) fn reach(&self) -> usize {
+        let Shape { padding, dilation, .. } = self.shape;
+        let before = (self.shape.outputs() - 1) * dilation + padding;
+        before.max(((self.shape.steps() - 1) * dilation).saturating_sub(padding))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.points.as_slice())
+    }
+
     /// The grid that [`Winograd::fill`] wants.
     pub(crate) fn tile(&self) -> TileSize {
         let tiles = self.shape.panels() * COLS - self.shape.behind();
@@ -341,10 +344,10 @@ impl Winograd {
         let panels = (cols.len().div_ceil(shape.outputs()) + shape.behind()).div_ceil(COLS);
         // An odd number of lines, and some after each point: what is met together should not meet in one set of a cache.
         let width = ((panels * COLS).div_ceil(LINE) | 1) * LINE;
-        let room = channels * width + 3 * LINE;
+        let apart = channels * width + 3 * LINE;
         let seen = shape.outputs() * (width + shape.place(shape.steps() - 1).1).next_multiple_of(LINE);
         let sums = shape.outputs() * (panels * COLS + BESIDE);
-        let sizes = [3 * seen, shape.points() * room, MOST_ROWS * sums, sums];
+        let sizes = [3 * seen, shape.points() * apart, MOST_ROWS * sums, sums];
         with_scratch(sizes.iter().sum(), |scratch| {
             let (near, scratch) = scratch.split_at_mut(sizes[0]);
             let (data, scratch) = scratch.split_at_mut(sizes[1]);
@@ -352,7 +355,7 @@ impl Winograd {
             let first = cols.start as isize - (shape.outputs() * shape.behind() + shape.padding) as isize;
             for channel in 0..channels {
                 let residues = copy_near(input, (channel, first), near, shape.blocks());
-                let to = (&mut data[channel * width..], panels * COLS, room);
+                let to = (&mut data[channel * width..], panels * COLS, apart);
                 #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
                 // SAFETY: it asks for nothing else.
                 unsafe {
@@ -361,7 +364,7 @@ impl Winograd {
             }
             let starts = shape.starts(panels * COLS + BESIDE);
             let starts = &starts[..shape.outputs()];
-            let at_points = AtPoints { data, width, panels, room };
+            let at_points = AtPoints { data, width, panels, apart };
             let mut products = vec![[[0.0; LANES]; _]; shape.points()];
             for start in rows.clone().step_by(MOST_ROWS) {
                 self.multiply(&at_points, start / MOST_ROWS, &mut products, out);
@@ -383,7 +386,7 @@ impl Winograd {
         for panel in 0..at_points.panels {
             let weights = weights.chunks_exact(depth * MOST_ROWS);
             for (point, (sums, weights)) in products.iter_mut().zip(weights).enumerate() {
-                let data = &at_points.data[point * at_points.room + panel * COLS..];
+                let data = &at_points.data[point * at_points.apart + panel * COLS..];
                 let stride = at_points.width;
                 let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride };
                 let mut done = 0;

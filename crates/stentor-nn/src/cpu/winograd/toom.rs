@@ -52,7 +52,9 @@ pub(super) unsafe fn to_points<V: Vector>(x: &mut [V]) {
                 [*x0, *x1, *x2, *x3, *x4, *x6] = six([near[0], near[1], near[2], far[0], far[1], far[2]]);
                 *x5 = minus_half;
             }
-            _ => {}
+            // One segment is its own value.
+            [_] => {}
+            _ => unreachable!("no tile has so many points"),
         }
     }
 }
@@ -113,7 +115,7 @@ pub(super) unsafe fn outputs<V: Vector, const M: usize>(products: &[V]) -> [V; M
                     *y3 = half.mul_add(V::splat(-0.125), *y3);
                 }
             }
-            _ => {}
+            _ => unreachable!("no tile has so many points"),
         }
         outputs
     }
