@@ -167,9 +167,9 @@ impl RowConv {
     ) -> Result<(Tensor, Tensor)> {
         #[cfg(feature = "cuda")]
         if let (Weight::Factor(Factor::Tensor(weight)), true) = (&self.weight, x.device().is_cuda()) {
+            tick(watch)?;
             let product = x.to_dtype(weight.dtype())?.contiguous()?.matmul(weight)?;
             if let Some(both) = norm.of_sum(&product, (self.bias.as_ref(), other))? {
-                tick(watch)?;
                 return Ok(both);
             }
         }

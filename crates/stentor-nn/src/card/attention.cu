@@ -320,6 +320,38 @@ __device__ static void weigh_halves(float (&scores)[KEYS / 8][4], float (&larges
     }
 }
 
+// A thread's numbers of the queries of its two rows, of which those from `len` on are zero, as a left operand has them.
+__device__ static void load_queries(unsigned (&queries)[HALF_WIDTH / 16][4], const half* rows, unsigned stride, unsigned mine, unsigned len) {
+    unsigned pair = threadIdx.x % 4 * 2;
+#pragma unroll
+    for (unsigned part = 0; part < HALF_WIDTH / 16; part++)
+#pragma unroll
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned row = mine + i % 2 * 8, at = 16 * part + i / 2 * 8 + pair;
+            queries[part][i] = row < len ? *(const unsigned*)(rows + (size_t)row * stride + at) : 0;
+        }
+}
+
+// Writes a thread's numbers of what its two rows have seen, over the sum of their weights; zeros behind the sequence's end.
+__device__ static void put_seen(const float (&seen)[HALF_WIDTH / 8][4], const float (&sums)[2], half* out, unsigned hidden, unsigned mine, Sequence own) {
+    unsigned pair = threadIdx.x % 4 * 2;
+#pragma unroll
+    for (unsigned i = 0; i < 2; i++) {
+        float sum = sums[i] + __shfl_xor_sync(ALL_LANES, sums[i], 1);
+        sum += __shfl_xor_sync(ALL_LANES, sum, 2);
+        unsigned row = mine + 8 * i;
+        if (row >= own.rows) continue;
+        float inverse = 1.0f / sum;
+        half* to = out + (own.start + row) * hidden + pair;
+#pragma unroll
+        for (unsigned n = 0; n < HALF_WIDTH / 8; n++) {
+            bool is_one = row < own.len;
+            float first = is_one ? seen[n][2 * i] * inverse : 0.0f, second = is_one ? seen[n][2 * i + 1] * inverse : 0.0f;
+            *(unsigned*)(to + 8 * n) = halves_of(first, second);
+        }
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)
     attend_half_64(const half* qkv, half* out, const unsigned* lens, unsigned pitch, unsigned stride, float scale) {
     __shared__ __align__(16) half keys[KEYS][HALF_PITCH];
@@ -330,16 +362,10 @@ extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)
     if (blockIdx.x * QUERIES >= own.rows) return;
     qkv += own.start * a.stride + head;
     // The thread's first row; the other is eight further.
-    unsigned mine = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4, pair = lane % 4 * 2;
+    unsigned mine = blockIdx.x * QUERIES + threadIdx.x / 32 * 16 + lane / 4;
     unsigned len = blockIdx.x * QUERIES < own.len ? own.len : 0;
     unsigned queries[HALF_WIDTH / 16][4];
-#pragma unroll
-    for (unsigned part = 0; part < HALF_WIDTH / 16; part++)
-#pragma unroll
-        for (unsigned i = 0; i < 4; i++) {
-            unsigned row = mine + i % 2 * 8, at = 16 * part + i / 2 * 8 + pair;
-            queries[part][i] = row < len ? *(const unsigned*)(qkv + (size_t)row * a.stride + at) : 0;
-        }
+    load_queries(queries, qkv, a.stride, mine, len);
     float largest[2] = {-CUDART_INF_F, -CUDART_INF_F}, sums[2] = {0.0f, 0.0f}, seen[HALF_WIDTH / 8][4];
 #pragma unroll
     for (unsigned n = 0; n < HALF_WIDTH / 8; n++)
@@ -390,21 +416,7 @@ extern "C" __global__ void __launch_bounds__(ATTEND_THREADS, 3)
             }
         }
     }
-#pragma unroll
-    for (unsigned i = 0; i < 2; i++) {
-        float sum = sums[i] + __shfl_xor_sync(ALL_LANES, sums[i], 1);
-        sum += __shfl_xor_sync(ALL_LANES, sum, 2);
-        unsigned row = mine + 8 * i;
-        if (row >= own.rows) continue;
-        float inverse = 1.0f / sum;
-        half* to = out + (own.start + row) * hidden + head + pair;
-#pragma unroll
-        for (unsigned n = 0; n < HALF_WIDTH / 8; n++) {
-            bool is_one = row < own.len;
-            float first = is_one ? seen[n][2 * i] * inverse : 0.0f, second = is_one ? seen[n][2 * i + 1] * inverse : 0.0f;
-            *(unsigned*)(to + 8 * n) = halves_of(first, second);
-        }
-    }
+    put_seen(seen, sums, out + head, hidden, mine, own);
 }
 
 #define ATTEND(name, run)                                                                                                \

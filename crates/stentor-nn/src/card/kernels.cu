@@ -1,10 +1,8 @@
 // What costs a card most when it is composed of candle's ops: dozens of launches for a norm, ten for each step of an LSTM.
 //
 // Everything is f32, but for what is only multiplied next. `tests/kernels.rs` compiles this file for the host as well and runs it there.
-#ifdef __CUDACC__
-#include <cuda_fp16.h>
-#endif
 #include "activation.cuh"
+#include "numbers.cuh"
 
 // Threads of a block that normalises a row, a multiple of 32: as many as a block may have, since a row is long and what waits for
 // memory must be much at once.
@@ -79,11 +77,6 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, 1)
         out[i] = y;
     }
 }
-
-__device__ static float single(float x) { return x; }
-__device__ static float single(half x) { return __half2float(x); }
-__device__ static void put(float* to, float x) { *to = x; }
-__device__ static void put(half* to, float x) { *to = __float2half(x); }
 
 // Of a layer norm: what each column is multiplied by and what is added; what is added behind the activation, or null; the lengths of
 // sequences that begin `pitch` rows apart, or null, if all rows are somebody's.

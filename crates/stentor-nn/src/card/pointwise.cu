@@ -1,10 +1,8 @@
 // What surrounds convolutions and would be two to ten of candle's ops, in one launch each: activations, means, upsampling.
 //
 // Everything is f32 but for products that tensor cores gave. The tests of `implicit.rs` compile this file for the host as well and run it there.
-#ifdef __CUDACC__
-#include <cuda_fp16.h>
-#endif
 #include "activation.cuh"
+#include "numbers.cuh"
 
 #define POINT_THREADS 256
 
@@ -32,11 +30,6 @@ extern "C" __global__ void __launch_bounds__(POINT_THREADS)
     }
     out[place] = y;
 }
-
-__device__ static float single(float x) { return x; }
-__device__ static float single(half x) { return __half2float(x); }
-__device__ static void put(float* to, float x) { *to = x; }
-__device__ static void put(half* to, float x) { *to = __float2half(x); }
 
 template <typename Number, typename Out>
 __device__ static void finish(const Number* x, const float* bias, const float* other, Out* out, unsigned count,

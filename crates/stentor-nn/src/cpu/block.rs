@@ -39,13 +39,22 @@ pub(super) struct Right<'a, T> {
 }
 
 impl<T> Right<'_, T> {
+    /// Asks for its first lines to be brought near.
+    pub(super) fn fetch(&self) {
+        for step in 0..LINES_AHEAD.min(self.depth) {
+            let line = self.data.as_ptr().wrapping_add(step * self.stride);
+            fetch_line(line);
+            fetch_line(line.wrapping_add(LANES));
+        }
+    }
+
     /// Steps of the sums.
     fn steps(&self) -> usize {
         self.segments * self.depth
     }
 
     /// How far the data is read.
-    fn reach(&self) -> usize {
+    pub(super) fn reach(&self) -> usize {
         (self.panels - 1) * self.next
             + (self.segments - 1) * self.shift
             + (self.depth - 1) * self.stride
@@ -185,7 +194,7 @@ unsafe fn held<V: Vector, T: Number, const R: usize, const C: usize, const NEIGH
 /// As of [`block`], for `rows` rows and all panels.
 #[inline(always)]
 #[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
-unsafe fn blocks<V: Vector>(
+pub(super) unsafe fn blocks<V: Vector>(
     lhs: Mat<'_>,
     rows: usize,
     right: &Right<'_, impl Number>,

@@ -14,7 +14,7 @@ mod toom;
 
 use self::residues::{Base, interleave, join, load, part, store};
 use super::{
-    block::{COLS, MOST_ROWS, Right, Sums, multiply_singles},
+    block::{COLS, MOST_ROWS, Right, Sums, blocks},
     scratch::{LINE, with_scratch},
     simd::widest,
     tiles::{Mat, Tile, TileSize},
@@ -281,13 +281,57 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The input of some tiles at each point: for each channel a line of `width` numbers, of which the first `panels` times [`COLS`] are
-/// tiles. The lines of a point begin `apart` numbers after those of the one before.
+/// The input of some tiles at each point: for each of `depth` channels a line of `width` numbers, of which the first `panels` times
+/// [`COLS`] are tiles. The lines of a point begin `apart` numbers after those of the one before.
 struct AtPoints<'a> {
     data: &'a [f32],
+    depth: usize,
     width: usize,
     panels: usize,
     apart: usize,
+}
+
+impl<'a> AtPoints<'a> {
+    /// A panel at a point, if there is one.
+    fn right(&self, point: usize, panel: usize) -> Option<Right<'a, f32>> {
+        let data = self.data.get(point * self.apart + panel * COLS..)?;
+        let (depth, stride) = (self.depth, self.width);
+        let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride };
+        (right.reach() <= data.len()).then_some(right)
+    }
+}
+
+/// The products of a group of rows and a panel at each point. `weights` are `(point, depth, MOST_ROWS)`.
+///
+/// # Safety
+/// The machine has the instructions of `V`, and `weights` and `x` have as many points as there are products.
+#[inline(always)]
+#[expect(clippy::inline_always, unsafe_code, reason = "it must be compiled for the instructions of `V`")]
+unsafe fn multiply_points_by<V: Vector>(
+    weights: &[f32],
+    x: &AtPoints<'_>,
+    panel: usize,
+    products: &mut [Sums],
+) {
+    let weights = weights.chunks_exact(x.depth * MOST_ROWS);
+    for (point, (sums, weights)) in products.iter_mut().zip(weights).enumerate() {
+        let Some(right) = x.right(point, panel) else { return };
+        // The next point's lines are nowhere near where this one's end.
+        if let Some(next) = x.right(point + 1, panel) {
+            next.fetch();
+        }
+        let mut done = 0;
+        while done < MOST_ROWS {
+            let lhs = Mat { data: &weights[done..], row_stride: 1, col_stride: MOST_ROWS };
+            let sums = &mut sums[COLS / LANES * done..];
+            // SAFETY: the caller's promise; no block has more rows than are left.
+            done += unsafe { blocks::<V>(lhs, MOST_ROWS - done, &right, sums).0 };
+        }
+    }
+}
+
+widest! {
+    fn multiply_points(weights: &[f32], x: &AtPoints<'_>, panel: usize, products: &mut [Sums]) => multiply_points_by
 }
 
 impl Winograd {
@@ -364,7 +408,7 @@ impl Winograd {
             }
             let starts = shape.starts(panels * COLS + BESIDE);
             let starts = &starts[..shape.outputs()];
-            let at_points = AtPoints { data, width, panels, apart };
+            let at_points = AtPoints { data, depth: channels, width, panels, apart };
             let mut products = vec![[[0.0; LANES]; _]; shape.points()];
             for start in rows.clone().step_by(MOST_ROWS) {
                 self.multiply(&at_points, start / MOST_ROWS, &mut products, out);
@@ -381,25 +425,15 @@ impl Winograd {
 
     /// The outputs of a group of rows.
     fn multiply(&self, at_points: &AtPoints<'_>, group: usize, products: &mut [Sums], out: &mut [f32]) {
-        let depth = self.shape.input;
-        let weights = &self.points[group * products.len() * depth * MOST_ROWS..];
+        let of_group = products.len() * at_points.depth * MOST_ROWS;
+        let weights = &self.points[group * of_group..][..of_group];
         for panel in 0..at_points.panels {
-            let weights = weights.chunks_exact(depth * MOST_ROWS);
-            for (point, (sums, weights)) in products.iter_mut().zip(weights).enumerate() {
-                let data = &at_points.data[point * at_points.apart + panel * COLS..];
-                let stride = at_points.width;
-                let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride };
-                let mut done = 0;
-                while done < MOST_ROWS {
-                    let lhs = Mat { data: &weights[done..], row_stride: 1, col_stride: MOST_ROWS };
-                    let sums = &mut sums[COLS / LANES * done..];
-                    done += multiply_singles(lhs, MOST_ROWS - done, &right, sums).0;
-                }
-            }
+            assert!(at_points.right(products.len() - 1, panel).is_some(), "no such point");
             let to = (panel * COLS, at_points.panels * COLS + BESIDE);
             #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
-            // SAFETY: it asks for nothing else.
+            // SAFETY: weights and the last point's input, and so all before it, reach as far as is asked.
             unsafe {
+                multiply_points(weights, at_points, panel, products);
                 outputs(products, self.shape, out, to);
             }
         }
