@@ -32,9 +32,9 @@ pub(crate) const MOST_OUTPUTS: usize = SEGMENT * SEGMENT;
 const MOST_STEPS: usize = MOST_OUTPUTS + MOST_TAPS - 1;
 /// Numbers of the transformed input of tiles that are computed at once, at most, if it is not a panel's: they should stay in the
 /// second-level cache.
-const TRANSFORMED: usize = 200 << 10;
+const TRANSFORMED: usize = 360 << 10;
 /// Panels of tiles that are computed at once, at most.
-const PANELS_AT_ONCE: usize = 8;
+const PANELS_AT_ONCE: usize = 3;
 /// Numbers of any value after a line of outputs, which vectors may read.
 const BESIDE: usize = LINE;
 
@@ -70,6 +70,7 @@ unsafe fn transform_of<V: Vector, const I: usize, const O: usize>(
 ) {
     let places = shape.places(residues.len() / shape.outputs());
     for at in (0..tiles).step_by(LANES) {
+        let start = at / COLS * shape.input * COLS + at % COLS;
         // SAFETY: the caller's promise.
         unsafe {
             let mut blocks = [[V::splat(0.0); I]; O];
@@ -86,7 +87,7 @@ unsafe fn transform_of<V: Vector, const I: usize, const O: usize>(
                 }
                 toom::to_points(&mut x);
                 for (block, x) in x.into_iter().enumerate() {
-                    store(x, to, (I * block + point) * apart + at);
+                    store(x, to, (I * block + point) * apart + start);
                 }
             }
         }
@@ -281,12 +282,11 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The input of some tiles at each point: for each of `depth` channels a line of `width` numbers, of which the first `panels` times
-/// [`COLS`] are tiles. The lines of a point begin `apart` numbers after those of the one before.
+/// The input of some tiles at each point: `panels` one after the other, of `depth` channels and [`COLS`] tiles. What is at a point begins
+/// `apart` numbers after what is at the one before.
 struct AtPoints<'a> {
     data: &'a [f32],
     depth: usize,
-    width: usize,
     panels: usize,
     apart: usize,
 }
@@ -294,8 +294,8 @@ struct AtPoints<'a> {
 impl<'a> AtPoints<'a> {
     /// A panel at a point, if there is one.
     fn right(&self, point: usize, panel: usize) -> Option<Right<'a, f32>> {
-        let data = self.data.get(point * self.apart + panel * COLS..)?;
-        let (depth, stride) = (self.depth, self.width);
+        let (depth, stride) = (self.depth, COLS);
+        let data = self.data.get(point * self.apart + panel * depth * COLS..)?;
         let right = Right { data, panels: 1, next: 0, segments: 1, shift: 0, depth, stride };
         (right.reach() <= data.len()).then_some(right)
     }
@@ -386,10 +386,10 @@ impl Winograd {
         let (shape, channels) = (self.shape, self.shape.input);
         let (rows, cols) = (tile.rows.clone(), tile.cols.clone());
         let panels = (cols.len().div_ceil(shape.outputs()) + shape.behind()).div_ceil(COLS);
-        // An odd number of lines, and some after each point: what is met together should not meet in one set of a cache.
-        let width = ((panels * COLS).div_ceil(LINE) | 1) * LINE;
-        let apart = channels * width + 3 * LINE;
-        let seen = shape.outputs() * (width + shape.place(shape.steps() - 1).1).next_multiple_of(LINE);
+        // Some lines after each point: what is written together should not meet in one set of a cache.
+        let apart = channels * panels * COLS + 3 * LINE;
+        let seen =
+            shape.outputs() * (panels * COLS + shape.place(shape.steps() - 1).1).next_multiple_of(LINE);
         let sums = shape.outputs() * (panels * COLS + BESIDE);
         let sizes = [3 * seen, shape.points() * apart, MOST_ROWS * sums, sums];
         with_scratch(sizes.iter().sum(), |scratch| {
@@ -399,7 +399,7 @@ impl Winograd {
             let first = cols.start as isize - (shape.outputs() * shape.behind() + shape.padding) as isize;
             for channel in 0..channels {
                 let residues = copy_near(input, (channel, first), near, shape.blocks());
-                let to = (&mut data[channel * width..], panels * COLS, apart);
+                let to = (&mut data[channel * COLS..], panels * COLS, apart);
                 #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
                 // SAFETY: it asks for nothing else.
                 unsafe {
@@ -408,7 +408,7 @@ impl Winograd {
             }
             let starts = shape.starts(panels * COLS + BESIDE);
             let starts = &starts[..shape.outputs()];
-            let at_points = AtPoints { data, depth: channels, width, panels, apart };
+            let at_points = AtPoints { data, depth: channels, panels, apart };
             let mut products = vec![[[0.0; LANES]; _]; shape.points()];
             for start in rows.clone().step_by(MOST_ROWS) {
                 self.multiply(&at_points, start / MOST_ROWS, &mut products, out);
