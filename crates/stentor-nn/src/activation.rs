@@ -2,7 +2,7 @@
 
 use crate::{
     Packing, Result, Watch,
-    cpu::{View, for_new_rows, for_rows, is_cpu, math, matrix, simd, view},
+    cpu::{View, for_new_rows, for_rows, is_cpu, math, matrix, simd, view, written},
     watch::tick,
 };
 use candle_core::Tensor;
@@ -97,7 +97,7 @@ impl Ready<'_> {
         #[expect(unsafe_code, reason = "nothing but this knows")]
         // SAFETY: each of the functions writes as many numbers as both slices have.
         unsafe {
-            out.assume_init_mut()
+            written(out)
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::card::AfterNorm;
 use crate::{
     Activation, Linear, Packing, Result, Scope, Watch,
-    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view, zeroed},
+    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view, written, zeroed},
     for_each_stretch,
     watch::tick,
 };
@@ -315,7 +315,7 @@ impl AdaIn {
             #[expect(unsafe_code, reason = "nothing but this knows")]
             // SAFETY: the sequences are all of a row, and each was written to the end of its gap.
             unsafe {
-                out.assume_init_mut()
+                written(out)
             }
         })?;
         matrix(out, rows, cols)

@@ -204,13 +204,23 @@ pub(crate) fn for_tiles(
     Ok(out)
 }
 
+/// The room as numbers.
+///
+/// # Safety
+/// All of it has been written.
+#[expect(unsafe_code, reason = "nothing but the caller knows")]
+pub(crate) unsafe fn written(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    // SAFETY: the caller's promise; both have the same layout.
+    unsafe { &mut *(std::ptr::from_mut(room) as *mut [f32]) }
+}
+
 /// Zeros in all of the room.
 pub(crate) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     room.fill(MaybeUninit::new(0.0));
     #[expect(unsafe_code, reason = "nothing but this knows")]
     // SAFETY: all of it was just written.
     unsafe {
-        room.assume_init_mut()
+        written(room)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cpu::{
     simd::widest,
+    tiles::written,
     vector::{LANES, Vector},
 };
 use std::mem::MaybeUninit;
@@ -142,7 +143,7 @@ pub(super) fn join<'a>(rows: [&[f32]; 4], base: Base<'_>, out: &'a mut [MaybeUni
     // SAFETY: it asks for nothing else, and all of `out` is written.
     unsafe {
         join_widest(rows, base, out);
-        out.assume_init_mut()
+        written(out)
     }
 }
 
