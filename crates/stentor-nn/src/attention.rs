@@ -80,7 +80,9 @@ pub fn self_attention_of_stretches(
 #[cfg(feature = "cuda")]
 fn is_for_card(q: &Tensor, width: usize) -> bool {
     // In f16 queries, keys and values have to lie side by side.
-    q.device().is_cuda() && q.dtype() == DType::F32 && crate::card::can_attend(DType::F32, width, false)
+    q.device().is_cuda()
+        && q.dtype() == candle_core::DType::F32
+        && crate::card::can_attend(q.dtype(), width, false)
 }
 
 /// The same out of candle's ops.
