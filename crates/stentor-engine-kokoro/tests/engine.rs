@@ -225,6 +225,28 @@ fn one_that_is_cancelled_on_the_way_changes_nothing_for_the_others_and_is_no_pro
 }
 
 #[test]
+fn one_that_is_cancelled_while_an_earlier_pass_is_spoken_is_left_out_of_its_own() {
+    let (mut engine, voice) = engine(2);
+    let story = "The old nurse walked down to the village, and nobody knew why. ".repeat(4);
+    // More than one pass, of which the longest is the last.
+    let requests = requests(voice, &[(&story, 0.7), (&story, 0.6), (&story, 0.65)]);
+    let together = std::thread::scope(|scope| {
+        let (cancel, progress) = (requests[1].cancel.clone(), requests[1].progress.clone());
+        scope.spawn(move || {
+            while progress.get() < 300 {
+                std::thread::yield_now();
+            }
+            cancel.cancel();
+        });
+        engine.synthesize_together(&requests).unwrap()
+    });
+    assert_eq!(together[1], Err(EngineError::Cancelled));
+    for index in [0, 2] {
+        assert_eq!(together[index], engine.synthesize(&requests[index]).unwrap(), "{index}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_names_a_length_that_does() {
     let (engine, voice) = engine(1);
     let text = "a".repeat(800);
