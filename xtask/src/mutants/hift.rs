@@ -26,9 +26,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("hift-source-padding", (HIFT, "generator.rs"), "(2 * stride, stride / 2)", "(2 * stride, stride.div_ceil(2))"),
     mutant("hift-alpha-without-epsilon", (HIFT, "block.rs"), "(alpha + ALPHA_EPS)?", "(alpha + ALPHA_EPS * 0.0)?"),
     mutant("hift-second-conv-dilated", (HIFT, "block.rs"), "half(2, index, 1)?", "half(2, index, dilation)?"),
-    mutant("hift-source-fused-before-its-block", (HIFT, "generator.rs"), "self.source_block.forward(&source, packing, watch)?", "self.source_block.forward(&(&source + &x)?, packing, watch)?"),
+    mutant("hift-source-fused-before-its-block", (HIFT, "generator.rs"), "self.source_block.forward(source, packing, watch)?", "self.source_block.forward((source + &x)?, packing, watch)?"),
     mutant("hift-blocks-summed", (NN, "activation.rs"), "let scale = 1.0 / parts.len() as f32;", "let scale = 1.0;"),
-    mutant("hift-blocks-in-a-row", (HIFT, "generator.rs"), "let output = block.forward(&x, packing, watch)?;", "let output = block.forward(outputs.last().unwrap_or(&x), packing, watch)?;"),
+    mutant("hift-blocks-in-a-row", (HIFT, "generator.rs"), "let output = block.forward(x, packing, watch)?;", "let output = block.forward(outputs.last().cloned().unwrap_or(x), packing, watch)?;"),
     mutant("hift-polar-source-spectrum", (HIFT, "generator.rs"), "transform_to_parts(", "transform("),
     mutant("hift-magnitude-not-clipped", (HIFT, "generator.rs"), "LARGEST_MAGNITUDE: f32 = 100.0;", "LARGEST_MAGNITUDE: f32 = f32::INFINITY;"),
     mutant("hift-limit", (HIFT, "mod.rs"), "LIMIT: f32 = 0.99;", "LIMIT: f32 = 1.0;"),
@@ -40,5 +40,5 @@ pub(super) const MUTANTS: &[Mutant] = &[
     mutant("window-emits-what-may-change", (RENDER, "vocoding.rs"), "{ end } else { end.saturating_sub(RENDER_REACH) };", "{ end } else { end.saturating_sub(RENDER_REACH / 2) };"),
     mutant("window-pitch-may-change", (RENDER, "vocoding.rs"), "{ total } else { total.saturating_sub(PITCH_REACH) }", "{ total } else { total }"),
     mutant("window-join-not-faded", (RENDER, "mod.rs"), ".broadcast_mul(&share)?;", ".broadcast_mul(&share.ones_like()?)?;"),
-    mutant("hift-gap-too-narrow", (HIFT, "block.rs"), "self.kernel / 2 + AT_ONCE - 1", "self.kernel / 2 * AT_ONCE / AT_ONCE"),
+    mutant("hift-gap-too-narrow", (HIFT, "block.rs"), "each.conv.reach()", "each.conv.reach() / 8"),
 ];
