@@ -1,7 +1,7 @@
 //! Activation functions, alone or as the tail of a normalisation.
 
 use crate::{
-    Packing, Result, Watch,
+    Deferred, Packing, Result, Watch,
     cpu::{View, for_new_rows, for_rows, is_cpu, math, matrix, simd, view, written},
     watch::tick,
 };
@@ -188,6 +188,9 @@ pub fn activate_packed(
     if x.device().is_cuda() {
         tick(watch)?;
         return crate::card::activate(x, activation, Some(packing));
+    }
+    if is_cpu(x) {
+        return Deferred::active(x.clone(), activation, packing, watch)?.finish(watch);
     }
     activate(&packing.clear_gaps(x)?, activation, watch)
 }

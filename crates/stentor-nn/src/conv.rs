@@ -4,11 +4,12 @@
 //! output while it stays in cache: no im2col, no transpose. On a card it is one launch of a kernel of ours (`card/conv.cu`).
 
 use crate::{
-    Result, Scope, Watch,
+    Deferred, Result, Scope, Watch,
     cpu::{
         LINE, MOST_TAPS, Mat, PANEL, Tile, TileSize, View, Windows, Winograd, WinogradInput, WinogradShape,
         for_rows, for_tiles, is_cpu, matrix, view, with_scratch,
     },
+    deferred::{Finish, Rest},
     watch::tick,
 };
 use candle_core::{DType, Tensor};
@@ -135,15 +136,35 @@ impl Conv1d {
     }
 
     pub fn forward(&self, x: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        self.run(x, None, watch)
+        self.run(x, None, None, watch)
     }
 
     /// The convolution plus `residual`, which has the output's shape.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        self.run(x, Some(residual), watch)
+        self.run(x, None, Some(residual), watch)
     }
 
-    fn run(&self, x: &Tensor, residual: Option<&Tensor>, watch: &dyn Watch) -> Result<Tensor> {
+    /// The convolution of what `x` comes to, plus `residual`, which has the output's shape.
+    pub fn forward_deferred(
+        &self,
+        x: Deferred<'_>,
+        residual: Option<&Tensor>,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        match (&self.weight, &x.rest) {
+            (Weight::Points(_), Some(rest)) => self.run(&x.x, Some(rest), residual, watch),
+            _ => self.run(&x.finish(watch)?, None, residual, watch),
+        }
+    }
+
+    /// `rest` is only given where weights are [`Weight::Points`].
+    fn run(
+        &self,
+        x: &Tensor,
+        rest: Option<&Rest<'_>>,
+        residual: Option<&Tensor>,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let weights = match &self.weight {
             Weight::Points(points) => Weights::Points(points),
             Weight::Taps(taps) if is_cpu(x) => Weights::Taps(view(taps)?),
@@ -167,6 +188,7 @@ impl Conv1d {
             shape: self.shape,
             len,
             x: view(x)?,
+            finish: rest.map(|rest| rest.ready(len)).transpose()?,
             weights,
             bias: self.bias.as_ref().map(view).transpose()?,
             residual: residual.map(view).transpose()?,
@@ -199,6 +221,8 @@ struct Operands<'a> {
     /// Length of the input.
     len: usize,
     x: View<'a>,
+    /// What `x` goes through before, if weights are [`Weights::Points`].
+    finish: Option<Finish<'a>>,
     weights: Weights<'a>,
     bias: Option<View<'a>>,
     residual: Option<View<'a>>,
@@ -219,7 +243,8 @@ impl Operands<'_> {
             Weights::Points(points) => {
                 let residual = self.residual.as_deref().map(|residual| (residual, total));
                 let bias = self.bias.as_deref();
-                points.fill(tile, &WinogradInput { x: &self.x, len: self.len, bias, residual });
+                let finish = self.finish.as_ref();
+                points.fill(tile, &WinogradInput { x: &self.x, len: self.len, finish, bias, residual });
             }
             Weights::Taps(weight) if self.shape.stride == 1 => self.fill_by_windows(weight, tile, total),
             Weights::Taps(weight) => self.fill_by_taps(weight, tile, total),

@@ -6,13 +6,12 @@
 #[cfg(feature = "cuda")]
 use crate::card::AfterNorm;
 use crate::{
-    Activation, Linear, Packing, Result, Scope, Watch,
-    cpu::{for_new_rows, for_rows, is_cpu, matrix, simd, view, written, zeroed},
+    Activation, Deferred, Linear, Packing, Result, Scope, Watch,
+    cpu::{TileSize, for_new_rows, for_rows, for_tiles, is_cpu, matrix, rows_at_once, simd, view, zeroed},
     for_each_stretch,
     watch::tick,
 };
 use candle_core::{D, DType, Tensor};
-use std::mem::MaybeUninit;
 use stentor_types::Precision;
 
 const STYLE_EPS: f32 = 1e-5;
@@ -283,43 +282,60 @@ impl AdaIn {
     pub fn forward(
         &self,
         x: &Tensor,
-        (styles, packing): (&Tensor, &Packing),
+        styled: (&Tensor, &Packing),
         activation: Activation<'_>,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        self.defer(x.clone(), styled, activation, watch)?.finish(watch)
+    }
+
+    /// The same for a convolution to read.
+    pub fn defer<'a>(
+        &self,
+        x: Tensor,
+        (styles, packing): (&Tensor, &'a Packing),
+        activation: Activation<'a>,
+        watch: &dyn Watch,
+    ) -> Result<Deferred<'a>> {
         #[cfg(feature = "cuda")]
         if let (true, Some((weight, bias))) =
             (x.device().is_cuda() && crate::card::can_style(activation), self.style.fc.stock_parts()?)
         {
             tick(watch)?;
-            return crate::card::styled_norm(x, (styles, &weight, bias), packing, activation, STYLE_EPS);
+            let out = crate::card::styled_norm(&x, (styles, &weight, bias), packing, activation, STYLE_EPS);
+            return Ok(Deferred::finished(out?));
         }
         let (gain, shift) = self.style.of(styles, watch)?;
-        if !is_cpu(x) {
+        if !is_cpu(&x) {
             tick(watch)?;
-            return stock_styled(x, (&gain, &shift), packing, activation);
+            return Ok(Deferred::finished(stock_styled(&x, (&gain, &shift), packing, activation)?));
         }
-        let (rows, cols) = x.dims2()?;
-        let (values, gain, shift, ready) = (view(x)?, view(&gain)?, view(&shift)?, activation.ready()?);
-        assert_eq!(packing.count() * packing.pitch(), cols, "columns of the packing");
-        let out = for_new_rows(rows, cols, watch, |row, out| {
-            let sequences =
-                values[row * cols..][..cols].chunks(packing.pitch()).zip(out.chunks_mut(packing.pitch()));
-            for (index, ((x, out), &len)) in sequences.zip(packing.lens()).enumerate() {
-                let (x, place) = (&x[..len], index * rows + row);
-                let affine = affine(moments(x), STYLE_EPS, gain[place], shift[place]);
-                let (own, gap) = out.split_at_mut(len);
-                ready.modulate(row, affine, x, own);
-                gap.fill(MaybeUninit::new(0.0));
-            }
-            #[expect(unsafe_code, reason = "nothing but this knows")]
-            // SAFETY: the sequences are all of a row, and each was written to the end of its gap.
-            unsafe {
-                written(out)
-            }
-        })?;
-        matrix(out, rows, cols)
+        let affine = affines(&x, (&gain, &shift), packing, watch)?;
+        Ok(Deferred::normal(x, affine, (activation, packing)))
     }
+}
+
+/// Scale and shift of each channel of each packed sequence of `(channels, columns)`, whose gain and shift are
+/// `(sequences, channels)`: `(channels, sequences, 2)`.
+fn affines(
+    x: &Tensor,
+    (gain, shift): (&Tensor, &Tensor),
+    packing: &Packing,
+    watch: &dyn Watch,
+) -> Result<Vec<f32>> {
+    let (rows, cols) = x.dims2()?;
+    let (values, gain, shift) = (view(x)?, view(gain)?, view(shift)?);
+    let grid = TileSize { cols: 2 * packing.count(), ..rows_at_once(rows, cols) };
+    for_tiles(rows, 2 * packing.count(), grid, watch, |tile| {
+        for row in tile.rows.clone() {
+            let sequences = values[row * cols..][..cols].chunks(packing.pitch()).zip(packing.lens());
+            let affines = tile.row(row).as_chunks_mut().0;
+            for (index, ((x, &len), both)) in sequences.zip(affines).enumerate() {
+                let place = index * rows + row;
+                *both = affine(moments(&x[..len]), STYLE_EPS, gain[place], shift[place]).into();
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -66,19 +66,20 @@ impl StyledBlock {
         watch: &dyn Watch,
     ) -> Result<(Tensor, Styled<'a>)> {
         let (styles, mut after) = (styled.styles, styled);
-        let mut inner = self.norm1.forward(x, (styles, styled.packing), SLOPE, watch)?;
-        let mut outer = x.clone();
-        if let Some(pool) = &self.pool {
-            after = Styled { packing: styled.doubled, ..styled };
-            inner = pool.forward_packed(&inner, after.packing, watch)?;
-            outer = repeat_twice(x, watch)?;
-        }
-        let inner = self.conv1.forward(&inner, watch)?;
-        let inner = self.norm2.forward(&inner, (styles, after.packing), SLOPE, watch)?;
+        let inner = self.norm1.defer(x.clone(), (styles, styled.packing), SLOPE, watch)?;
+        let (inner, mut outer) = match &self.pool {
+            None => (self.conv1.forward_deferred(inner, None, watch)?, x.clone()),
+            Some(pool) => {
+                after = Styled { packing: styled.doubled, ..styled };
+                let inner = pool.forward_packed(&inner.finish(watch)?, after.packing, watch)?;
+                (self.conv1.forward(&inner, watch)?, repeat_twice(x, watch)?)
+            }
+        };
+        let inner = self.norm2.defer(inner, (styles, after.packing), SLOPE, watch)?;
         if let Some(shortcut) = &self.shortcut {
             outer = shortcut.forward(&outer, watch)?;
         }
-        Ok(((self.conv2.forward_add(&inner, &outer, watch)? * FRAC_1_SQRT_2)?, after))
+        Ok(((self.conv2.forward_deferred(inner, Some(&outer), watch)? * FRAC_1_SQRT_2)?, after))
     }
 }
 
@@ -137,7 +138,7 @@ impl SnakeBlock {
 }
 
 impl SnakeConv {
-    /// Norm, activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is activated.
+    /// Norm, activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is not needed.
     fn forward(
         &self,
         x: Tensor,
@@ -145,11 +146,7 @@ impl SnakeConv {
         styled: (&Tensor, &Packing),
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let active = self.norm.forward(&x, styled, Activation::Snake(&self.alpha), watch)?;
-        drop(x);
-        match residual {
-            Some(residual) => self.conv.forward_add(&active, residual, watch),
-            None => self.conv.forward(&active, watch),
-        }
+        let active = self.norm.defer(x, styled, Activation::Snake(&self.alpha), watch)?;
+        self.conv.forward_deferred(active, residual, watch)
     }
 }

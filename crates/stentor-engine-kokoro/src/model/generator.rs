@@ -95,8 +95,8 @@ impl Generator {
         let excitation = spectrum.pack(excitations)?;
         let mut x = features.clone();
         for (stage, packings) in self.stages.iter().zip(packings.windows(2)) {
-            let excited = activate_packed(&x, Activation::LeakyRelu(0.1), &packings[0], watch)?;
-            x = stage.forward(&excited, &excitation, (styles, &packings[1]), watch)?;
+            x = activate_packed(&x, Activation::LeakyRelu(0.1), &packings[0], watch)?;
+            x = stage.forward(x, &excitation, (styles, &packings[1]), watch)?;
         }
         let x = activate_packed(&x, Activation::LeakyRelu(0.01), spectrum, watch)?;
         let x = self.post.forward(&x, watch)?;
@@ -156,10 +156,10 @@ impl Stage {
         self.blocks.iter().chain([&self.noise_block]).map(SnakeBlock::reach).max().unwrap_or_default()
     }
 
-    /// `x` is activated; `styled` is how the output is packed.
+    /// `x` is activated, and let go of as soon as it is upsampled; `styled` is how the output is packed.
     fn forward(
         &self,
-        x: &Tensor,
+        x: Tensor,
         excitation: &Tensor,
         styled: (&Tensor, &Packing),
         watch: &dyn Watch,
@@ -179,7 +179,7 @@ impl Stage {
     /// The input at this stage's rate, and what the excitation adds to it.
     fn excited(
         &self,
-        x: &Tensor,
+        mut x: Tensor,
         excitation: &Tensor,
         styled: (&Tensor, &Packing),
         watch: &dyn Watch,
@@ -191,7 +191,7 @@ impl Stage {
         note("noise_convs", &noise);
         let noise = self.noise_block.forward(noise, styled, watch)?;
         note("noise_res", &noise);
-        let mut x = self.up.forward(x, watch)?;
+        x = self.up.forward(&x, watch)?;
         note("ups", &x);
         if self.last {
             x = styled.1.reflect_left(&x)?;

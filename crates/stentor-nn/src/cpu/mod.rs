@@ -13,7 +13,9 @@ mod winograd;
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
 pub(crate) use scratch::{LINE, with_scratch};
 pub(crate) use simd::simd;
-pub(crate) use tiles::{Mat, Tile, TileSize, for_new_rows, for_rows, for_tiles, written, zeroed};
+pub(crate) use tiles::{
+    Mat, Tile, TileSize, for_new_rows, for_rows, for_tiles, rows_at_once, written, zeroed,
+};
 pub(crate) use view::{View, is_cpu, matrix, view};
 pub use view::{compute_without_kernels, has_kernels};
 pub(crate) use winograd::{

@@ -214,6 +214,16 @@ pub(crate) unsafe fn written(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { &mut *(std::ptr::from_mut(room) as *mut [f32]) }
 }
 
+/// Numbers as room for others.
+///
+/// # Safety
+/// Nothing but numbers is written.
+#[expect(unsafe_code, reason = "nothing but the caller knows")]
+pub(crate) unsafe fn room(numbers: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the caller's promise; both have the same layout.
+    unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<f32>]) }
+}
+
 /// Zeros in all of the room.
 pub(crate) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     room.fill(MaybeUninit::new(0.0));
@@ -252,7 +262,8 @@ pub(crate) fn for_rows(
     })
 }
 
-fn rows_at_once(rows: usize, cols: usize) -> TileSize {
+/// Tiles of whole rows that are worth a task.
+pub(crate) fn rows_at_once(rows: usize, cols: usize) -> TileSize {
     const ELEMENTS_PER_TASK: usize = 1 << 16;
     TileSize { rows: (ELEMENTS_PER_TASK / cols.max(1)).clamp(1, rows.max(1)), cols: cols.max(1) }
 }

@@ -1,7 +1,7 @@
 //! The residual block of the vocoder: pairs of convolutions, the first of each dilated, each after a snake activation.
 
 use candle_core::Tensor;
-use stentor_nn::{Activation, Conv1d, ConvShape, Packing, Result, Scope, Watch, activate_packed};
+use stentor_nn::{Activation, Conv1d, ConvShape, Deferred, Packing, Result, Scope, Watch};
 
 const DILATIONS: [usize; 3] = [1, 3, 5];
 /// Keeps the snake of a channel with α = 0 finite: it is the identity then.
@@ -53,7 +53,7 @@ impl SnakeBlock {
 }
 
 impl SnakeConv {
-    /// Activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is activated.
+    /// Activation and convolution of `x`, which is as large as anything here and is let go of as soon as it is not needed.
     fn forward(
         &self,
         x: Tensor,
@@ -61,11 +61,7 @@ impl SnakeConv {
         packing: &Packing,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let active = activate_packed(&x, Activation::Snake(&self.alpha), packing, watch)?;
-        drop(x);
-        match residual {
-            Some(residual) => self.conv.forward_add(&active, residual, watch),
-            None => self.conv.forward(&active, watch),
-        }
+        let active = Deferred::active(x, Activation::Snake(&self.alpha), packing, watch)?;
+        self.conv.forward_deferred(active, residual, watch)
     }
 }

@@ -77,7 +77,8 @@ impl Generator {
         for stage in &self.stages {
             let inner = packing.stretched(RATES[stage.index], usize::from(stage.is_last()))?;
             let excitation = if stage.is_last() { &excitation } else { &longer };
-            x = stage.forward(&packing.clear_gaps(&x)?, excitation, &inner, watch)?;
+            x = packing.clear_gaps(&x)?;
+            x = stage.forward(x, excitation, &inner, watch)?;
             packing = inner;
         }
         let x = activate_packed(&x, Activation::LeakyRelu(LAST_SLOPE), &packing, watch)?;
@@ -130,10 +131,10 @@ impl Stage {
         (reach + 1).div_ceil(RATES[..=self.index].iter().product())
     }
 
-    /// `packing` is how the output is packed.
+    /// `x` is let go of as soon as it is upsampled; `packing` is how the output is packed.
     fn forward(
         &self,
-        x: &Tensor,
+        x: Tensor,
         excitation: &Tensor,
         packing: &Packing,
         watch: &dyn Watch,
@@ -152,13 +153,14 @@ impl Stage {
     /// The input at this stage's rate, and what the excitation adds to it.
     fn excited(
         &self,
-        x: &Tensor,
+        mut x: Tensor,
         excitation: &Tensor,
         packing: &Packing,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let note = |part: &str, x: &Tensor| watch.layer(&format!("{part}.{}", self.index), x);
-        let mut x = self.up.forward(&activate(x, Activation::LeakyRelu(SLOPE), watch)?, watch)?;
+        x = activate(&x, Activation::LeakyRelu(SLOPE), watch)?;
+        x = self.up.forward(&x, watch)?;
         note("ups", &x);
         if self.is_last() {
             // A centred transform of the source has one frame more than hops.

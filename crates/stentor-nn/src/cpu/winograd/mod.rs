@@ -17,9 +17,10 @@ use super::{
     block::{COLS, MOST_ROWS, Right, Sums, blocks},
     scratch::{LINE, with_scratch},
     simd::widest,
-    tiles::{Mat, Tile, TileSize},
+    tiles::{Mat, Tile, TileSize, room},
     vector::{LANES, Vector, fetch},
 };
+use crate::deferred::Finish;
 use std::{mem::MaybeUninit, ops::Range};
 
 /// Taps of a segment unless it is the only one, and the outputs that it is multiplied for.
@@ -268,6 +269,8 @@ pub(crate) struct Input<'a> {
     /// `(input, len)`.
     pub(crate) x: &'a [f32],
     pub(crate) len: usize,
+    /// What its numbers are to go through before.
+    pub(crate) finish: Option<&'a Finish<'a>>,
     /// `(output)`; zeros if there is none.
     pub(crate) bias: Option<&'a [f32]>,
     /// What the convolution is added to, and its length.
@@ -495,11 +498,20 @@ fn copy_near<'a>(
         fetch(next);
     }
     let x = &input.x[at + from..at + to];
-    let x = if x.len() == span {
+    let x = if x.len() == span && input.finish.is_none() {
         x
     } else {
         row[..before].fill(0.0);
-        row[before..before + x.len()].copy_from_slice(x);
+        let own = &mut row[before..before + x.len()];
+        match input.finish {
+            None => own.copy_from_slice(x),
+            Some(finish) => {
+                #[expect(unsafe_code, reason = "the function's signature")]
+                // SAFETY: it writes numbers alone.
+                let own = unsafe { room(own) };
+                finish.write((channel, from), x, own);
+            }
+        }
         row[before + x.len()..].fill(0.0);
         &*row
     };

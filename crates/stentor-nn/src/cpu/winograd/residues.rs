@@ -2,7 +2,7 @@
 
 use crate::cpu::{
     simd::widest,
-    tiles::written,
+    tiles::{room, written},
     vector::{LANES, Vector},
 };
 use std::mem::MaybeUninit;
@@ -152,7 +152,6 @@ pub(super) fn interleave(rows: [&[f32]; 4], out: &mut [f32]) {
     #[expect(unsafe_code, reason = "as wide as the machine's vectors")]
     // SAFETY: it asks for nothing else, and what is written are numbers.
     unsafe {
-        let out = &mut *(std::ptr::from_mut(out) as *mut [MaybeUninit<f32>]);
-        join_widest(rows, Base { bias: 0.0, residual: None }, out);
+        join_widest(rows, Base { bias: 0.0, residual: None }, room(out));
     }
 }
