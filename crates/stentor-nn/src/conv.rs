@@ -375,7 +375,7 @@ pub fn repeat_interleave(x: &Tensor, counts: &[usize]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Packing, Unwatched, stock_test::assert_same};
+    use crate::{Activation, Packing, Unwatched, stock_test::assert_same};
     use candle_core::Device;
 
     fn random(dims: &[usize]) -> Tensor {
@@ -439,6 +439,45 @@ mod tests {
                         bits(&alone) == bits(&together.unwrap()[1]),
                         "{kernel} taps, dilation {dilation}"
                     );
+                }
+            }
+        }
+    }
+
+    /// Over several tiles, and whatever stands between sequences.
+    #[test]
+    fn what_is_activated_on_the_way_is_as_if_it_had_been_before() {
+        let alpha = (numbers(&[33], 5).abs().unwrap() + 0.5).unwrap();
+        for (lens, kernel, dilation) in
+            [(vec![1300], 3, 1), (vec![700, 12, 690], 7, 3), (vec![2, 1600], 11, 5)]
+        {
+            for conv in both(ConvShape::same(33, 14, kernel, dilation)) {
+                let packing = Packing::new(&lens, conv.reach(), &Device::Cpu).unwrap();
+                let total = packing.count() * packing.pitch();
+                let owned = packing.clear_gaps(&Tensor::ones((1, total), DType::F32, &Device::Cpu).unwrap());
+                // Infinite where it is nobody's.
+                let x = numbers(&[33, total], 3).broadcast_div(&owned.unwrap()).unwrap();
+                let residual = numbers(&[14, total], 4);
+                let affine: Vec<f32> = (0..2 * 33 * lens.len()).map(|i| 0.7 + i as f32 / 300.0).collect();
+                let deferred = || {
+                    let rest = (Activation::Snake(&alpha), &packing);
+                    Deferred::normal(x.clone(), affine.clone(), rest)
+                };
+                let before = deferred().finish(&Unwatched).unwrap();
+                let expected = conv.forward_add(&before, &residual, &Unwatched).unwrap();
+                let ours = conv.forward_deferred(deferred(), Some(&residual), &Unwatched).unwrap();
+                let bits = |x: &Tensor| x.to_vec2::<f32>().unwrap();
+                assert!(bits(&expected).iter().flatten().all(|x| x.is_finite()), "{lens:?}");
+                assert!(bits(&expected) == bits(&ours), "{lens:?}, {kernel} taps");
+                // And that is a norm with an activation: x * scale + shift, then the snake.
+                let (at, own) = (packing.pitch() * (lens.len() - 1), lens[lens.len() - 1]);
+                let place = 2 * (5 * lens.len() + lens.len() - 1);
+                let last: Vec<f32> = before.get(5).unwrap().narrow(0, at, own).unwrap().to_vec1().unwrap();
+                let from: Vec<f32> = x.get(5).unwrap().narrow(0, at, own).unwrap().to_vec1().unwrap();
+                let alpha: f32 = alpha.get(5).unwrap().to_scalar().unwrap();
+                for (x, out) in from.iter().zip(last) {
+                    let y = x * affine[place] + affine[place + 1];
+                    assert!((out - (y + (alpha * y).sin().powi(2) / alpha)).abs() < 1e-5, "{x}: {out}");
                 }
             }
         }
