@@ -105,7 +105,7 @@ impl Ready<'_> {
 simd! {
     fn modulate_leaky(x: &[f32], scale: f32, shift: f32, slope: f32, out: &mut [MaybeUninit<f32>]) {
         for (out, x) in out.iter_mut().zip(x) {
-            let y = x.mul_add(scale, shift);
+            let y = math::fma::<FMA>(*x, scale, shift);
             out.write(if y > 0.0 { y } else { y * slope });
         }
     }
@@ -115,9 +115,9 @@ simd! {
     fn modulate_snake(x: &[f32], scale: f32, shift: f32, alpha: f32, out: &mut [MaybeUninit<f32>]) {
         let inverse = 1.0 / alpha;
         for (out, x) in out.iter_mut().zip(x) {
-            let y = x.mul_add(scale, shift);
-            let wave = math::sin(alpha * y);
-            out.write((wave * wave).mul_add(inverse, y));
+            let y = math::fma::<FMA>(*x, scale, shift);
+            let wave = math::sin::<FMA>(alpha * y);
+            out.write(math::fma::<FMA>(wave * wave, inverse, y));
         }
     }
 }
@@ -127,9 +127,9 @@ simd! {
         // sqrt(2 / pi)
         const ROOT: f32 = 0.797_884_6;
         for (out, x) in out.iter_mut().zip(x) {
-            let y = x.mul_add(scale, shift);
-            let inner = ROOT * (y * y * y).mul_add(0.044_715, y);
-            out.write(0.5 * y * (1.0 + math::tanh(inner)));
+            let y = math::fma::<FMA>(*x, scale, shift);
+            let inner = ROOT * math::fma::<FMA>(y * y * y, 0.044_715, y);
+            out.write(0.5 * y * (1.0 + math::tanh::<FMA>(inner)));
         }
     }
 }
@@ -140,7 +140,7 @@ macro_rules! pointwise {
         simd! {
             fn $name(x: &[f32], scale: f32, shift: f32, out: &mut [MaybeUninit<f32>]) {
                 for (out, x) in out.iter_mut().zip(x) {
-                    let $y = x.mul_add(scale, shift);
+                    let $y = math::fma::<FMA>(*x, scale, shift);
                     out.write($f);
                 }
             }
@@ -148,16 +148,16 @@ macro_rules! pointwise {
     };
 }
 
-pointwise!(modulate_gelu_erf, |y| 0.5 * y * (1.0 + math::erf(y * std::f32::consts::FRAC_1_SQRT_2)));
-pointwise!(modulate_silu, |y| y * math::sigmoid(y));
+pointwise!(modulate_gelu_erf, |y| 0.5 * y * (1.0 + math::erf::<FMA>(y * std::f32::consts::FRAC_1_SQRT_2)));
+pointwise!(modulate_silu, |y| y * math::sigmoid::<FMA>(y));
 pointwise!(modulate_mish, |y| {
-    let e = math::exp(y.min(20.0));
-    let square = e.mul_add(e, 2.0 * e);
+    let e = math::exp::<FMA>(y.min(20.0));
+    let square = math::fma::<FMA>(e, e, 2.0 * e);
     y * (square / (square + 2.0))
 });
-pointwise!(modulate_elu, |y| if y > 0.0 { y } else { math::exp(y.min(0.0)) - 1.0 });
-pointwise!(modulate_tanh, |y| math::tanh(y));
-pointwise!(modulate_sigmoid, |y| math::sigmoid(y));
+pointwise!(modulate_elu, |y| if y > 0.0 { y } else { math::exp::<FMA>(y.min(0.0)) - 1.0 });
+pointwise!(modulate_tanh, |y| math::tanh::<FMA>(y));
+pointwise!(modulate_sigmoid, |y| math::sigmoid::<FMA>(y));
 
 /// Applies `activation` to a `(channels, time)` tensor.
 pub fn activate(x: &Tensor, activation: Activation<'_>, watch: &dyn Watch) -> Result<Tensor> {
@@ -198,7 +198,7 @@ pub fn activate_packed(
 simd! {
     fn accumulate(x: &[f32], scale: f32, out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
-            *out = x.mul_add(scale, *out);
+            *out = math::fma::<FMA>(*x, scale, *out);
         }
     }
 }

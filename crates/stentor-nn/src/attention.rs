@@ -16,7 +16,7 @@ simd! {
         let max = row.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
         let mut sum = 0.0f32;
         for x in row.iter_mut() {
-            *x = math::exp((*x - max) * scale);
+            *x = math::exp::<FMA>((*x - max) * scale);
         }
         for x in row.iter() {
             sum += x;

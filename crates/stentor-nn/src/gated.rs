@@ -10,7 +10,7 @@ use candle_core::{D, Tensor};
 simd! {
     fn gate(gates: &[f32], values: &[f32], out: &mut [f32]) {
         for ((out, gate), value) in out.iter_mut().zip(gates).zip(values) {
-            *out = gate * math::sigmoid(*gate) * value;
+            *out = gate * math::sigmoid::<FMA>(*gate) * value;
         }
     }
 }

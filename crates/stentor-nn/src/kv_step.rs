@@ -6,7 +6,7 @@
 use crate::{
     KvCache, Result, Rope, Watch,
     attention::softmax,
-    cpu::{TileSize, for_tiles, matrix, simd, view},
+    cpu::{TileSize, for_tiles, math, matrix, simd, view},
     kv_attention::{Memory, attend_many, stock_softmax},
     kv_cache::{HEAD, SCALE, Store, refuse},
     watch::tick,
@@ -210,7 +210,7 @@ simd! {
             let mut lanes = [0.0f32; LANES];
             for (q, k) in query.as_chunks::<LANES>().0.iter().zip(key.as_chunks::<LANES>().0) {
                 for lane in 0..LANES {
-                    lanes[lane] = q[lane].mul_add(k[lane], lanes[lane]);
+                    lanes[lane] = math::fma::<FMA>(q[lane], k[lane], lanes[lane]);
                 }
             }
             *score = fold(lanes);
@@ -224,7 +224,7 @@ simd! {
         let mut sums = [0.0f32; HEAD];
         for (weight, value) in weights.iter().zip(values.as_chunks::<HEAD>().0) {
             for (sum, value) in sums.iter_mut().zip(value) {
-                *sum = weight.mul_add(*value, *sum);
+                *sum = math::fma::<FMA>(*weight, *value, *sum);
             }
         }
         out.copy_from_slice(&sums);

@@ -193,7 +193,7 @@ simd! {
             sums.copy_from_slice(gates);
             for (weights, h) in panel.chunks_exact(PANEL).zip(h.iter()) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum = h.mul_add(*weight, *sum);
+                    *sum = math::fma::<FMA>(*h, *weight, *sum);
                 }
             }
             gates.copy_from_slice(&sums);
@@ -202,9 +202,9 @@ simd! {
         let (forget, rest) = rest.split_at(hidden);
         let (cell, output) = rest.split_at(hidden);
         for unit in 0..hidden {
-            let kept = math::sigmoid(forget[unit]) * c[unit];
-            c[unit] = math::sigmoid(input[unit]).mul_add(math::tanh(cell[unit]), kept);
-            h[unit] = math::sigmoid(output[unit]) * math::tanh(c[unit]);
+            let kept = math::sigmoid::<FMA>(forget[unit]) * c[unit];
+            c[unit] = math::fma::<FMA>(math::sigmoid::<FMA>(input[unit]), math::tanh::<FMA>(cell[unit]), kept);
+            h[unit] = math::sigmoid::<FMA>(output[unit]) * math::tanh::<FMA>(c[unit]);
         }
     }
 }

@@ -7,7 +7,9 @@
 use crate::card::AfterNorm;
 use crate::{
     Activation, Deferred, Linear, Packing, Result, Scope, Watch,
-    cpu::{TileSize, for_new_rows, for_rows, for_tiles, is_cpu, matrix, rows_at_once, simd, view, zeroed},
+    cpu::{
+        TileSize, for_new_rows, for_rows, for_tiles, is_cpu, math, matrix, rows_at_once, simd, view, zeroed,
+    },
     for_each_stretch,
     watch::tick,
 };
@@ -47,7 +49,7 @@ simd! {
             for chunk in chunks {
                 for (lane, x) in lanes.iter_mut().zip(chunk) {
                     let distance = x - centre;
-                    *lane = distance.mul_add(distance, *lane);
+                    *lane = math::fma::<FMA>(distance, distance, *lane);
                 }
             }
             let rest = rest.iter().map(|&x| f64::from((x - centre) * (x - centre))).sum::<f64>();
@@ -105,7 +107,7 @@ simd! {
     fn normalize_row(x: &[f32], affine: (f32, f32), gain: &[f32], shift: &[f32], out: &mut [f32]) {
         let (scale, offset) = affine;
         for (((out, x), gain), shift) in out.iter_mut().zip(x).zip(gain).zip(shift) {
-            *out = x.mul_add(scale, offset).mul_add(*gain, *shift);
+            *out = math::fma::<FMA>(math::fma::<FMA>(*x, scale, offset), *gain, *shift);
         }
     }
 }

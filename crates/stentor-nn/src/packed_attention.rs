@@ -34,13 +34,13 @@ simd! {
         let mut chunks = row.chunks_exact_mut(LANES);
         for chunk in &mut chunks {
             for (sum, x) in sums.iter_mut().zip(chunk) {
-                *x = math::exp((*x - max) * scale);
+                *x = math::exp::<FMA>((*x - max) * scale);
                 *sum += *x;
             }
         }
         let mut sum = 0.0f32;
         for x in chunks.into_remainder() {
-            *x = math::exp((*x - max) * scale);
+            *x = math::exp::<FMA>((*x - max) * scale);
             sum += *x;
         }
         sums.iter().fold(sum, |sum, x| sum + x)

@@ -2,7 +2,7 @@
 
 use crate::{
     Result, Scope, Watch,
-    cpu::{for_rows, is_cpu, matrix, simd, view},
+    cpu::{for_rows, is_cpu, math, matrix, simd, view},
     watch::tick,
 };
 use candle_core::{D, Tensor};
@@ -15,7 +15,7 @@ simd! {
         let mut sum = chunks.remainder().iter().map(|&x| f64::from(x * x)).sum::<f64>();
         for chunk in chunks {
             for (lane, x) in lanes.iter_mut().zip(chunk) {
-                *lane = x.mul_add(*x, *lane);
+                *lane = math::fma::<FMA>(*x, *x, *lane);
             }
         }
         sum += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();

@@ -9,7 +9,7 @@ simd! {
     pub fn add_sines(start: f64, step: f64, gain: f32, out: &mut [f32]) {
         for (index, out) in out.iter_mut().enumerate() {
             let cycles = f64::from(index as i32).mul_add(step, start);
-            *out += gain * math::sin((TAU * (cycles - cycles.floor())) as f32);
+            *out += gain * math::sin::<FMA>((TAU * (cycles - cycles.floor())) as f32);
         }
     }
 }

@@ -161,7 +161,7 @@ simd! {
     /// The sine of `turn` and of what is a phase's sine, times e^log, which is `largest` at most.
     fn polar(log: &[f32], sine: &[f32], largest: f32, turn: f32, out: &mut [f32]) {
         for ((out, log), sine) in out.iter_mut().zip(log).zip(sine) {
-            *out = math::exp(*log).min(largest) * math::sin(math::sin(*sine) + turn);
+            *out = math::exp::<FMA>(*log).min(largest) * math::sin::<FMA>(math::sin::<FMA>(*sine) + turn);
         }
     }
 }

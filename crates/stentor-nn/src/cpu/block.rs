@@ -220,10 +220,15 @@ pub(super) unsafe fn blocks<V: Vector>(
                 block::<V, _, 4, 2, 2, false>(lhs, right, 0, sums);
                 (4, 1)
             }
-            ((_, 1), 4.., _) => {
+            ((4.., 1), 4.., _) => {
                 block::<V, _, 4, 1, 2, false>(lhs, right, 0, sums);
                 block::<V, _, 4, 1, 2, false>(lhs, right, 1, sums);
                 (4, 1)
+            }
+            ((_, 1), 2.., 1) => {
+                block::<V, _, 2, 1, 2, false>(lhs, right, 0, sums);
+                block::<V, _, 2, 1, 2, false>(lhs, right, 1, sums);
+                (2, 1)
             }
             (_, 2.., 4..) => {
                 block::<V, _, 2, 8, 8, false>(lhs, right, 0, sums);

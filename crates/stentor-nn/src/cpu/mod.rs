@@ -12,7 +12,8 @@ mod winograd;
 
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
 pub(crate) use scratch::{LINE, with_scratch};
-pub(crate) use simd::simd;
+pub(crate) use simd::{FUSED, simd};
+pub use simd::{Instructions, instructions};
 pub(crate) use tiles::{
     Mat, Tile, TileSize, for_new_rows, for_rows, for_tiles, rows_at_once, written, zeroed,
 };

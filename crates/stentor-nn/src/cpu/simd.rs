@@ -1,41 +1,93 @@
 //! Compiles one loop for several instruction sets and picks the widest that the machine has.
 
+use std::sync::OnceLock;
+
+/// Whether multiplying and adding is one instruction of what the program as a whole is compiled for.
+pub(crate) const FUSED: bool = cfg!(any(target_feature = "fma", not(target_arch = "x86_64")));
+
+/// Instructions that kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Instructions {
+    /// What the program as a whole is compiled for.
+    Portable,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// AVX-512 F, DQ, VL and BW, with all of AVX2's.
+    Avx512,
+}
+
+impl Instructions {
+    /// What `STENTOR_INSTRUCTIONS` allows at most.
+    fn allowed() -> Self {
+        match std::env::var("STENTOR_INSTRUCTIONS").as_deref() {
+            Ok("portable") => Self::Portable,
+            Ok("avx2") => Self::Avx2,
+            _ => Self::Avx512,
+        }
+    }
+
+    /// The widest that the machine has.
+    #[cfg(target_arch = "x86_64")]
+    fn present() -> Self {
+        use std::arch::is_x86_feature_detected as has;
+        if !(has!("avx2") && has!("fma") && has!("f16c")) {
+            return Self::Portable;
+        }
+        if has!("avx512f") && has!("avx512dq") && has!("avx512vl") && has!("avx512bw") {
+            Self::Avx512
+        } else {
+            Self::Avx2
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn present() -> Self {
+        Self::Portable
+    }
+}
+
+/// The instructions that every kernel of this process uses: the widest that the machine has, but none that the environment variable
+/// `STENTOR_INSTRUCTIONS` (`avx2` or `portable`) rules out.
+pub fn instructions() -> Instructions {
+    static USED: OnceLock<Instructions> = OnceLock::new();
+    *USED.get_or_init(|| Instructions::present().min(Instructions::allowed()))
+}
+
 /// Defines a function whose body is compiled three times: for AVX-512, for AVX2 with FMA, and for the build's own target.
-/// The body must be plain loops over slices, which the compiler then vectorises for each.
+/// The body must be plain loops over slices, which the compiler then vectorises for each; its `FMA` says whether multiplying and adding is
+/// one instruction.
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body($($arg: $ty),*) $(-> $ret)? $body
+            fn body<const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body::<true>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? {
-                    body($($arg),*)
+                    body::<true>($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    #[expect(unsafe_code, reason = "calls code compiled for features that were just detected")]
-                    // SAFETY: every feature that `avx512` enables is present (AVX-512F implies AVX2).
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    #[expect(unsafe_code, reason = "calls code compiled for features that were just detected")]
-                    // SAFETY: both features that `avx2` enables are present.
-                    return unsafe { avx2($($arg),*) };
+                match $crate::cpu::instructions() {
+                    $crate::cpu::Instructions::Avx512 => {
+                        #[expect(unsafe_code, reason = "calls code compiled for features that the machine has")]
+                        // SAFETY: every feature that `avx512` enables is present.
+                        return unsafe { avx512($($arg),*) };
+                    }
+                    $crate::cpu::Instructions::Avx2 => {
+                        #[expect(unsafe_code, reason = "calls code compiled for features that the machine has")]
+                        // SAFETY: every feature that `avx2` enables is present.
+                        return unsafe { avx2($($arg),*) };
+                    }
+                    $crate::cpu::Instructions::Portable => {}
                 }
             }
-            body($($arg),*)
+            body::<{ $crate::cpu::FUSED }>($($arg),*)
         }
     };
 }
@@ -58,21 +110,12 @@ macro_rules! widest {
                     // SAFETY: the features are enabled; the rest is the caller's promise.
                     unsafe { $body::<$crate::cpu::vector::Avx2>($($arg),*) }
                 }
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
+                match $crate::cpu::instructions() {
                     // SAFETY: every feature that `avx512` enables is present; the rest is the caller's promise.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2")
-                    && std::arch::is_x86_feature_detected!("fma")
-                    && std::arch::is_x86_feature_detected!("f16c")
-                {
+                    $crate::cpu::Instructions::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: every feature that `avx2` enables is present; the rest is the caller's promise.
-                    return unsafe { avx2($($arg),*) };
+                    $crate::cpu::Instructions::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::cpu::Instructions::Portable => {}
                 }
             }
             // SAFETY: no instructions are asked for; the rest is the caller's promise.

@@ -1,6 +1,7 @@
 //! Sixteen numbers at once, for the one loop that must stay in registers as it is written: the compiler does not keep a block
 //! of sums there by itself.
 
+use super::{FUSED, math::fma};
 use half::f16;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64 as arch;
@@ -45,7 +46,7 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// The machine has the instructions.
     unsafe fn of_bytes(from: &[i8; LANES]) -> Self;
-    /// `self * factor + sum`, rounded once.
+    /// `self * factor + sum`, rounded once where the instructions have that.
     ///
     /// # Safety
     /// The machine has the instructions.
@@ -301,7 +302,8 @@ pub(crate) struct Portable([f32; LANES]);
 
 #[expect(unsafe_code, clippy::inline_always, reason = "the trait's signature; nothing here is unsafe")]
 impl Vector for Portable {
-    const BLOCK: (usize, usize) = (4, 1);
+    // x86-64 has sixteen registers of four numbers, others that matter twice as many.
+    const BLOCK: (usize, usize) = (if cfg!(target_arch = "x86_64") { 2 } else { 4 }, 1);
     const PANELS: usize = 1;
 
     #[inline(always)]
@@ -326,30 +328,51 @@ impl Vector for Portable {
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, sum: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane].mul_add(factor.0[lane], sum.0[lane])))
+        let mut sums = sum;
+        for lane in 0..LANES {
+            sums.0[lane] = fma::<FUSED>(self.0[lane], factor.0[lane], sum.0[lane]);
+        }
+        sums
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+        let mut sums = self;
+        for lane in 0..LANES {
+            sums.0[lane] += other.0[lane];
+        }
+        sums
     }
 
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+        let mut differences = self;
+        for lane in 0..LANES {
+            differences.0[lane] -= other.0[lane];
+        }
+        differences
     }
 
     #[inline(always)]
     unsafe fn zip(self, other: Self) -> [Self; 2] {
-        [0, LANES / 2]
-            .map(|from| Self(std::array::from_fn(|lane| [self, other][lane % 2].0[from + lane / 2])))
+        let mut both = [self; 2];
+        for lane in 0..LANES / 2 {
+            let (low, high) = (2 * lane, lane + LANES / 2);
+            (both[0].0[low], both[0].0[low + 1]) = (self.0[lane], other.0[lane]);
+            (both[1].0[low], both[1].0[low + 1]) = (self.0[high], other.0[high]);
+        }
+        both
     }
 
     #[inline(always)]
     unsafe fn unzip(self, other: Self) -> [Self; 2] {
-        [0, 1].map(|odd| {
-            Self(std::array::from_fn(|lane| [self, other][2 * lane / LANES].0[2 * lane % LANES + odd]))
-        })
+        let mut both = [self; 2];
+        for lane in 0..LANES / 2 {
+            let (low, high) = (2 * lane, lane + LANES / 2);
+            (both[0].0[lane], both[1].0[lane]) = (self.0[low], self.0[low + 1]);
+            (both[0].0[high], both[1].0[high]) = (other.0[low], other.0[low + 1]);
+        }
+        both
     }
 
     #[inline(always)]
