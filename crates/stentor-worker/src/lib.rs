@@ -10,6 +10,8 @@ mod registry;
 
 pub use registry::{Load, Registry, default_registry, embedded_files};
 
+/// What models on the CPU compute with.
+pub use stentor_nn::cpu::{Instructions, instructions};
 /// How the server's own memory is kept, since nothing but a worker's crates may set that.
 pub use stentor_nn::give_back_early;
 

@@ -4,6 +4,7 @@ use super::{patient::Patient, places::size, report::Check};
 use crate::nvml::{Card, Driver};
 use stentor_supervisor::MemoryReader as _;
 use stentor_types::DeviceSpec;
+use stentor_worker::{Instructions, instructions};
 
 /// Built with CUDA at all.
 const WITH_CUDA: bool = cfg!(feature = "cuda");
@@ -17,8 +18,22 @@ const HOST_NEEDS: u64 = 512 << 20;
 pub(super) fn checks(patient: &Patient) -> Vec<Check> {
     let mut checks = vec![build(patient.device())];
     checks.extend(gpus(patient.device(), &patient.memory.driver()));
+    checks.push(processor(instructions()));
     checks.push(host(patient));
     checks
+}
+
+fn processor(instructions: Instructions) -> Check {
+    let name = "processor";
+    match instructions {
+        Instructions::Avx512 => Check::ok(name, "computes with AVX-512"),
+        Instructions::Avx2 => Check::ok(name, "computes with AVX2"),
+        Instructions::Portable if cfg!(target_arch = "x86_64") => {
+            Check::warn(name, "computes without AVX2: on the CPU models take several times as long")
+                .remedy("in a virtual machine, pass the host's processor through (`-cpu host`); else unset STENTOR_INSTRUCTIONS")
+        }
+        Instructions::Portable => Check::ok(name, "computes with what the program was compiled for"),
+    }
 }
 
 fn build(device: DeviceSpec) -> Check {
@@ -126,6 +141,14 @@ mod tests {
     fn card(capability: (i32, i32)) -> Card {
         let memory = MemoryReading { total: 16 << 30, free: 4 << 30 };
         Card { name: "Tesla".to_owned(), capability, memory }
+    }
+
+    #[test]
+    fn a_processor_without_wide_vectors_is_named() {
+        assert_eq!(processor(Instructions::Avx512).status, Status::Ok);
+        assert_eq!(processor(Instructions::Avx2).status, Status::Ok);
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(processor(Instructions::Portable).status, Status::Warn);
     }
 
     #[test]
