@@ -8,6 +8,7 @@
     reason = "a test fails by panicking and shows its figures"
 )]
 
+#[expect(dead_code, reason = "other tests use the other goldens")]
 mod golden_checks;
 
 use golden_checks::{On, builtin, full_size, tiny, together};

@@ -33,6 +33,14 @@ impl On {
     }
 }
 
+/// Something of every golden; utterances together are to the bit what each is alone.
+pub(crate) fn check_some(on: &On) {
+    tiny::check(on);
+    builtin::check(on);
+    full_size::check_case("short.safetensors", on);
+    together::check(on, 0.0);
+}
+
 /// A file of this crate. Cargo says where it is; a test that was carried elsewhere is started in the root of a checkout.
 pub(crate) fn file(path: &str) -> PathBuf {
     let root = std::env::var("CARGO_MANIFEST_DIR");

@@ -13,7 +13,7 @@ mod winograd;
 pub(crate) use panels::{PANEL, Panels, Storage, Windows};
 pub(crate) use scratch::{LINE, with_scratch};
 pub(crate) use simd::{FUSED, simd};
-pub use simd::{Instructions, instructions};
+pub use simd::{Instructions, compute_with_at_most, instructions};
 pub(crate) use tiles::{
     Mat, Tile, TileSize, for_new_rows, for_rows, for_tiles, rows_at_once, written, zeroed,
 };

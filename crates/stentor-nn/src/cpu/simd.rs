@@ -17,15 +17,6 @@ pub enum Instructions {
 }
 
 impl Instructions {
-    /// What `STENTOR_INSTRUCTIONS` allows at most.
-    fn allowed() -> Self {
-        match std::env::var("STENTOR_INSTRUCTIONS").as_deref() {
-            Ok("portable") => Self::Portable,
-            Ok("avx2") => Self::Avx2,
-            _ => Self::Avx512,
-        }
-    }
-
     /// The widest that the machine has.
     #[cfg(target_arch = "x86_64")]
     fn present() -> Self {
@@ -46,11 +37,20 @@ impl Instructions {
     }
 }
 
-/// The instructions that every kernel of this process uses: the widest that the machine has, but none that the environment variable
-/// `STENTOR_INSTRUCTIONS` (`avx2` or `portable`) rules out.
+static USED: OnceLock<Instructions> = OnceLock::new();
+
+/// The instructions that every kernel of this process uses: the widest that the machine has.
 pub fn instructions() -> Instructions {
-    static USED: OnceLock<Instructions> = OnceLock::new();
-    *USED.get_or_init(|| Instructions::present().min(Instructions::allowed()))
+    *USED.get_or_init(Instructions::present)
+}
+
+/// Rules wider instructions out for this process, whose kernels have not run yet: what other machines compute with is tested so.
+///
+/// Panics if a kernel has run with wider ones.
+#[doc(hidden)]
+pub fn compute_with_at_most(limit: Instructions) {
+    let used = *USED.get_or_init(|| Instructions::present().min(limit));
+    assert!(used <= limit, "{used:?} is in use already");
 }
 
 /// Defines a function whose body is compiled three times: for AVX-512, for AVX2 with FMA, and for the build's own target.

@@ -30,7 +30,7 @@ fn processor(instructions: Instructions) -> Check {
         Instructions::Avx2 => Check::ok(name, "computes with AVX2"),
         Instructions::Portable if cfg!(target_arch = "x86_64") => {
             Check::warn(name, "computes without AVX2: on the CPU models take several times as long")
-                .remedy("in a virtual machine, pass the host's processor through (`-cpu host`); else unset STENTOR_INSTRUCTIONS")
+                .remedy("in a virtual machine, pass the host's processor through (`-cpu host`)")
         }
         Instructions::Portable => Check::ok(name, "computes with what the program was compiled for"),
     }

@@ -1,0 +1,19 @@
+//! The goldens with AVX2 alone, which most machines have. The limit is the process's, so this is a program of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod golden_checks {
+    #![expect(dead_code, reason = "some of each are enough here")]
+    pub(crate) mod flow;
+    pub(crate) mod hift;
+    pub(crate) mod recorder;
+    pub(crate) mod some;
+    pub(crate) mod t3;
+}
+
+use stentor_nn::cpu::{Instructions, compute_with_at_most};
+
+#[test]
+fn every_network_agrees() {
+    compute_with_at_most(Instructions::Avx2);
+    golden_checks::some::check(1.0);
+}
