@@ -119,7 +119,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     mutant("excitation-without-tanh", (MODEL, "source.rs"), "*x = x.tanh()", "*x += 0.0"),
     mutant("nyquist-phase-noise", (NN, "stft.rs"), "        sines[(bins - 1) * bins..].fill(0.0);\n", ""),
     mutant("real-bins-at-minus-pi", (NN, "stft.rs"), "let imaginary = 0.0 - dot(", "let imaginary = -1e-17 - dot("),
-    mutant("phase-without-sine", (NN, "stft.rs"), "math::sin(math::sin(*sine) + turn)", "math::sin(*sine + turn)"),
+    mutant("phase-without-sine", (NN, "stft.rs"), "math::sin::<FMA>(math::sin::<FMA>(*sine) + turn)", "math::sin::<FMA>(*sine + turn)"),
     mutant("inner-bins-once", (NN, "stft.rs"), "if inner(bin) { 2.0 } else { 1.0 }", "1.0"),
     mutant("envelope-constant", (NN, "stft.rs"), "sum / envelope)", "sum / envelope.max(1.5))"),
     mutant("voice-row-not-shifted", (ENGINE, "voice.rs"), "phonemes.saturating_sub(1).min(last)", "phonemes.min(last)"),
