@@ -1,6 +1,7 @@
 //! Speaks a text to a wav file and says what that cost.
 //!
 //! usage: say TEXT OUT.wav [voice=rms] [threads=1] [speed=1] [repeat=1] [phonemes] [model=DIRECTORY]
+//!            [instructions=avx2|portable]
 //!
 //! With `phonemes` the text is phonemes already. A model's directory holds `config.json`, one `.pth` or `.safetensors` and
 //! `voices/NAME.pt`.
@@ -10,6 +11,7 @@ use std::{collections::BTreeMap, error::Error, path::Path, time::Instant};
 use stentor_engine::{CancelFlag, ChunkOutput, ChunkRequest, StepCounter, WholeChunk};
 use stentor_engine_kokoro::{KokoroEngine, load_engine};
 use stentor_g2p::Phonemes;
+use stentor_nn::cpu::{Instructions, compute_with_at_most};
 use stentor_types::{
     ChunkId, DeviceSpec, Language, LoadSpec, ModelId, Precision, Speed, SpokenText, VoiceSource,
 };
@@ -26,6 +28,11 @@ fn main() -> Anything<()> {
     let option = |name: &str, default| options.get(name).copied().unwrap_or(default);
     let folder = options.get("model").map(Path::new);
 
+    match option("instructions", "") {
+        "avx2" => compute_with_at_most(Instructions::Avx2),
+        "portable" => compute_with_at_most(Instructions::Portable),
+        _ => {}
+    }
     let start = Instant::now();
     let mut engine = load_engine(&spec(folder, option("threads", "1").parse()?)?)?;
     println!("loaded in {:.2} s: {:?}", start.elapsed().as_secs_f32(), engine.descriptor().memory);

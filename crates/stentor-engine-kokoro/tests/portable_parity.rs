@@ -1,5 +1,5 @@
 //! The goldens with what the program is compiled for, as on machines whose vectors we do not know. The limit is the process's, so this is a
-//! program of its own.
+//! program of its own. Products that the `gemm` crate makes are not limited.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

@@ -281,17 +281,7 @@ impl AdaIn {
         Ok(Self { style: StyleAffine::load(scope, style, channels)? })
     }
 
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        styled: (&Tensor, &Packing),
-        activation: Activation<'_>,
-        watch: &dyn Watch,
-    ) -> Result<Tensor> {
-        self.defer(x.clone(), styled, activation, watch)?.finish(watch)
-    }
-
-    /// The same for a convolution to read.
+    /// For a convolution to read; row i of `styles` is that of the packing's i-th sequence.
     pub fn defer<'a>(
         &self,
         x: Tensor,
@@ -326,6 +316,7 @@ fn affines(
     watch: &dyn Watch,
 ) -> Result<Vec<f32>> {
     let (rows, cols) = x.dims2()?;
+    assert_eq!(packing.count() * packing.pitch(), cols, "columns of the packing");
     let (values, gain, shift) = (view(x)?, view(gain)?, view(shift)?);
     let grid = TileSize { cols: 2 * packing.count(), ..rows_at_once(rows, cols) };
     for_tiles(rows, 2 * packing.count(), grid, watch, |tile| {

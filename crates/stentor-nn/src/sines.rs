@@ -8,8 +8,11 @@ simd! {
     /// in double precision until it is wrapped; the sine is off by 4e-7 at most.
     pub fn add_sines(start: f64, step: f64, gain: f32, out: &mut [f32]) {
         for (index, out) in out.iter_mut().enumerate() {
-            let cycles = f64::from(index as i32).mul_add(step, start);
-            *out += gain * math::sin::<FMA>((TAU * (cycles - cycles.floor())) as f32);
+            let index = f64::from(index as i32);
+            let cycles = if FMA { index.mul_add(step, start) } else { index * step + start };
+            // Down or to zero is the same for a sine; each is a call where the other is an instruction.
+            let whole = if FMA { cycles.floor() } else { (cycles as i64) as f64 };
+            *out += gain * math::sin::<FMA>((TAU * (cycles - whole)) as f32);
         }
     }
 }

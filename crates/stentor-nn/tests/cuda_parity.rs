@@ -273,7 +273,9 @@ fn norms_and_linear_layers_agree() {
                     "snake" => Activation::Snake(&inputs[2]),
                     _ => Activation::LeakyRelu(0.2),
                 };
-                norm.forward(&inputs[0], (&inputs[1], packing), activation, &Unwatched).unwrap()
+                let x = inputs[0].clone();
+                let normal = norm.defer(x, (&inputs[1], packing), activation, &Unwatched);
+                normal.and_then(|normal| normal.finish(&Unwatched)).unwrap()
             },
         );
     }

@@ -37,7 +37,8 @@ fn the_styled_norm_is_that_of_the_cpu() {
             (Activation::LeakyRelu(0.2), vec![], 0.2),
             (Activation::Identity, vec![], 1.0),
         ] {
-            let ours = layer.forward(&x, (&styles, &packing), activation, &Unwatched).unwrap();
+            let ours = layer.defer(x.clone(), (&styles, &packing), activation, &Unwatched);
+            let ours = ours.and_then(|normal| normal.finish(&Unwatched)).unwrap();
             let input = Input::default().floats(&values(&x)).floats(&values(&styles));
             let input = input.floats(&values(&weight)).floats(&values(&bias));
             let card = input

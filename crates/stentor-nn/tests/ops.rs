@@ -203,7 +203,10 @@ fn adaptive_instance_norm_agrees_with_its_definition_under_each_activation() {
         }
         let expected = Tensor::from_vec(expected, (channels, len), &Device::Cpu).unwrap();
         assert_close(
-            &norm.forward(&x, (&style, &Packing::alone(len)), activation, &Unwatched).unwrap(),
+            &norm
+                .defer(x.clone(), (&style, &Packing::alone(len)), activation, &Unwatched)
+                .and_then(|normal| normal.finish(&Unwatched))
+                .unwrap(),
             &expected,
             3e-6,
         );

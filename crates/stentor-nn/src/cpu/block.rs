@@ -225,7 +225,7 @@ pub(super) unsafe fn blocks<V: Vector>(
                 block::<V, _, 4, 1, 2, false>(lhs, right, 1, sums);
                 (4, 1)
             }
-            ((_, 1), 2.., 1) => {
+            ((2, 1), 2.., _) => {
                 block::<V, _, 2, 1, 2, false>(lhs, right, 0, sums);
                 block::<V, _, 2, 1, 2, false>(lhs, right, 1, sums);
                 (2, 1)

@@ -39,7 +39,8 @@ impl Instructions {
 
 static USED: OnceLock<Instructions> = OnceLock::new();
 
-/// The instructions that every kernel of this process uses: the widest that the machine has.
+/// The instructions that our kernels use in this process: the widest that the machine has. (The `gemm` crate, which multiplies for transposed convolutions,
+/// Fourier transforms and some of attention, chooses for itself.)
 pub fn instructions() -> Instructions {
     *USED.get_or_init(Instructions::present)
 }

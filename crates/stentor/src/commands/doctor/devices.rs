@@ -29,7 +29,7 @@ fn processor(instructions: Instructions) -> Check {
         Instructions::Avx512 => Check::ok(name, "computes with AVX-512"),
         Instructions::Avx2 => Check::ok(name, "computes with AVX2"),
         Instructions::Portable if cfg!(target_arch = "x86_64") => {
-            Check::warn(name, "computes without AVX2: on the CPU models take several times as long")
+            Check::warn(name, "lacks AVX2, FMA or F16C: on the CPU models take several times as long")
                 .remedy("in a virtual machine, pass the host's processor through (`-cpu host`)")
         }
         Instructions::Portable => Check::ok(name, "computes with what the program was compiled for"),
