@@ -49,6 +49,12 @@ enum Chore {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },
+    /// As `cuda`, with a card that is emulated on the host: slow, and stricter than a real one.
+    CudaEmulated {
+        /// Cargo's arguments, e.g. `test --release --package stentor-nn --features cuda --test cuda_parity`.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        cargo: Vec<String>,
+    },
     /// Feed the readers of foreign bytes whatever comes to libFuzzer's mind.
     Fuzz {
         /// Only targets whose names contain this.
@@ -83,7 +89,8 @@ fn main() -> Result<()> {
         Chore::CudaToolchain => cuda::toolchain(root),
         Chore::CudaKernels => cuda::kernels(root),
         Chore::CudaShim => cuda::shim(root),
-        Chore::Cuda { cargo } => cuda::cargo(root, &cargo),
+        Chore::Cuda { cargo } => cuda::cargo(root, &cargo, false),
+        Chore::CudaEmulated { cargo } => cuda::cargo(root, &cargo, true),
         Chore::Fuzz { filter, seconds, executions } => fuzz::run(
             root,
             &filter,

@@ -426,7 +426,7 @@ mod tests {
                 // No more than the gap is between a sequence and the next.
                 let reach = conv.reach();
                 let lens = [640 - reach, 640 - reach, 3];
-                let packing = Packing::new(&lens, reach, &Device::Cpu).unwrap();
+                let packing = Packing::new(&lens, reach, &Device::Cpu);
                 assert_eq!(packing.pitch(), 640);
                 let x = numbers(&[33, lens[1]], 3);
                 let alone = conv.forward(&x, &Unwatched).unwrap();
@@ -452,7 +452,7 @@ mod tests {
             [(vec![1300], 3, 1), (vec![700, 12, 690], 7, 3), (vec![2, 1600], 11, 5)]
         {
             for conv in both(ConvShape::same(33, 14, kernel, dilation)) {
-                let packing = Packing::new(&lens, conv.reach(), &Device::Cpu).unwrap();
+                let packing = Packing::new(&lens, conv.reach(), &Device::Cpu);
                 let total = packing.count() * packing.pitch();
                 let owned = packing.clear_gaps(&Tensor::ones((1, total), DType::F32, &Device::Cpu).unwrap());
                 // Infinite where it is nobody's.

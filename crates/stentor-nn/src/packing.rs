@@ -6,6 +6,7 @@
 
 use crate::{Result, cpu::MOST_OUTPUTS};
 use candle_core::{Device, Tensor};
+use std::sync::OnceLock;
 
 /// Added to what is to have no weight in a softmax.
 const BARRED: f32 = -1e30;
@@ -16,11 +17,13 @@ pub struct Packing {
     lens: Vec<usize>,
     /// Columns from one sequence's beginning to the next one's.
     pitch: usize,
-    /// A sequence alone has none.
-    owned: Option<Owned>,
+    /// Where its tensors are. A sequence alone needs none: no column is nobody's.
+    device: Option<Device>,
+    /// Once somebody has asked.
+    owned: OnceLock<Owned>,
     /// The lengths where kernels of a card read them, once one has asked.
     #[cfg(feature = "cuda")]
-    on_card: std::sync::OnceLock<Tensor>,
+    on_card: OnceLock<Tensor>,
 }
 
 /// Which columns are somebody's, each as `(columns)`.
@@ -37,42 +40,55 @@ struct Owned {
 impl Packing {
     /// A sequence alone: all columns are its own.
     pub fn alone(len: usize) -> Self {
-        Self::with_owned(vec![len], len, None)
+        Self::with_pitch(vec![len], len, None)
+    }
+
+    /// A sequence alone in `room` columns, of which those behind it are nobody's.
+    pub fn padded(len: usize, room: usize, device: &Device) -> Self {
+        Self::with_pitch(vec![len], room, Some(device.clone()))
     }
 
     /// Sequences of these lengths, with at least `gap` columns between them. One is alone.
-    pub fn new(lens: &[usize], gap: usize, device: &Device) -> Result<Self> {
+    pub fn new(lens: &[usize], gap: usize, device: &Device) -> Self {
+        if let [len] = *lens {
+            return Self::alone(len);
+        }
         // On the CPU, phases of tiles, and so every bit of a sequence, are as if it were alone; a card's kernels have no such tiles, but
         // some read four columns at once.
         let phases = if device.is_cpu() { MOST_OUTPUTS } else { 4 };
         let pitch = (lens.iter().max().copied().unwrap_or(0) + gap).next_multiple_of(phases);
-        Self::with_pitch(lens.to_vec(), pitch, device)
+        Self::with_pitch(lens.to_vec(), pitch, Some(device.clone()))
     }
 
-    fn with_pitch(lens: Vec<usize>, pitch: usize, device: &Device) -> Result<Self> {
-        if let [len] = lens[..] {
-            return Ok(Self::alone(len));
-        }
-        let flags = lens.iter().flat_map(|&len| (0..pitch).map(move |at| u8::from(at < len)));
-        let flags: Vec<u8> = flags.collect();
-        let numbers = |of: fn(u8) -> f32| {
-            let numbers: Vec<f32> = flags.iter().map(|&flag| of(flag)).collect();
-            Tensor::from_vec(numbers, flags.len(), device)
-        };
-        let share = numbers(f32::from)?;
-        let barrier = numbers(|flag| if flag > 0 { 0.0 } else { BARRED })?;
-        let flag = Tensor::from_slice(&flags, flags.len(), device)?;
-        Ok(Self::with_owned(lens, pitch, Some(Owned { share, flag, barrier })))
-    }
-
-    fn with_owned(lens: Vec<usize>, pitch: usize, owned: Option<Owned>) -> Self {
+    fn with_pitch(lens: Vec<usize>, pitch: usize, device: Option<Device>) -> Self {
         Self {
             lens,
             pitch,
-            owned,
+            device,
+            owned: OnceLock::new(),
             #[cfg(feature = "cuda")]
-            on_card: std::sync::OnceLock::new(),
+            on_card: OnceLock::new(),
         }
+    }
+
+    /// Which columns are somebody's, where there are gaps.
+    fn owned(&self) -> Result<Option<&Owned>> {
+        let Some(device) = &self.device else { return Ok(None) };
+        if self.owned.get().is_none() {
+            let flags = self.lens.iter().flat_map(|&len| (0..self.pitch).map(move |at| u8::from(at < len)));
+            let flags: Vec<u8> = flags.collect();
+            let numbers = |of: fn(u8) -> f32| {
+                let numbers: Vec<f32> = flags.iter().map(|&flag| of(flag)).collect();
+                Tensor::from_vec(numbers, flags.len(), device)
+            };
+            let owned = Owned {
+                share: numbers(f32::from)?,
+                barrier: numbers(|flag| if flag > 0 { 0.0 } else { BARRED })?,
+                flag: Tensor::from_slice(&flags, flags.len(), device)?,
+            };
+            let _ = self.owned.set(owned);
+        }
+        Ok(self.owned.get())
     }
 
     /// The lengths on a card, which all layers share that this packing goes through.
@@ -88,22 +104,35 @@ impl Packing {
         Ok(lens)
     }
 
+    /// The same with its lengths, `(sequences)` of 32 bits, read where the caller keeps them: a recording of a card's work then goes on
+    /// with what stands there when it is replayed. Elsewhere nothing reads them.
+    pub fn with_lens(self, lens: Tensor) -> Self {
+        #[cfg(feature = "cuda")]
+        return Self { on_card: lens.into(), ..self };
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = lens;
+            self
+        }
+    }
+
+    /// Whether columns are nobody's.
+    pub fn has_gaps(&self) -> bool {
+        self.device.is_some()
+    }
+
     /// After an upsampling of all columns by `factor`, where each sequence has `more` columns beside.
-    pub fn stretched(&self, factor: usize, more: usize) -> Result<Self> {
-        let lens = self.lens.iter().map(|len| len * factor + more).collect();
-        let device = self.owned.as_ref().map_or(&Device::Cpu, |owned| owned.share.device());
-        Self::with_pitch(lens, self.pitch * factor, device)
+    pub fn stretched(&self, factor: usize, more: usize) -> Self {
+        let lens: Vec<usize> = self.lens.iter().map(|len| len * factor + more).collect();
+        match (&self.device, &lens[..]) {
+            (None, [len]) => Self::alone(*len),
+            (device, _) => Self::with_pitch(lens, self.pitch * factor, device.clone()),
+        }
     }
 
     /// The first `count` sequences, in the columns that they have here.
-    pub fn first(&self, count: usize) -> Result<Self> {
-        let (lens, pitch) = (self.lens[..count].to_vec(), self.pitch);
-        let cut = |owned: &Owned| {
-            let part = |all: &Tensor| all.narrow(0, 0, count * pitch);
-            let (share, flag) = (part(&owned.share)?, part(&owned.flag)?);
-            Ok::<_, crate::NnError>(Owned { share, flag, barrier: part(&owned.barrier)? })
-        };
-        Ok(Self::with_owned(lens, pitch, self.owned.as_ref().map(cut).transpose()?))
+    pub fn first(&self, count: usize) -> Self {
+        Self::with_pitch(self.lens[..count].to_vec(), self.pitch, self.device.clone())
     }
 
     /// Number of sequences.
@@ -121,16 +150,16 @@ impl Packing {
         self.pitch
     }
 
-    /// `(1, sequences, pitch)`, where there are several: one where a column is somebody's, else zero.
+    /// `(1, sequences, pitch)`, where there are gaps: one where a column is somebody's, else zero.
     pub(crate) fn mask(&self) -> Result<Option<Tensor>> {
         let shape = (1, self.count(), self.pitch);
-        Ok(self.owned.as_ref().map(|owned| owned.share.reshape(shape)).transpose()?)
+        Ok(self.owned()?.map(|owned| owned.share.reshape(shape)).transpose()?)
     }
 
-    /// `(sequences, 1, pitch)`, where there are several: zero where a column is somebody's, else as good as minus infinity.
+    /// `(sequences, 1, pitch)`, where there are gaps: zero where a column is somebody's, else as good as minus infinity.
     pub(crate) fn barrier(&self) -> Result<Option<Tensor>> {
         let shape = (self.count(), 1, self.pitch);
-        Ok(self.owned.as_ref().map(|owned| owned.barrier.reshape(shape)).transpose()?)
+        Ok(self.owned()?.map(|owned| owned.barrier.reshape(shape)).transpose()?)
     }
 
     /// Puts sequences `(channels, len)` in their places.
@@ -144,7 +173,7 @@ impl Packing {
     }
 
     fn put(&self, sequences: &[Tensor], dim: usize) -> Result<Tensor> {
-        if let ([alone], None) = (sequences, &self.owned) {
+        if let ([alone], false) = (sequences, self.has_gaps()) {
             return Ok(alone.clone());
         }
         let padded =
@@ -163,7 +192,7 @@ impl Packing {
     }
 
     fn cut(&self, x: &Tensor, dim: usize) -> Result<Vec<Tensor>> {
-        if self.owned.is_none() {
+        if !self.has_gaps() {
             return Ok(vec![x.clone()]);
         }
         let cut =
@@ -206,12 +235,12 @@ impl Packing {
     /// Whether there are gaps, in what a card's kernels clear.
     #[cfg(feature = "cuda")]
     fn is_for_card(&self, x: &Tensor) -> bool {
-        self.owned.is_some() && x.device().is_cuda() && x.dtype() == candle_core::DType::F32
+        self.has_gaps() && x.device().is_cuda() && x.dtype() == candle_core::DType::F32
     }
 
     /// Chosen, not multiplied: what is not a number in one sequence must stay its own.
     fn cleared(&self, x: &Tensor, shape: fn(usize) -> (usize, usize)) -> Result<Tensor> {
-        let Some(owned) = &self.owned else { return Ok(x.clone()) };
+        let Some(owned) = self.owned()? else { return Ok(x.clone()) };
         let flags = owned.flag.reshape(shape(self.count() * self.pitch))?.broadcast_as(x.shape())?;
         let zeros = Tensor::zeros((1, 1), x.dtype(), x.device())?.broadcast_as(x.shape())?;
         Ok(flags.where_cond(x, &zeros)?)
@@ -222,7 +251,7 @@ impl Packing {
         let (channels, columns) = x.dims2()?;
         let x = x.reshape((channels, self.count(), columns / self.count()))?;
         // Packed, the last column of each is nobody's and makes room.
-        let kept = columns / self.count() - usize::from(self.owned.is_some());
+        let kept = columns / self.count() - usize::from(self.has_gaps());
         let longer = Tensor::cat(&[&x.narrow(2, 1, 1)?, &x.narrow(2, 0, kept)?], 2)?;
         Ok(longer.flatten_from(1)?.contiguous()?)
     }
@@ -291,7 +320,7 @@ mod tests {
     #[test]
     fn sequences_come_back_from_columns_and_rows_and_gaps_are_cleared_of_anything() {
         let lens = [3, 7, 1];
-        let packing = Packing::new(&lens, 2, &Device::Cpu).unwrap();
+        let packing = Packing::new(&lens, 2, &Device::Cpu);
         assert_eq!((packing.count(), packing.pitch(), packing.lens()), (3, 16, &lens[..]));
         for rows in [false, true] {
             let all = sequences(&lens, rows);
@@ -312,10 +341,10 @@ mod tests {
     #[test]
     fn the_first_sequences_lie_where_they_lay() {
         let all = sequences(&[5, 2, 4], true);
-        let packing = Packing::new(&[5, 2, 4], 1, &Device::Cpu).unwrap();
+        let packing = Packing::new(&[5, 2, 4], 1, &Device::Cpu);
         let packed = packing.pack_rows(&all).unwrap();
         for count in [1, 2] {
-            let first = packing.first(count).unwrap();
+            let first = packing.first(count);
             let x = packed.narrow(0, 0, count * packing.pitch()).unwrap();
             assert_eq!(values(&first.pack_rows(&all[..count]).unwrap()), values(&x));
             let back = first.unpack_rows(&x).unwrap();

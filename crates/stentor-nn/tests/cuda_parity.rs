@@ -175,8 +175,8 @@ fn rows_agree() {
 fn what_surrounds_convolutions_agrees() {
     let card = card();
     let lens = [701, 9, 517];
-    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device).unwrap());
-    let doubled = packings.each_ref().map(|packing| packing.stretched(2, 0).unwrap());
+    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device));
+    let doubled = packings.each_ref().map(|packing| packing.stretched(2, 0));
     let on = |device: &Device| usize::from(device.is_cuda());
     let sequences: Vec<Tensor> = lens.iter().map(|&len| random(&[5, len])).collect();
     let x = packings[0].pack(&sequences).unwrap();
@@ -214,7 +214,7 @@ fn attention_agrees_and_is_the_same_whatever_is_beside() {
     let card = card();
     for (heads, width) in [(8, 64), (12, 32)] {
         let (hidden, lens) = (heads * width, [701, 1, 517, 64]);
-        let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device).unwrap());
+        let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device));
         let sequences: Vec<Tensor> = lens.iter().map(|&len| random(&[len, 3 * hidden])).collect();
         let qkv = packings[0].pack_rows(&sequences).unwrap();
         let distances = random(&[2 * packings[0].pitch() - 1, hidden]);
@@ -255,7 +255,7 @@ fn attention_agrees_and_is_the_same_whatever_is_beside() {
 fn norms_and_linear_layers_agree() {
     let card = card();
     let lens = [701, 9, 517];
-    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device).unwrap());
+    let packings = [&Device::Cpu, &card].map(|device| Packing::new(&lens, GAP, device));
     let sequences: Vec<Tensor> = lens.iter().map(|&len| (random(&[70, len]) + 3.0).unwrap()).collect();
     let (x, styles) = (packings[0].pack(&sequences).unwrap(), random(&[3, 128]));
     let stored = Stored::under("fc.", &[140, 128], 128, 140);

@@ -1,6 +1,7 @@
 //! Builds for NVIDIA cards on a machine that needs none: a pinned compiler, stand-ins for the libraries that the program looks
 //! for when it runs, and cargo with both in its environment. `docs/CUDA.md` and `docs/adr/0005-cuda-at-run-time.md` say why.
 
+mod emulator;
 mod kernels;
 mod shim;
 mod toolchain;
@@ -26,6 +27,8 @@ struct Folders {
     toolkit: PathBuf,
     /// Sources and objects of the stand-ins.
     shim: PathBuf,
+    /// The emulated card's libraries.
+    emulator: PathBuf,
     /// Cargo's own target directory for these builds, so that they and the others leave each other alone.
     target: PathBuf,
 }
@@ -38,6 +41,7 @@ impl Folders {
             python: tools.join("venv"),
             toolkit: tools.join("home"),
             shim: tools.join("shim"),
+            emulator: tools.join("emulator"),
             target: target.join("cuda"),
         }
     }
@@ -70,8 +74,8 @@ pub(crate) fn shim(root: &Path) -> Result<()> {
     say(&format!("the stand-ins are in {}", folders.libraries().display()))
 }
 
-/// Runs cargo with `arguments` where it finds compiler and stand-ins.
-pub(crate) fn cargo(root: &Path, arguments: &[String]) -> Result<()> {
+/// Runs cargo with `arguments` where it finds compiler and stand-ins, and what it runs a card that is emulated, if that is wanted.
+pub(crate) fn cargo(root: &Path, arguments: &[String], emulated: bool) -> Result<()> {
     let metadata = metadata(root)?;
     let folders = Folders::of(&metadata);
     toolchain::install(&folders)?;
@@ -90,6 +94,9 @@ pub(crate) fn cargo(root: &Path, arguments: &[String]) -> Result<()> {
         .env("CUDA_PATH", &folders.toolkit)
         // Set, it would outrank the compiler that was just installed.
         .env_remove("NVCC");
+    if emulated {
+        cargo.env("LD_LIBRARY_PATH", emulator::make(root, &folders)?);
+    }
     let status = cargo.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo {} failed: {status}", arguments.join(" "));
     say(&format!("done; cargo's output is in {}", folders.target.display()))

@@ -217,6 +217,7 @@ mod tests {
             python: folder.clone(),
             toolkit: folder.clone(),
             shim: folder.clone(),
+            emulator: folder.clone(),
             target: folder.clone(),
         };
         let library =

@@ -77,7 +77,7 @@ impl Generator {
         let mut packings = vec![packing.clone()];
         for stage in &self.stages {
             // The spectrum has one column more.
-            packings.push(packings[packings.len() - 1].stretched(stage.rate, usize::from(stage.last))?);
+            packings.push(packings[packings.len() - 1].stretched(stage.rate, usize::from(stage.last)));
         }
         Ok(packings)
     }

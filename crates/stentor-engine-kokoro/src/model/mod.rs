@@ -165,7 +165,7 @@ impl Kokoro {
         let stretched = plans.iter().map(|plan| repeat_interleave(&plan.encoded, &plan.durations));
         let stretched = Tensor::cat(&stretched.collect::<Result<Vec<_>>>()?, 0)?;
         let (frames, packing) = self.packing(plans)?;
-        let doubled = packing.stretched(2, 0)?;
+        let doubled = packing.stretched(2, 0);
         let styles = rows(plans.iter().map(|plan| &plan.style.prosody))?;
         let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
         let Curves { pitch, energy } = self.predictor.curves(&stretched, &frames, styled, watch)?;
@@ -192,7 +192,7 @@ impl Kokoro {
     ) -> Result<Vec<Vec<f32>>> {
         let plans: Vec<&Plan> = planned.iter().map(|(plan, ..)| *plan).collect();
         let (_, packing) = self.packing(&plans)?;
-        let doubled = packing.stretched(2, 0)?;
+        let doubled = packing.stretched(2, 0);
         let styles = rows(plans.iter().map(|plan| &plan.style.decoder))?;
         let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
 
@@ -218,7 +218,7 @@ impl Kokoro {
     fn packing(&self, plans: &[&Plan]) -> Result<(Vec<usize>, Packing)> {
         let frames: Vec<usize> = plans.iter().map(|plan| plan.durations.iter().sum()).collect();
         let gap = self.decoder.reach().max(self.generator.gap());
-        let packing = Packing::new(&frames, gap, &self.device)?;
+        let packing = Packing::new(&frames, gap, &self.device);
         Ok((frames, packing))
     }
 }

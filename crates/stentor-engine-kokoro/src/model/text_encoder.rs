@@ -35,7 +35,7 @@ impl TextEncoder {
 
     /// Ids `(tokens)` to `(tokens, hidden)`, sequence after sequence, whose lengths are `lens`.
     pub(super) fn forward(&self, ids: &Tensor, lens: &[usize], watch: &dyn Watch) -> Result<Tensor> {
-        let packing = Packing::new(lens, self.reach, ids.device())?;
+        let packing = Packing::new(lens, self.reach, ids.device());
         let mut x = self.embedding.forward(ids)?;
         for (index, (conv, norm)) in self.layers.iter().enumerate() {
             let convolved = conv.forward(&packing.columns_of_rows(&x)?, watch)?;

@@ -77,7 +77,7 @@ impl<'a> Attention<'a> {
         packing: &Packing,
     ) -> Result<Tensor> {
         let (count, pitch) = (packing.count(), packing.pitch());
-        let lens = (count > 1).then(|| packing.lens_on(self.qkv[0].device())).transpose()?;
+        let lens = packing.has_gaps().then(|| packing.lens_on(self.qkv[0].device())).transpose()?;
         if self.rows != count * pitch {
             return Err(
                 candle_core::Error::Msg(format!("{count} sequences cannot have {} rows", self.rows)).into()

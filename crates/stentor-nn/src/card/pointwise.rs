@@ -31,9 +31,9 @@ fn threads_for(count: usize) -> Result<(u32, LaunchConfig)> {
     Ok((count, LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 0 }))
 }
 
-/// Lengths of a packing's sequences on the card, where there are several.
+/// Lengths of a packing's sequences on the card, where there are gaps.
 pub(super) fn lens_of(packing: Option<&Packing>, device: &Device) -> Result<Option<Tensor>> {
-    packing.filter(|packing| packing.count() > 1).map(|packing| packing.lens_on(device)).transpose()
+    packing.filter(|packing| packing.has_gaps()).map(|packing| packing.lens_on(device)).transpose()
 }
 
 /// An activation of `(channels, columns)`; with a packing, the columns that are nobody's come out as zeros.

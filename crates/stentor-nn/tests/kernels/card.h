@@ -176,7 +176,7 @@ static inline int __syncthreads_or(int mine) {
     said[thread] = mine != 0;
     wait(FOR_BLOCK);
     uint64_t any = 0;
-    for (unsigned i = 0; i < fibers.size(); i++) any |= said[i];
+    for (unsigned i = 0; i < blockDim.x; i++) any |= said[i];
     wait(FOR_BLOCK);
     return any != 0;
 }
@@ -190,7 +190,7 @@ static std::vector<T> read() {
     return values;
 }
 
-static void write(const std::vector<float>& values) {
+[[maybe_unused]] static void write(const std::vector<float>& values) {
     if (fwrite(values.data(), sizeof(float), values.size(), stdout) != values.size()) exit(2);
 }
 

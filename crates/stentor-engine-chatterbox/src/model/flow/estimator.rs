@@ -40,7 +40,7 @@ impl Condition {
     /// One sequence for each of the [`columns`]; layers of the first are shown.
     pub(super) fn new(columns: &[Tensor], gap: usize) -> Result<Self> {
         let lens = columns.iter().map(|columns| Ok(columns.dims2()?.0)).collect::<Result<Vec<_>>>()?;
-        let packing = Packing::new(&lens, gap, columns[0].device())?;
+        let packing = Packing::new(&lens, gap, columns[0].device());
         Ok(Self { columns: packing.pack_rows(columns)?, packing, names: vec![(0, "cond")] })
     }
 

@@ -166,7 +166,7 @@ impl Flow {
         let tokens: Vec<Vec<u32>> =
             tasks.iter().map(|task| [&task.prompt.tokens, task.tokens].concat()).collect();
         let lens: Vec<usize> = tokens.iter().map(Vec::len).collect();
-        let packing = Packing::new(&lens, self.encoder.gap(), &self.device)?;
+        let packing = Packing::new(&lens, self.encoder.gap(), &self.device);
         let embed = |tokens: &Vec<u32>| self.embedding.forward(&Tensor::new(&tokens[..], &self.device)?);
         let embedded = tokens.iter().map(embed).collect::<Result<Vec<_>>>()?;
         let (encoded, packing) = self.encoder.forward(&packing.pack_rows(&embedded)?, &packing, watch)?;

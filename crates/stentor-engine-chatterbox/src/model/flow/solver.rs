@@ -24,7 +24,7 @@ pub(super) fn solve(
     let condition =
         if at_once { Condition::with_unconditional(columns, gap)? } else { Condition::new(columns, gap)? };
     let anything = if meanflow || at_once { None } else { Some(condition.unconditional()?) };
-    let packing = condition.packing().first(columns.len())?;
+    let packing = condition.packing().first(columns.len());
     let mut x = packing.pack_rows(starts)?;
     let rows = x.dims2()?.0;
     for span in moments(steps, !meanflow).windows(2) {

@@ -68,14 +68,14 @@ impl Generator {
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<f32>>> {
         let lens = mels.iter().map(|mel| Ok(mel.dims2()?.1)).collect::<Result<Vec<_>>>()?;
-        let mut packing = Packing::new(&lens, self.gap, mels[0].device())?;
+        let mut packing = Packing::new(&lens, self.gap, mels[0].device());
         let excitation = self.excitation(sources, &packing, watch)?.to_device(mels[0].device())?;
         // Alone, what the strided ones read ends with that column; packed, it is within a sequence's room.
         let longer = if mels.len() > 1 { excitation.pad_with_zeros(1, 0, 1)? } else { excitation.clone() };
         let mut x = self.pre.forward(&packing.pack(mels)?.contiguous()?, watch)?;
         watch.layer("conv_pre", &x);
         for stage in &self.stages {
-            let inner = packing.stretched(RATES[stage.index], usize::from(stage.is_last()))?;
+            let inner = packing.stretched(RATES[stage.index], usize::from(stage.is_last()));
             let excitation = if stage.is_last() { &excitation } else { &longer };
             x = packing.clear_gaps(&x)?;
             x = stage.forward(x, excitation, &inner, watch)?;
@@ -93,7 +93,7 @@ impl Generator {
         let spectrum = |source: &Vec<f32>| self.stft.transform_to_parts(source, watch);
         let spectra = sources.iter().map(spectrum).collect::<Result<Vec<_>>>()?;
         // A centred transform has one frame more than hops.
-        packing.stretched(RATES.iter().product(), 1)?.pack(&spectra)
+        packing.stretched(RATES.iter().product(), 1).pack(&spectra)
     }
 }
 

@@ -33,7 +33,7 @@ impl PitchPredictor {
     /// One value for each column of each of several `(80, frames)`; each comes out as if it were alone.
     pub(super) fn forward(&self, mels: &[Tensor], watch: &dyn Watch) -> Result<Vec<Vec<f32>>> {
         let lens = mels.iter().map(|mel| Ok(mel.dims2()?.1)).collect::<Result<Vec<_>>>()?;
-        let packing = Packing::new(&lens, KERNEL / 2, mels[0].device())?;
+        let packing = Packing::new(&lens, KERNEL / 2, mels[0].device());
         let mut x = packing.pack(mels)?.contiguous()?;
         for convolution in &self.convolutions {
             x = activate(&convolution.forward(&x, watch)?, Activation::Elu, watch)?;
