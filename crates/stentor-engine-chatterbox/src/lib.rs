@@ -10,7 +10,6 @@ pub mod guard;
 mod load;
 pub mod model;
 pub mod render;
-mod report;
 pub mod sampler;
 pub mod text;
 pub mod timing;

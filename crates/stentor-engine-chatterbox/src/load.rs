@@ -8,7 +8,6 @@ use crate::{
         t3::{Family, Prefix, Sequence, T3},
     },
     render::{Due, Rendering, S3Gen, render_all},
-    report,
     text::{TextTokens, Tokenizer},
     voice::{Conditionals, Encoders, Listen, S3GenPrompt, T3Prompt, VoiceFiles, Voices, prompt_tokens},
 };
@@ -227,7 +226,7 @@ impl Networks for Speaker {
     ) -> Result<(), NnError> {
         let done = self.t3.decode_and_draw(rows, draws, watch);
         if let Some(remark) = self.t3.take_remark() {
-            report::to_stderr(&remark);
+            stentor_engine::report(&remark);
         }
         done
     }

@@ -139,12 +139,26 @@ impl KokoroEngine {
             let excited: Vec<(&Plan, &Curves, Excitation<'_>)> = with_curves
                 .map(|((plan, curves), &index)| (*plan, curves, Excitation::Seeded(all[index].request.seed)))
                 .collect();
-            let samples = self.model.render_all(&excited, &watch)?;
+            let samples = self.render(&excited, &watch)?;
             for ((&index, plan), samples) in group.iter().zip(planned).zip(samples) {
                 spoken[index] = self.output(&all[index], plan, samples);
             }
         }
         Ok(spoken)
+    }
+
+    /// The samples of each; one alone on a card is a recording's where that will do.
+    fn render(
+        &self,
+        excited: &[(&Plan, &Curves, Excitation<'_>)],
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<f32>>, NnError> {
+        if let ([alone], false) = (excited, self.model.device().is_cpu())
+            && let Some(samples) = self.model.render_again(*alone, watch)?
+        {
+            return Ok(vec![samples]);
+        }
+        self.model.render_all(excited, watch)
     }
 
     /// An error if the chunk would last too long; what it says is empty yet.

@@ -10,7 +10,7 @@
 #[expect(dead_code, reason = "no test here is on the CPU")]
 mod golden_checks;
 
-use golden_checks::{On, builtin, correlation, full_size, tiny, together};
+use golden_checks::{On, again, builtin, correlation, full_size, tiny, together};
 use std::sync::OnceLock;
 use stentor_engine::{CancelFlag, ChunkOutput, ChunkRequest, StepCounter, WholeChunk};
 use stentor_engine_kokoro::load_engine;
@@ -56,6 +56,12 @@ fn the_embedded_model_agrees_stage_by_stage() {
 #[test]
 fn utterances_together_are_what_each_is_alone() {
     together::check(&single(), 1e-2);
+}
+
+#[test]
+fn short_utterances_are_recorded_and_replayed() {
+    again::check(&single(), 1e-2);
+    again::check(&half(), 2e-2);
 }
 
 #[test]

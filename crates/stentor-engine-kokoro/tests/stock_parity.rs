@@ -11,7 +11,7 @@
 #[expect(dead_code, reason = "other tests use the other goldens")]
 mod golden_checks;
 
-use golden_checks::{On, builtin, full_size, tiny, together};
+use golden_checks::{On, again, builtin, full_size, tiny, together};
 use stentor_types::Precision;
 
 fn stock() -> On {
@@ -54,6 +54,11 @@ fn exact_ties_of_durations_round_to_even() {
 #[test]
 fn utterances_together_are_what_each_is_alone() {
     together::check(&stock(), 2e-3);
+}
+
+#[test]
+fn short_utterances_in_columns_set_aside_are_what_they_are_in_their_own() {
+    again::check(&stock(), 2e-3);
 }
 
 #[test]

@@ -7,11 +7,13 @@
 pub mod conformance;
 mod descriptor;
 mod error;
+mod report;
 mod request;
 mod stepped;
 
 pub use descriptor::{EngineDescriptor, MemoryUse};
 pub use error::{DeviceLost, EngineError, LoadError};
+pub use report::report;
 pub use request::{CancelFlag, ChunkRequest, ChunkStats, PhonemeTrace, StepCounter, VoiceSlot, Waiter};
 pub use stepped::{ChunkOutput, Stepped, WholeChunk};
 

@@ -106,14 +106,13 @@ impl Packing {
 
     /// The same with its lengths, `(sequences)` of 32 bits, read where the caller keeps them: a recording of a card's work then goes on
     /// with what stands there when it is replayed. Elsewhere nothing reads them.
-    pub fn with_lens(self, lens: Tensor) -> Self {
+    #[must_use]
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, reason = "only a card reads lengths"))]
+    pub fn with_lens(&self, lens: &Tensor) -> Self {
+        let packing = Self::with_pitch(self.lens.clone(), self.pitch, self.device.clone());
         #[cfg(feature = "cuda")]
-        return Self { on_card: lens.into(), ..self };
-        #[cfg(not(feature = "cuda"))]
-        {
-            let _ = lens;
-            self
-        }
+        let _ = packing.on_card.set(lens.clone());
+        packing
     }
 
     /// Whether columns are nobody's.
@@ -122,6 +121,7 @@ impl Packing {
     }
 
     /// After an upsampling of all columns by `factor`, where each sequence has `more` columns beside.
+    #[must_use]
     pub fn stretched(&self, factor: usize, more: usize) -> Self {
         let lens: Vec<usize> = self.lens.iter().map(|len| len * factor + more).collect();
         match (&self.device, &lens[..]) {
@@ -131,6 +131,7 @@ impl Packing {
     }
 
     /// The first `count` sequences, in the columns that they have here.
+    #[must_use]
     pub fn first(&self, count: usize) -> Self {
         Self::with_pitch(self.lens[..count].to_vec(), self.pitch, self.device.clone())
     }

@@ -43,11 +43,11 @@ pub fn run(registry: Registry, build_id: &str) -> ExitCode {
         // The server has been told, and logs it.
         Err(WorkerError::Load(_)) => ExitCode::FAILURE,
         Err(WorkerError::Conversation(HostError::DeviceLost(why))) => {
-            process::complain(&format!("device lost, the worker ends: {why}"));
+            stentor_engine::report(&format!("device lost, the worker ends: {why}"));
             std::process::abort()
         }
         Err(error) => {
-            process::complain(&error.to_string());
+            stentor_engine::report(&error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -1,24 +1,17 @@
 //! What a worker does to its own process: socket, signals, panics, priority, threads.
 
 use std::{
-    io::Write,
     os::{fd::AsFd, unix::net::UnixStream},
     panic,
 };
 use stentor_audio::DECODER_THREAD;
-use stentor_engine::LoadError;
+use stentor_engine::{LoadError, report};
 use stentor_nn::{Opened, open_device};
 use stentor_types::{DeviceSpec, LoadSpec};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How much nicer than the server a worker's compute threads are on CPU; the lowest priority is 19.
 const CPU_NICER: i32 = 10;
-
-/// One line on stderr, which the server turns into a log line.
-pub(crate) fn complain(line: &str) {
-    // Nobody is left to tell when stderr is gone.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
 
 /// After the usual report of a panic the process aborts: no engine is half alive. A thread that decodes somebody's recording
 /// is no part of an engine; its panic is an answer about the file, which others must not die of.
@@ -46,7 +39,7 @@ pub(crate) fn outlive_signals() {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // The handler stays for the life of the process, though nobody listens to it.
         if let Err(error) = signal(kind) {
-            complain(&format!("signal {kind:?} stays deadly: {error}"));
+            report(&format!("signal {kind:?} stays deadly: {error}"));
         }
     }
 }
@@ -60,7 +53,7 @@ pub(crate) fn prepared(spec: &LoadSpec) -> Result<Opened, LoadError> {
     if opened.spec == DeviceSpec::Cpu
         && let Err(error) = yield_to_the_server()
     {
-        complain(&format!("the priority stays as it is: {error}"));
+        report(&format!("the priority stays as it is: {error}"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(spec.threads).build_global();
     pool.map_err(|error| LoadError(format!("the thread pool can't be started: {error}")))?;

@@ -5,7 +5,7 @@ use super::{
     params::Settings,
     utterance::{Next, Piece, Utterance},
 };
-use crate::{model::SAMPLES_PER_TOKEN, render::Due, report, voice::Conditionals};
+use crate::{model::SAMPLES_PER_TOKEN, render::Due, voice::Conditionals};
 use std::sync::Arc;
 use stentor_engine::{ChunkRequest, ChunkStats, EngineError, StepSink};
 
@@ -126,7 +126,7 @@ impl<N: Networks> Slot<N> {
             return sink.finished(id, Err(error));
         }
         if let Some(remark) = self.utterance.remark() {
-            report::to_stderr(&remark);
+            stentor_engine::report(&remark);
         }
         let words = self.utterance.words(&self.request.text.text, self.samples as usize / SAMPLES_PER_TOKEN);
         sink.timing(id, &words);

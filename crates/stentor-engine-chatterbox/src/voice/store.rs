@@ -8,7 +8,7 @@ use super::{
     cache::{DISK_BYTES, Disk, Key, MEMORY_BYTES, Memory},
     hex,
 };
-use crate::{model::t3::Family, report};
+use crate::model::t3::Family;
 use sha2::{Digest as _, Sha256};
 use std::{
     fs,
@@ -83,7 +83,7 @@ impl Voices {
     /// Voices for models of `family`, kept in `cache_dir` if there is one.
     pub fn new(family: Family, files: VoiceFiles, cache_dir: Option<&Path>, open: OpenListener) -> Self {
         let disk = cache_dir.map(|folder| Disk::new(folder.join("voices"), DISK_BYTES));
-        let report: Report = Box::new(report::to_stderr);
+        let report: Report = Box::new(stentor_engine::report);
         Self { family, files, memory: Mutex::new(Memory::new(MEMORY_BYTES)), disk, open, report }
     }
 

@@ -73,36 +73,44 @@ impl Generator {
     }
 
     /// How the input of each stage is packed, and the spectrum: `packing` is that of the features.
-    fn packings(&self, packing: &Packing) -> Result<Vec<Packing>> {
+    pub(super) fn packings(&self, packing: &Packing) -> Vec<Packing> {
         let mut packings = vec![packing.clone()];
         for stage in &self.stages {
             // The spectrum has one column more.
             packings.push(packings[packings.len() - 1].stretched(stage.rate, usize::from(stage.last)));
         }
-        Ok(packings)
+        packings
     }
 
-    /// Packed features `(channels, 2 * frames)` to the samples of each sequence, given what [`Generator::excite`] gave for each.
+    /// Packed features `(channels, 2 * frames)` to the packed spectrum of the samples, given that of the excitation, as
+    /// [`Generator::excite`] gives it, and what [`Generator::packings`] gave.
     pub(super) fn forward(
         &self,
         features: &Tensor,
-        excitations: &[Tensor],
-        (styles, packing): (&Tensor, &Packing),
+        excitation: &Tensor,
+        (styles, packings): (&Tensor, &[Packing]),
         watch: &dyn Watch,
-    ) -> Result<Vec<Vec<f32>>> {
-        let packings = self.packings(packing)?;
-        let spectrum = &packings[self.stages.len()];
-        let excitation = spectrum.pack(excitations)?;
+    ) -> Result<Tensor> {
         let mut x = features.clone();
         for (stage, packings) in self.stages.iter().zip(packings.windows(2)) {
             x = activate_packed(&x, Activation::LeakyRelu(0.1), &packings[0], watch)?;
-            x = stage.forward(x, &excitation, (styles, &packings[1]), watch)?;
+            x = stage.forward(x, excitation, (styles, &packings[1]), watch)?;
         }
-        let x = activate_packed(&x, Activation::LeakyRelu(0.01), spectrum, watch)?;
+        let x = activate_packed(&x, Activation::LeakyRelu(0.01), &packings[self.stages.len()], watch)?;
         let x = self.post.forward(&x, watch)?;
         watch.layer("decoder.generator.conv_post", &x);
+        Ok(x)
+    }
+
+    /// The samples of each sequence of a packed spectrum.
+    pub(super) fn samples(
+        &self,
+        spectrum: &Tensor,
+        packing: &Packing,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Vec<f32>>> {
         let inverse = |x: &Tensor| self.stft.inverse_of_log_magnitude_and_sine(x, f32::INFINITY, watch);
-        spectrum.unpack(&x)?.iter().map(inverse).collect()
+        packing.unpack(spectrum)?.iter().map(inverse).collect()
     }
 
     /// Frames between two sequences that no convolution of a stage sees across.

@@ -4,6 +4,7 @@
 
 mod albert;
 mod blocks;
+mod buckets;
 mod decoder;
 mod generator;
 mod predictor;
@@ -15,6 +16,7 @@ pub use source::Excitation;
 use crate::config::Config;
 use albert::Albert;
 use blocks::Styled;
+use buckets::Buckets;
 use candle_core::{Device, Tensor};
 use decoder::Decoder;
 use generator::Generator;
@@ -32,6 +34,7 @@ pub struct Kokoro {
     text_encoder: TextEncoder,
     decoder: Decoder,
     generator: Generator,
+    buckets: Buckets,
     device: Device,
     weight_bytes: u64,
 }
@@ -79,6 +82,15 @@ pub struct Curves {
     pub energy: Tensor,
 }
 
+/// What is said of one or more utterances, packed.
+struct Spoken {
+    /// `(hidden, columns)`.
+    text: Tensor,
+    curves: Curves,
+    /// `(utterances, style)`.
+    styles: Tensor,
+}
+
 impl Kokoro {
     /// `device` is where `weights` are read to.
     ///
@@ -100,6 +112,7 @@ impl Kokoro {
             text_encoder: TextEncoder::load(&root.at("text_encoder"), config)?,
             decoder: Decoder::load(&decoder, config)?,
             generator: Generator::load(&decoder.at("generator"), config)?,
+            buckets: Buckets::default(),
             device: device.clone(),
             weight_bytes: weights.bytes_held(),
         };
@@ -164,7 +177,7 @@ impl Kokoro {
     pub fn curves_of_all(&self, plans: &[&Plan], watch: &dyn Watch) -> Result<Vec<Curves>> {
         let stretched = plans.iter().map(|plan| repeat_interleave(&plan.encoded, &plan.durations));
         let stretched = Tensor::cat(&stretched.collect::<Result<Vec<_>>>()?, 0)?;
-        let (frames, packing) = self.packing(plans)?;
+        let (frames, packing) = self.packing(plans);
         let doubled = packing.stretched(2, 0);
         let styles = rows(plans.iter().map(|plan| &plan.style.prosody))?;
         let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
@@ -191,36 +204,100 @@ impl Kokoro {
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<f32>>> {
         let plans: Vec<&Plan> = planned.iter().map(|(plan, ..)| *plan).collect();
-        let (_, packing) = self.packing(&plans)?;
-        let doubled = packing.stretched(2, 0);
-        let styles = rows(plans.iter().map(|plan| &plan.style.decoder))?;
-        let styled = Styled { styles: &styles, packing: &packing, doubled: &doubled };
+        let (_, packing) = self.packing(&plans);
+        let packings = self.packings(packing);
+        let spoken = self.spoken(planned, &packings, watch)?;
+        let features = self.features(&spoken, &packings, watch)?;
+        let excitation = self.excitation(planned, &packings, watch)?;
+        let spectrum = self.spectrum(&features, &excitation, (&spoken.styles, &packings), watch)?;
+        self.generator.samples(&spectrum, last(&packings), watch)
+    }
 
-        let ids = Tensor::cat(&plans.iter().map(|plan| &plan.ids).collect::<Vec<_>>(), 0)?;
-        let lens: Vec<usize> = plans.iter().map(|plan| plan.durations.len()).collect();
+    /// [`Kokoro::render`] of a short utterance alone, in as many columns as are set aside for any of about its length, so that a card does
+    /// for it what it has done before ([`stentor_nn::Replay`]). `None` if it is too long for that, or the card cannot.
+    pub fn render_again(
+        &self,
+        planned: (&Plan, &Curves, Excitation<'_>),
+        watch: &dyn Watch,
+    ) -> Result<Option<Vec<f32>>> {
+        let frames = planned.0.durations.iter().sum();
+        self.buckets.render(self, (frames, planned), watch)
+    }
+
+    /// How the decoder's input is packed, and what it becomes on its way to the spectrum: first its own, then doubled, then that of each
+    /// stage of the generator.
+    fn packings(&self, packing: Packing) -> Vec<Packing> {
+        let doubled = packing.stretched(2, 0);
+        std::iter::once(packing).chain(self.generator.packings(&doubled)).collect()
+    }
+
+    /// What the decoder is told, packed.
+    fn spoken(
+        &self,
+        planned: &[(&Plan, &Curves, Excitation<'_>)],
+        packings: &[Packing],
+        watch: &dyn Watch,
+    ) -> Result<Spoken> {
+        let plans = || planned.iter().map(|(plan, ..)| *plan);
+        let ids = Tensor::cat(&plans().map(|plan| &plan.ids).collect::<Vec<_>>(), 0)?;
+        let lens: Vec<usize> = plans().map(|plan| plan.durations.len()).collect();
         let text = self.text_encoder.forward(&ids, &lens, watch)?;
-        let durations: Vec<usize> = plans.iter().flat_map(|plan| &plan.durations).copied().collect();
-        let text = packing.columns_of_rows(&repeat_interleave(&text, &durations)?)?;
+        let durations: Vec<usize> = plans().flat_map(|plan| &plan.durations).copied().collect();
         let of_all = |curve: fn(&Curves) -> &Tensor| {
-            doubled.pack(&planned.iter().map(|(_, curves, _)| curve(curves).clone()).collect::<Vec<_>>())
+            packings[1].pack(&planned.iter().map(|(_, curves, _)| curve(curves).clone()).collect::<Vec<_>>())
         };
-        let curves =
-            Curves { pitch: of_all(|curves| &curves.pitch)?, energy: of_all(|curves| &curves.energy)? };
-        let features = self.decoder.forward(&text, &curves, styled, watch)?;
+        Ok(Spoken {
+            text: packings[0].columns_of_rows(&repeat_interleave(&text, &durations)?)?,
+            curves: Curves {
+                pitch: of_all(|curves| &curves.pitch)?,
+                energy: of_all(|curves| &curves.energy)?,
+            },
+            styles: rows(plans().map(|plan| &plan.style.decoder))?,
+        })
+    }
+
+    /// What the generator makes sound of.
+    fn features(&self, spoken: &Spoken, packings: &[Packing], watch: &dyn Watch) -> Result<Tensor> {
+        let styled = Styled { styles: &spoken.styles, packing: &packings[0], doubled: &packings[1] };
+        self.decoder.forward(&spoken.text, &spoken.curves, styled, watch)
+    }
+
+    /// The spectrum of what is excited by the pitch of each, packed.
+    fn excitation(
+        &self,
+        planned: &[(&Plan, &Curves, Excitation<'_>)],
+        packings: &[Packing],
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let excite = |(_, curves, excitation): &(&Plan, &Curves, Excitation<'_>)| {
             self.generator.excite(&curves.pitch, *excitation, watch)
         };
-        let excitations = planned.iter().map(excite).collect::<Result<Vec<_>>>()?;
-        self.generator.forward(&features, &excitations, (&styles, &doubled), watch)
+        last(packings).pack(&planned.iter().map(excite).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The spectrum of the samples, packed.
+    fn spectrum(
+        &self,
+        features: &Tensor,
+        excitation: &Tensor,
+        (styles, packings): (&Tensor, &[Packing]),
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        self.generator.forward(features, excitation, (styles, &packings[1..]), watch)
     }
 
     /// Frames of each utterance, and how they lie side by side.
-    fn packing(&self, plans: &[&Plan]) -> Result<(Vec<usize>, Packing)> {
+    fn packing(&self, plans: &[&Plan]) -> (Vec<usize>, Packing) {
         let frames: Vec<usize> = plans.iter().map(|plan| plan.durations.iter().sum()).collect();
         let gap = self.decoder.reach().max(self.generator.gap());
         let packing = Packing::new(&frames, gap, &self.device);
-        Ok((frames, packing))
+        (frames, packing)
     }
+}
+
+/// How what comes last is packed.
+fn last(packings: &[Packing]) -> &Packing {
+    &packings[packings.len() - 1]
 }
 
 /// Vectors as the rows of one tensor.

@@ -1,5 +1,6 @@
 //! The comparisons with the goldens, for any device and precision. `tests/*.rs` choose those.
 
+pub(crate) mod again;
 pub(crate) mod builtin;
 pub(crate) mod full_size;
 pub(crate) mod tiny;

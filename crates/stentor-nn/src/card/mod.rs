@@ -6,6 +6,8 @@ mod launch;
 mod layer_norm;
 mod lstm;
 mod pointwise;
+mod recording;
+mod replay;
 mod step;
 mod styled_norm;
 
@@ -16,6 +18,7 @@ pub(crate) use lstm::{CardLstm, MOST_HIDDEN};
 pub(crate) use pointwise::{
     activate, clear_rows, depthwise_upsample, finish_rows, mean_of_three, repeat_twice,
 };
+pub(crate) use replay::CardReplay;
 pub(crate) use step::CardDecoder;
 pub(crate) use styled_norm::{can_style, styled_norm};
 

@@ -74,7 +74,7 @@ enum Waits { NOT, FOR_WARP, FOR_BLOCK, ENDED };
 struct Fiber {
     ucontext_t start;
     jmp_buf here;
-    bool started;
+    bool started = false;
     Waits waits;
     std::vector<char> stack = std::vector<char>(1 << 16);
 };
@@ -88,10 +88,9 @@ static void wait(Waits what) {
     fibers[running].waits = what;
     if (!_setjmp(fibers[running].here)) _longjmp(scheduler, 1);
 }
+// A fiber goes on with the next block when it is started again: making a new one costs more than most kernels do.
 static void run_fiber() {
-    (*body)();
-    fibers[running].waits = ENDED;
-    _longjmp(scheduler, 1);
+    for (;; wait(ENDED)) (*body)();
 }
 static void go_on(unsigned thread) {
     Fiber& fiber = fibers[thread];
@@ -133,7 +132,7 @@ static void run_warp(unsigned first, unsigned count) {
 
 static void run_block(unsigned threads) {
     if (fibers.size() < threads) fibers.resize(threads);
-    for (unsigned i = 0; i < threads; i++) fibers[i].started = false, fibers[i].waits = NOT;
+    for (unsigned i = 0; i < threads; i++) fibers[i].waits = NOT;
     unsigned warps = (threads + 31) / 32;
     do {
         for (unsigned i = 0; i < warps; i++) {

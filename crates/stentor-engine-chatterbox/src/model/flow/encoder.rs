@@ -76,8 +76,7 @@ impl Encoder {
         let x = self.behind.forward(&ahead, Then::Add(&embedded), watch)?;
         watch.layer("flow.lookahead", &x);
         let x = through(&self.blocks, x, ("flow.encoder", packing), watch)?;
-        let (x, packing) =
-            (repeat_rows_twice(&packing.clear_row_gaps(&x)?, watch)?, packing.stretched(2, 0));
+        let (x, packing) = (repeat_rows_twice(&packing.clear_row_gaps(&x)?, watch)?, packing.stretched(2, 0));
         let x = self.fill_in.forward(&x, Then::Nothing, watch)?;
         watch.layer("flow.upsampled", &x);
         let x = self.up_embed.forward(&x, watch)?;

@@ -4,7 +4,7 @@
 //! records.
 
 use super::{
-    super::kernel,
+    super::{kernel, recording::Recording},
     params::{Attention, Drawing, Launch, Looks, Operands, Products},
     plan::{DRAW, KERNELS},
 };
@@ -13,20 +13,10 @@ use candle_core::{
     CudaDevice,
     cuda_backend::{
         WrapErr,
-        cudarc::driver::{
-            CudaFunction, CudaGraph, CudaStream, DeviceRepr, DriverError, LaunchConfig, PushKernelArg,
-            sys::{CUgraphInstantiate_flags, CUstreamCaptureMode},
-        },
+        cudarc::driver::{CudaFunction, CudaStream, DeviceRepr, DriverError, LaunchConfig, PushKernelArg},
     },
 };
 use std::{collections::HashMap, fmt, sync::Arc};
-
-/// A recorded step.
-struct Recorded(CudaGraph);
-
-#[expect(unsafe_code, reason = "the driver's graphs are pointers")]
-// SAFETY: a graph belongs to no thread; the driver only wants that no two use it at once, and this one is behind a lock.
-unsafe impl Send for Recorded {}
 
 #[expect(unsafe_code, reason = "the driver copies these as they lie in memory")]
 mod representations {
@@ -45,7 +35,7 @@ mod representations {
 /// What is known of a bucket.
 struct Bucket {
     launches: Vec<Launch>,
-    graph: Option<Recorded>,
+    graph: Option<Recording>,
 }
 
 /// All buckets, of which there are few.
@@ -111,24 +101,15 @@ impl Buckets {
             }
         }
         let done = match &bucket.graph {
-            Some(graph) if record => graph.0.launch(),
+            Some(graph) if record => graph.launch(),
             _ => self.launch_all(&bucket.launches),
         };
         self.known.insert(rows, bucket);
         Ok(done.w()?)
     }
 
-    fn record(&self, launches: &[Launch]) -> std::result::Result<Recorded, String> {
-        let text = |error: DriverError| error.to_string();
-        // Other threads may do with the driver what they want.
-        self.stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(text)?;
-        let launched = self.launch_all(launches);
-        // Whatever happened, the stream must be one again that runs what it is given.
-        let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
-        launched.map_err(text)?;
-        let graph = graph.map_err(text)?.ok_or_else(|| "nothing was recorded".to_owned())?;
-        graph.upload().map_err(text)?;
-        Ok(Recorded(graph))
+    fn record(&self, launches: &[Launch]) -> std::result::Result<Recording, String> {
+        Recording::of(&self.stream, || self.launch_all(launches).map_err(|error| error.to_string()))
     }
 
     fn launch_all(&self, launches: &[Launch]) -> std::result::Result<(), DriverError> {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 /// A line on stderr, which a worker's server turns into its log.
-pub(crate) fn to_stderr(line: &str) {
+pub fn report(line: &str) {
     // Nobody is left to tell when stderr is gone.
     drop(writeln!(io::stderr(), "{line}"));
 }

@@ -1,0 +1,97 @@
+//! Short utterances on a card, each in as many columns as others of about its length, so that decoder and generator are recorded once
+//! for all of them.
+//!
+//! The host is done with a second of speech sooner than a card is, so this is for less: what is said in a word or two.
+
+use super::{Curves, Excitation, Kokoro, Plan, Spoken, last};
+use candle_core::Tensor;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use stentor_nn::{Packing, Replay, Result, Unwatched, Watch};
+
+/// Frames of the longest utterance, at 40 a second; a recording holds on to the memory that it takes.
+const MOST_FRAMES: usize = 127;
+/// Up to here an utterance is padded by a fifth of a second at most, beyond it by two.
+const FINE: usize = 64;
+
+/// What is recorded, for each number of frames that there is room for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Buckets(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<usize, Bucket>,
+    /// A card that does not replay one does not replay others.
+    refused: bool,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    features: Replay,
+    spectrum: Replay,
+}
+
+/// Frames that are set aside for so many, at least one more: the spectrum's last column must find room.
+fn room_for(frames: usize) -> Option<usize> {
+    let step = if frames < FINE { 8 } else { 16 };
+    (frames <= MOST_FRAMES).then(|| (frames + 1).next_multiple_of(step))
+}
+
+impl Buckets {
+    /// [`Kokoro::render_again`] of so many frames.
+    pub(super) fn render(
+        &self,
+        model: &Kokoro,
+        (frames, planned): (usize, (&Plan, &Curves, Excitation<'_>)),
+        watch: &dyn Watch,
+    ) -> Result<Option<Vec<f32>>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(room) = room_for(frames).filter(|_| !state.refused) else { return Ok(None) };
+        let packings = model.packings(Packing::padded(frames, room, &model.device));
+        let lens: Vec<u32> = packings.iter().map(|packing| packing.lens()[0] as u32).collect();
+        let lens = Tensor::new(lens, &model.device)?;
+        // Layers that run inside a recording are told their lengths by it.
+        let told = |lens: &Tensor| -> Result<Vec<Packing>> {
+            let told =
+                |(index, packing): (usize, &Packing)| Ok(packing.with_lens(&lens.narrow(0, index, 1)?));
+            packings.iter().enumerate().map(told).collect()
+        };
+        let spoken = model.spoken(&[planned], &packings, watch)?;
+        let bucket = state.known.entry(room).or_default();
+        let Spoken { text, curves: Curves { pitch, energy }, styles } = &spoken;
+        // A card is told all of it before it has begun: the watch is asked before, between and behind.
+        let features = bucket.features.run(&[text, pitch, energy, styles, &lens], &|given| {
+            let [text, pitch, energy, styles, lens] = [0, 1, 2, 3, 4].map(|index| given[index].clone());
+            let spoken = Spoken { text, curves: Curves { pitch, energy }, styles };
+            model.features(&spoken, &told(&lens)?, &Unwatched)
+        })?;
+        let excitation = model.excitation(&[planned], &packings, watch)?;
+        let spectrum = bucket.spectrum.run(&[&features, &excitation, styles, &lens], &|given| {
+            model.spectrum(&given[0], &given[1], (&given[2], &told(&given[3])?), &Unwatched)
+        })?;
+        if let Some(why) = bucket.features.refused().or(bucket.spectrum.refused()) {
+            stentor_engine::report(&format!("short utterances are launched kernel by kernel: {why}"));
+            (state.known, state.refused) = (HashMap::new(), true);
+        }
+        drop(state);
+        Ok(model.generator.samples(&spectrum, last(&packings), watch)?.pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_one_more_and_little_else() {
+        for frames in 1..=MOST_FRAMES {
+            let room = room_for(frames).unwrap();
+            assert!(room > frames && room - frames <= if frames < FINE { 8 } else { 16 }, "{frames}: {room}");
+        }
+        assert_eq!(room_for(MOST_FRAMES + 1), None);
+        let rooms: std::collections::HashSet<_> = (1..=MOST_FRAMES).filter_map(room_for).collect();
+        assert_eq!(rooms.len(), 12);
+    }
+}
