@@ -106,6 +106,10 @@ cuda-kernels:
 parity-cuda:
     cargo xtask cuda test --release --package stentor-nn --package stentor-engine-kokoro --package stentor-engine-chatterbox --features cuda --test cuda_parity -- --test-threads=1 --nocapture
 
+# The same on a card that is emulated on the host: an hour (x86_64 Linux; needs no card).
+parity-emulated:
+    cargo xtask cuda-emulated test --release --package stentor-nn --package stentor-engine-kokoro --package stentor-engine-chatterbox --features cuda --test cuda_parity -- --test-threads=1 --nocapture
+
 # Every drill at full scale, an hour and more; or those that are named, e.g. `just soak kills drain --scale 0.1`.
 soak *ARGS:
     cargo build --release --package stentor-tests --bins

@@ -51,7 +51,8 @@ enum Chore {
     },
     /// As `cuda`, with a card that is emulated on the host: slow, and stricter than a real one.
     CudaEmulated {
-        /// Cargo's arguments, e.g. `test --release --package stentor-nn --features cuda --test cuda_parity`.
+        /// Cargo's arguments, e.g. `test --release --package stentor-nn --features cuda --test cuda_parity --
+        /// --test-threads=1`.
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         cargo: Vec<String>,
     },

@@ -1,7 +1,7 @@
 //! Speaks a text to a wav file and says what that cost.
 //!
 //! usage: say TEXT OUT.wav [voice=rms] [threads=1] [speed=1] [repeat=1] [phonemes] [model=DIRECTORY]
-//!            [instructions=avx2|portable]
+//!            [instructions=avx2|portable] [device=cpu] [precision=f32]
 //!
 //! With `phonemes` the text is phonemes already. A model's directory holds `config.json`, one `.pth` or `.safetensors` and
 //! `voices/NAME.pt`.
@@ -34,7 +34,12 @@ fn main() -> Anything<()> {
         _ => {}
     }
     let start = Instant::now();
-    let mut engine = load_engine(&spec(folder, option("threads", "1").parse()?)?)?;
+    let mut engine = load_engine(&LoadSpec {
+        threads: option("threads", "1").parse()?,
+        device: option("device", "cpu").parse()?,
+        precision: if option("precision", "f32") == "f16" { Precision::F16 } else { Precision::F32 },
+        ..spec(folder)?
+    })?;
     println!("loaded in {:.2} s: {:?}", start.elapsed().as_secs_f32(), engine.descriptor().memory);
     let voice = option("voice", if folder.is_some() { "hash" } else { "rms" }).to_owned();
     let voice = match folder {
@@ -71,7 +76,7 @@ fn main() -> Anything<()> {
     write(out, &output.samples, engine.descriptor().sample_rate.0)
 }
 
-fn spec(folder: Option<&Path>, threads: usize) -> Anything<LoadSpec> {
+fn spec(folder: Option<&Path>) -> Anything<LoadSpec> {
     let mut files = BTreeMap::new();
     for entry in folder.map(std::fs::read_dir).transpose()?.into_iter().flatten() {
         let path = entry?.path();
@@ -88,7 +93,7 @@ fn spec(folder: Option<&Path>, threads: usize) -> Anything<LoadSpec> {
         files,
         device: DeviceSpec::Cpu,
         precision: Precision::F32,
-        threads,
+        threads: 1,
         cache_dir: None,
     })
 }

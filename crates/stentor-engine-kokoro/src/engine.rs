@@ -2,7 +2,7 @@
 
 use crate::{
     Config,
-    model::{Curves, Excitation, Kokoro, Plan, Style, Utterance},
+    model::{Curves, Excitation, Kokoro, Plan, Style, Utterance, recorded_frames},
     together::together,
     tokens::{Tokens, Vocabulary},
     voice::Voice,
@@ -123,7 +123,7 @@ impl KokoroEngine {
             plans.iter().zip(all).map(|(plan, one)| self.within_bounds(plan, one)).collect();
         let fitting: Vec<usize> = (0..all.len()).filter(|&index| spoken[index].is_ok()).collect();
         let lens: Vec<usize> = fitting.iter().map(|&index| frames(&plans[index])).collect();
-        for group in groups(&lens, |count, longest| count * longest <= self.max_frames()) {
+        for group in groups(&lens, |count, longest| count * longest <= most_frames(&self.config)) {
             let group = group.into_iter().map(|index| fitting[index]);
             let (left, group): (Vec<usize>, Vec<usize>) =
                 group.partition(|&index| all[index].request.cancel.is_cancelled());
@@ -163,7 +163,7 @@ impl KokoroEngine {
 
     /// An error if the chunk would last too long; what it says is empty yet.
     fn within_bounds(&self, plan: &Plan, prepared: &Prepared<'_>) -> Result<ChunkOutput, EngineError> {
-        let (frames, allowed) = (frames(plan), self.max_frames());
+        let (frames, allowed) = (frames(plan), most_frames(&self.config));
         if frames > allowed {
             Err(too_long(prepared.request, allowed, frames))
         } else {
@@ -186,11 +186,6 @@ impl KokoroEngine {
         }
         let words = tokens.timings(phonemes, &plan.durations, self.config.samples_per_frame());
         Ok(ChunkOutput { samples, words, units: tokens.known() as u64 })
-    }
-
-    /// Frames of the longest chunk, and of several that are rendered together.
-    fn max_frames(&self) -> usize {
-        MAX_SECONDS * self.config.sample_rate as usize / self.config.samples_per_frame()
     }
 
     /// What the engine says of itself once it is known where it runs and how many bytes its weights hold there.
@@ -391,8 +386,10 @@ fn describe(
         params: Vec::new(),
         memory: MemoryUse {
             weights: model.weight_bytes(),
-            // What is rendered together takes hardly more columns than the longest chunk alone, whatever waits in the slots.
-            speaking: chunk_bytes(config),
+            // What is rendered together takes hardly more columns than the longest chunk alone, whatever waits in the slots. On a card
+            // short utterances keep theirs.
+            speaking: chunk_bytes(config, most_frames(config))
+                + if model.device().is_cpu() { 0 } else { chunk_bytes(config, recorded_frames()) },
         },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,
@@ -403,12 +400,17 @@ fn describe(
     }
 }
 
-/// What the last stage of the generator holds at once for a chunk of the greatest length.
-fn chunk_bytes(config: &Config) -> u64 {
+/// Frames of the longest chunk, and of several that are rendered together.
+fn most_frames(config: &Config) -> usize {
+    MAX_SECONDS * config.sample_rate as usize / config.samples_per_frame()
+}
+
+/// What the last stage of the generator holds at once for so many frames.
+fn chunk_bytes(config: &Config, frames: usize) -> u64 {
     /// The blocks' input, two of their outputs, sum and two inner activations of the third, and what the heap loses between them.
     const TENSORS: usize = 7;
     let istftnet = &config.istftnet;
     let channels = istftnet.upsample_initial_channel >> istftnet.upsample_rates.len();
-    let columns = MAX_SECONDS * config.sample_rate as usize / istftnet.gen_istft_hop_size;
+    let columns = frames * config.samples_per_frame() / istftnet.gen_istft_hop_size;
     (TENSORS * channels * columns * size_of::<f32>()) as u64
 }

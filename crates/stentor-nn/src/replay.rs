@@ -8,7 +8,7 @@ use candle_core::Tensor;
 /// A pass that always takes and gives tensors of the same shapes.
 ///
 /// On a card its first run is launched kernel by kernel, its second is recorded as a CUDA graph, and later ones launch that. The first few
-/// that are replayed are compared, to the bit, with what they stand for; where that differs, or the driver does not record, runs go on
+/// different results that are replayed are compared, to the bit, with what they stand for; where that differs, or the driver does not record, runs go on
 /// kernel by kernel. On the CPU there is nothing to record.
 #[derive(Debug, Default)]
 pub struct Replay {
@@ -19,7 +19,8 @@ pub struct Replay {
 
 impl Replay {
     /// What `pass` makes of `given`. It must read nothing else that changes from run to run, lengths on a card included
-    /// ([`crate::Packing::with_lens`]), and do the same for all that is given. The result holds until the next run.
+    /// ([`crate::Packing::with_lens`]), and do the same for all that is given; what else it reads must outlive this, as must the thread that
+    /// runs it. The result holds until the next run.
     pub fn run(&mut self, given: &[&Tensor], pass: &dyn Fn(&[Tensor]) -> Result<Tensor>) -> Result<Tensor> {
         #[cfg(feature = "cuda")]
         if self.refused.is_none() && given.first().is_some_and(|x| x.device().is_cuda()) {

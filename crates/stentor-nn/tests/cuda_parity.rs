@@ -1,5 +1,5 @@
 //! Layers on the first CUDA device against the same layers on the CPU, over lengths and widths that fit no tile. Only built with the
-//! feature `cuda`; where there is no such device every test fails. `just parity-cuda` runs it.
+//! feature `cuda`; where there is no such device every test fails. `just parity-cuda` runs it, one test at a time.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -7,16 +7,16 @@
 )]
 
 use candle_core::{DType, Device, Tensor};
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 use stentor_nn::{
     Activation, AdaIn, Conv1d, ConvShape, ConvTranspose1d, DepthwiseUpsample, LayerNorm, Linear, Packing,
-    RelativePositions, RowConv, RowShape, Then, Unwatched, Weights, activate, activate_packed, mean_of,
-    open_device, packed_attention, relative_attention, repeat_rows_twice, repeat_twice,
+    RelativePositions, Replay, RowConv, RowShape, Then, Unwatched, Weights, activate, activate_packed,
+    mean_of, open_device, packed_attention, relative_attention, repeat_rows_twice, repeat_twice,
     self_attention_of_stretches,
 };
 use stentor_types::{DeviceSpec, Precision};
 
-/// Of numbers about one: the same sums in another order, and factors rounded to 11 bits.
+/// Of numbers about one, and in proportion of larger ones: the same sums in another order, and factors rounded to 11 bits.
 const PRECISIONS: [(Precision, f32); 2] = [(Precision::F32, 1e-4), (Precision::F16, 5e-3)];
 
 /// Between sequences of 701 numbers and fewer, so that they are as far apart on a card as on the CPU.
@@ -59,7 +59,7 @@ impl Stored {
 fn assert_close(what: &str, card: &Tensor, cpu: &Tensor, tolerance: f32) {
     assert_eq!(card.dims(), cpu.dims(), "{what}");
     let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let errors = values(card).into_iter().zip(values(cpu)).map(|(a, b)| (a - b).abs());
+    let errors = values(card).into_iter().zip(values(cpu)).map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
     let worst =
         errors.fold(0.0, |most: f32, error| if error.is_nan() { f32::INFINITY } else { most.max(error) });
     println!("{what}: {worst}");
@@ -312,4 +312,48 @@ fn norms_and_linear_layers_agree() {
         let linear = Linear::load(&weights.root().with_products(precision), 301, 33).unwrap();
         linear.forward(&inputs[0], &Unwatched).unwrap()
     });
+}
+
+#[test]
+fn a_pass_is_replayed_for_as_long_as_it_does_the_same() {
+    let card = card();
+    let times = Cell::new(0.0);
+    let uploaded = |by: f64| Tensor::new(&[by as f32], &card);
+    // Doubles what it is given, and adds something: the same, a number that changes behind its back, and one that is uploaded anew.
+    type Offset<'a> = &'a dyn Fn() -> candle_core::Result<Tensor>;
+    let (same, kept) = (uploaded(1.0).unwrap(), [3.0, 4.0, 5.0].map(|by| uploaded(by).unwrap()));
+    let waited = || {
+        // What cannot be recorded, while tensors live that were allocated in the recording.
+        if times.get() == 1.0 {
+            card.synchronize()?;
+        }
+        Ok(same.clone())
+    };
+    let passes: [(&str, Offset<'_>, &[f32], bool); 4] = [
+        ("the same", &|| Ok(same.clone()), &[1.0; 6], false),
+        (
+            "other tensors",
+            &|| Ok(kept[(times.get() as usize).min(2)].clone()),
+            &[3.0, 4.0, 5.0, 5.0, 5.0, 5.0],
+            true,
+        ),
+        ("waits", &waited, &[1.0; 6], true),
+        ("uploads", &|| uploaded(times.get()), &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], true),
+    ];
+    for (what, offset, expected, refused) in passes {
+        let mut replay = Replay::default();
+        for (run, expected) in expected.iter().enumerate() {
+            times.set(run as f64);
+            let x = random(&[3, 50]);
+            let pass = |given: &[Tensor]| {
+                let doubled = activate(&(&given[0] + &given[0])?, Activation::Identity, &Unwatched)?;
+                Ok(doubled.broadcast_add(&offset()?)?)
+            };
+            let found = replay.run(&[&x.to_device(&card).unwrap()], &pass).unwrap();
+            let right = ((x * 2.0).unwrap() + f64::from(*expected)).unwrap();
+            assert_close(&format!("{what}, run {run}"), &found, &right, 1e-6);
+        }
+        println!("{what}: {:?}", replay.refused());
+        assert_eq!(replay.refused().is_some(), refused, "{what}");
+    }
 }

@@ -14,7 +14,8 @@ const KERNELS: [&str; 6] = ["kernels", "conv", "pointwise", "attention", "decode
 /// The rest of the card.
 const PARTS: [&str; 3] = ["driver", "blas", "candle"];
 /// The names that a program looks for.
-const LIBRARIES: [&str; 4] = ["libcuda.so.1", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"];
+pub(super) const LIBRARIES: [&str; 4] =
+    ["libcuda.so.1", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"];
 
 /// Compiles it; the folder is what `LD_LIBRARY_PATH` must name.
 pub(super) fn make(root: &Path, folders: &Folders) -> Result<PathBuf> {

@@ -1,9 +1,9 @@
 //! Compiles every kernel of ours for every card that the program has machine code for, and refuses what a card would refuse or be
 //! slow with: warnings, registers that do not fit and go to memory, more shared memory or registers than a block may have.
 //!
-//! No card is needed: the compiler tells all of it.
+//! No card is needed: the compiler tells all of it. The emulated card must have them too.
 
-use super::Folders;
+use super::{Folders, emulator};
 use crate::say;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
@@ -56,6 +56,12 @@ pub(super) fn check(root: &Path, folders: &Folders) -> Result<()> {
         }
         complaints.extend(of_kernel.iter().flat_map(|((_, card), needs)| judge(name, card, *threads, needs)));
     }
+    let emulated = fs::read(emulator::make(root, folders)?.join(emulator::LIBRARIES[0]))?;
+    let lacks = |name: &&String| {
+        let name = [b"\0", name.as_bytes(), b"\0"].concat();
+        !emulated.windows(name.len()).any(|bytes| bytes == name)
+    };
+    complaints.extend(threads.keys().filter(lacks).map(|name| format!("the emulated card has no {name}")));
     let unbound = needs.keys().filter(|(name, _)| !threads.contains_key(name));
     complaints.extend(unbound.map(|(name, card)| format!("{name} for {card} has no launch bounds")));
     if !complaints.is_empty() {

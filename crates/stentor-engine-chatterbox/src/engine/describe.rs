@@ -51,23 +51,18 @@ impl Figures {
     }
 }
 
-/// What the flow or, after it, the vocoder's last stage holds at once for the longest chunk when it is rendered whole.
-fn rendering_bytes(on_cpu: bool) -> u64 {
+/// What the vocoder's last stage, which is the widest, holds at once for the longest chunk when it is rendered whole.
+fn rendering_bytes() -> u64 {
     /// Input, sum, two inner activations of a block, the other blocks' outputs and the excitation's share.
     const TENSORS: usize = 8;
-    // Elsewhere than on the CPU a convolution may lay out its input once for each of at most 11 taps and copy its output, and
-    // attention holds its scores, less their largest and as weights, too, for 8 heads and 2 rows.
-    let (tensors, scores) = if on_cpu { (TENSORS, 0) } else { (TENSORS + 11 + 1, 3 * 8 * 2) };
-    let vocoder = tensors * 64 * 120 * FRAMES[0];
-    let flow = scores * FRAMES.iter().sum::<usize>().pow(2);
-    (vocoder.max(flow) * size_of::<f32>()) as u64
+    (TENSORS * 64 * 120 * FRAMES[0] * size_of::<f32>()) as u64
 }
 
 /// The descriptor of a model of `family` on the device that was `opened`.
 pub(crate) fn describe(family: Family, figures: &Figures, opened: &Opened) -> EngineDescriptor {
     let rows = if family == Family::Turbo { 1 } else { 2 };
     let per_chunk = figures.per_chunk(rows);
-    let rendering = rendering_bytes(opened.spec == DeviceSpec::Cpu);
+    let rendering = rendering_bytes();
     let mut voice_kinds = vec![VoiceKind::Embedding, VoiceKind::Reference];
     if !figures.presets.is_empty() {
         voice_kinds.push(VoiceKind::Preset);

@@ -1,7 +1,7 @@
 //! Short utterances on a card, each in as many columns as others of about its length, so that decoder and generator are recorded once
 //! for all of them.
 //!
-//! The host is done with a second of speech sooner than a card is, so this is for less: what is said in a word or two.
+//! The host has launched what makes a second of speech sooner than a card has computed it, so this is for what is said in a word or two.
 
 use super::{Curves, Excitation, Kokoro, Plan, Spoken, last};
 use candle_core::Tensor;
@@ -11,10 +11,10 @@ use std::{
 };
 use stentor_nn::{Packing, Replay, Result, Unwatched, Watch};
 
-/// Frames of the longest utterance, at 40 a second; a recording holds on to the memory that it takes.
-const MOST_FRAMES: usize = 127;
-/// Up to here an utterance is padded by a fifth of a second at most, beyond it by two.
-const FINE: usize = 64;
+/// Frames of the longest utterance, of which the published model has 40 a second.
+const MOST_FRAMES: usize = 47;
+/// Frames that an utterance is padded by, at most.
+const STEP: usize = 8;
 
 /// What is recorded, for each number of frames that there is room for.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +35,12 @@ struct Bucket {
 
 /// Frames that are set aside for so many, at least one more: the spectrum's last column must find room.
 fn room_for(frames: usize) -> Option<usize> {
-    let step = if frames < FINE { 8 } else { 16 };
-    (frames <= MOST_FRAMES).then(|| (frames + 1).next_multiple_of(step))
+    (frames <= MOST_FRAMES).then(|| (frames + 1).next_multiple_of(STEP))
+}
+
+/// Frames of all that can be recorded; a recording holds on to the memory that they take.
+pub(crate) fn recorded_frames() -> usize {
+    (0..=MOST_FRAMES).step_by(STEP).filter_map(room_for).sum()
 }
 
 impl Buckets {
@@ -71,12 +75,13 @@ impl Buckets {
         let spectrum = bucket.spectrum.run(&[&features, &excitation, styles, &lens], &|given| {
             model.spectrum(&given[0], &given[1], (&given[2], &told(&given[3])?), &Unwatched)
         })?;
+        // Before anybody else may replay it.
+        let samples = model.generator.samples(&spectrum, last(&packings), watch)?.pop();
         if let Some(why) = bucket.features.refused().or(bucket.spectrum.refused()) {
             stentor_engine::report(&format!("short utterances are launched kernel by kernel: {why}"));
-            (state.known, state.refused) = (HashMap::new(), true);
+            *state = State { refused: true, ..State::default() };
         }
-        drop(state);
-        Ok(model.generator.samples(&spectrum, last(&packings), watch)?.pop())
+        Ok(samples)
     }
 }
 
@@ -88,10 +93,11 @@ mod tests {
     fn there_is_room_for_one_more_and_little_else() {
         for frames in 1..=MOST_FRAMES {
             let room = room_for(frames).unwrap();
-            assert!(room > frames && room - frames <= if frames < FINE { 8 } else { 16 }, "{frames}: {room}");
+            assert!(room > frames && room - frames <= STEP, "{frames}: {room}");
         }
         assert_eq!(room_for(MOST_FRAMES + 1), None);
-        let rooms: std::collections::HashSet<_> = (1..=MOST_FRAMES).filter_map(room_for).collect();
-        assert_eq!(rooms.len(), 12);
+        let mut rooms: Vec<_> = (1..=MOST_FRAMES).filter_map(room_for).collect();
+        rooms.dedup();
+        assert_eq!((rooms.iter().sum(), rooms.len()), (recorded_frames(), 6));
     }
 }

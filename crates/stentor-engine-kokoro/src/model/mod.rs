@@ -11,6 +11,7 @@ mod predictor;
 mod source;
 mod text_encoder;
 
+pub(crate) use buckets::recorded_frames;
 pub use source::Excitation;
 
 use crate::config::Config;

@@ -11,7 +11,8 @@ pub(super) struct Recording(CudaGraph);
 
 #[expect(unsafe_code, reason = "the driver's graphs are pointers")]
 // SAFETY: a graph belongs to no thread; the driver only wants that no two use it at once, and nothing here is given a shared one:
-// it cannot be `Sync`.
+// it cannot be `Sync`. What its kernels read must outlive it wherever it goes, which those who record see to: a device's one thread
+// has candle's uploads, and lives as long as the model.
 unsafe impl Send for Recording {}
 
 impl fmt::Debug for Recording {
@@ -31,10 +32,10 @@ impl Recording {
         // Other threads may do with the driver what they want.
         stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(text)?;
         let done = work();
+        // What could not be freed while recording is kept as an error for the next call, which must not be the one that ends it.
+        let freed = stream.context().check_err();
         // Whatever happened, the stream must be one again that runs what it is given.
         let graph = stream.end_capture(CUgraphInstantiate_flags(0));
-        // What could not be freed while recording is kept as an error for the next call, which is this one.
-        let freed = stream.context().check_err();
         done?;
         let graph = graph.map_err(text)?.ok_or_else(|| "nothing was recorded".to_owned())?;
         freed.map_err(text)?;

@@ -9,7 +9,7 @@
 namespace {
 
 using half = _Float16;
-enum { SUCCESS = 0, NOT_SUPPORTED = 15 };
+enum { SUCCESS = 0, EXECUTION_FAILED = 13, NOT_SUPPORTED = 15 };
 enum { SINGLE = 0, HALF = 2 };
 
 struct Handle {
@@ -62,6 +62,7 @@ EXPORTED int cublasGemmStridedBatchedEx(void* handle, int turn_a, int turn_b, in
     if (!known) return fprintf(stderr, "the emulated card has no such product: %d %d\n", type_a, compute), NOT_SUPPORTED;
     Matrix left = {a, turn_a != 0, pitch_a, step_a}, right = {b, turn_b != 0, pitch_b, step_b};
     float scale = *(const float*)alpha, kept = *(const float*)beta;
+    if (emulator::is_idle(((Handle*)handle)->stream)) return EXECUTION_FAILED;
     emulator::submit(((Handle*)handle)->stream, "a matrix product", [=] {
         if (type_a == HALF) multiply(m, n, k, scale, left, right, kept, (half*)c, pitch_c, step_c, count);
         else multiply(m, n, k, scale, left, right, kept, (float*)c, pitch_c, step_c, count);

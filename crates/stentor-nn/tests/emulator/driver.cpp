@@ -2,17 +2,22 @@
 //
 // It is stricter than a card: memory that was not written holds no numbers, memory that was freed cannot be read, what lies behind a
 // tensor cannot be touched, and nothing is copied between host and card while a graph is recorded.
+//
+// EMULATED_FAULT=n makes the n-th launch that a process runs fault, and all that follows. EMULATED_COUNTS=1 says at the end what a process asked of
+// the driver, how often, and how much memory it held.
 #include <cuda.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "emulator.h"
 
@@ -31,6 +36,9 @@ std::map<std::string, emulator::Kernel>& kernels() {
 struct Region {
     char* pages;
     size_t bytes;
+    // What was asked for, in these pages.
+    char* begin;
+    size_t length;
     // In pages that can be read.
     bool live;
 };
@@ -44,13 +52,15 @@ struct Graph {
 
 struct Stream {
     std::shared_ptr<Graph> recording;
+    std::thread::id recorder;
+    // It was asked for what cannot be recorded; until its recording ends it does nothing more.
     bool spoilt = false;
 };
 
 // All of the driver is one thread's at a time.
 std::recursive_mutex lock;
 std::map<CUdeviceptr, Region> memory;
-size_t used;
+size_t used, most_used;
 std::set<Stream*> streams;
 std::string doing = "nothing";
 using Hold = std::lock_guard<std::recursive_mutex>;
@@ -74,14 +84,24 @@ Region reserve(size_t bytes) {
     size_t rounded = (bytes + PAGE - 1) / PAGE * PAGE;
     void* pages = mmap(nullptr, rounded + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages == MAP_FAILED) perror("the emulated card's memory"), abort();
-    return {(char*)pages, rounded, false};
+    return {(char*)pages, rounded, (char*)place_in((char*)pages, bytes), bytes, false};
 }
 void open(Region& region) {
     mprotect(region.pages, region.bytes, PROT_READ | PROT_WRITE);
     memset(region.pages, 0xff, region.bytes);
-    region.live = true, used += region.bytes;
+    region.live = true, used += region.bytes, most_used = std::max(most_used, used);
+}
+// What is before and behind a tensor in its pages must be as it was.
+void check(const Region& region) {
+    if (!region.live) return;
+    auto is_whole = [](const char* from, const char* to) { return std::all_of(from, to, [](char byte) { return byte == (char)0xff; }); };
+    const char *end = region.begin + region.length, *last = region.pages + region.bytes;
+    if (is_whole(region.pages, region.begin) && is_whole(end, last)) return;
+    fprintf(stderr, "something wrote beside %zu bytes of the emulated card's memory\n", region.length);
+    abort();
 }
 void close(Region& region) {
+    check(region);
     madvise(region.pages, region.bytes, MADV_DONTNEED);
     mprotect(region.pages, region.bytes, PROT_NONE);
     if (region.live) used -= region.bytes;
@@ -92,16 +112,41 @@ void give_up(Region& region) {
     munmap(region.pages, region.bytes + PAGE);
 }
 
-bool is_recording() {
-    for (Stream* stream : streams)
-        if (stream->recording) return true;
-    return false;
+// What was asked for, by its name.
+struct Counts {
+    std::map<std::string, size_t> all;
+    ~Counts() {
+        if (!getenv("EMULATED_COUNTS")) return;
+        for (auto& [name, count] : all) fprintf(stderr, "%8zu %s\n", count, name.c_str());
+        fprintf(stderr, "%8zu KiB at most\n", most_used >> 10);
+    }
+    void add(const std::string& name) {
+        if (getenv("EMULATED_COUNTS")) all[name]++;
+    }
+} counts;
+
+// A card that faults stays so, as a process's context does: from the launch on that EMULATED_FAULT counts to.
+bool has_faulted;
+CUresult count_launch() {
+    static const char* wanted = getenv("EMULATED_FAULT");
+    static long left = wanted ? atol(wanted) : 0;
+    if (wanted && --left == 0) has_faulted = true;
+    return has_faulted ? CUDA_ERROR_ILLEGAL_ADDRESS : CUDA_SUCCESS;
 }
-// What may not be done while any stream records ends the recording.
+
+bool is_recorded_here(const Stream* stream) { return stream->recording && stream->recorder == std::this_thread::get_id(); }
+bool is_recording() { return std::any_of(streams.begin(), streams.end(), is_recorded_here); }
+// What may not be done while this thread records spoils the recording.
 CUresult refuse() {
     for (Stream* stream : streams)
-        if (stream->recording) stream->spoilt = true;
+        if (is_recorded_here(stream)) stream->spoilt = true;
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+}
+// Why a stream takes no more work, if it does not.
+CUresult state_of(CUstream stream) {
+    if (has_faulted) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    auto* own = (Stream*)stream;
+    return own && own->recording && own->spoilt ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : CUDA_SUCCESS;
 }
 
 CUresult run(Graph& graph) {
@@ -116,8 +161,14 @@ namespace emulator {
 
 void enlist(const char* name, Kernel kernel) { kernels()[name] = std::move(kernel); }
 
+bool is_idle(void* stream) {
+    Hold hold(lock);
+    return state_of((CUstream)stream) != CUDA_SUCCESS;
+}
+
 void submit(void* stream, const std::string& name, std::function<void()> work) {
     Hold hold(lock);
+    counts.add(name);
     auto named = [=] { doing = name, work(), doing = "nothing"; };
     auto* own = (Stream*)stream;
     if (own && own->recording) own->recording->work.push_back(named);
@@ -172,6 +223,7 @@ EXPORTED CUresult CUDAAPI cuGetErrorString(CUresult error, const char** text) {
 }
 EXPORTED CUresult CUDAAPI cuMemGetInfo(size_t* free, size_t* total) {
     Hold hold(lock);
+    if (has_faulted) return CUDA_ERROR_ILLEGAL_ADDRESS;
     *free = MEMORY - used, *total = MEMORY;
     return CUDA_SUCCESS;
 }
@@ -190,6 +242,8 @@ EXPORTED CUresult CUDAAPI cuStreamDestroy(CUstream stream) {
 }
 EXPORTED CUresult CUDAAPI cuStreamSynchronize(CUstream) {
     Hold hold(lock);
+    if (has_faulted) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    counts.add("waits of the host");
     return is_recording() ? refuse() : CUDA_SUCCESS;
 }
 EXPORTED CUresult CUDAAPI cuCtxSynchronize() { return cuStreamSynchronize(nullptr); }
@@ -202,14 +256,18 @@ EXPORTED CUresult CUDAAPI cuEventQuery(CUevent) { return CUDA_SUCCESS; }
 
 EXPORTED CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
     Hold hold(lock);
-    *status = stream && ((Stream*)stream)->recording ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+    auto* own = (Stream*)stream;
+    *status = !own || !own->recording ? CU_STREAM_CAPTURE_STATUS_NONE
+              : own->spoilt           ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                                      : CU_STREAM_CAPTURE_STATUS_ACTIVE;
     return CUDA_SUCCESS;
 }
 EXPORTED CUresult CUDAAPI cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode) {
     Hold hold(lock);
     auto* own = (Stream*)stream;
     if (!own || own->recording) return CUDA_ERROR_ILLEGAL_STATE;
-    own->recording = std::make_shared<Graph>(), own->spoilt = false;
+    if (has_faulted) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    own->recording = std::make_shared<Graph>(), own->recorder = std::this_thread::get_id(), own->spoilt = false;
     return CUDA_SUCCESS;
 }
 EXPORTED CUresult CUDAAPI cuStreamEndCapture(CUstream stream, CUgraph* graph) {
@@ -233,6 +291,8 @@ EXPORTED CUresult CUDAAPI cuGraphUpload(CUgraphExec, CUstream) { return CUDA_SUC
 EXPORTED CUresult CUDAAPI cuGraphLaunch(CUgraphExec exec, CUstream stream) {
     Hold hold(lock);
     if (((Stream*)stream)->recording) return refuse();
+    if (CUresult fault = count_launch()) return fault;
+    counts.add("graphs");
     return run(**(std::shared_ptr<Graph>*)exec);
 }
 static CUresult let_go(std::shared_ptr<Graph>* graph) {
@@ -247,10 +307,12 @@ EXPORTED CUresult CUDAAPI cuGraphDestroy(CUgraph graph) { return let_go((std::sh
 
 EXPORTED CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* place, size_t bytes, CUstream stream) {
     Hold hold(lock);
+    if (CUresult state = state_of(stream)) return state;
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     if (used + bytes > MEMORY) return CUDA_ERROR_OUT_OF_MEMORY;
+    counts.add("allocations");
     Region region = reserve(bytes);
-    *place = place_in(region.pages, bytes);
+    *place = (CUdeviceptr)region.begin;
     auto* own = (Stream*)stream;
     if (!own || !own->recording) {
         open(region);
@@ -264,6 +326,7 @@ EXPORTED CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* place, size_t bytes, CUst
 }
 EXPORTED CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr place, CUstream stream) {
     Hold hold(lock);
+    if (CUresult state = state_of(stream)) return state;
     auto* own = (Stream*)stream;
     if (own && own->recording) {
         auto* graph = own->recording.get();
@@ -289,6 +352,7 @@ EXPORTED CUresult CUDAAPI cuMemFree(CUdeviceptr place) {
 
 static CUresult copy(const char* name, void* to, const void* from, size_t bytes) {
     Hold hold(lock);
+    if (has_faulted) return CUDA_ERROR_ILLEGAL_ADDRESS;
     if (is_recording()) return refuse();
     emulator::submit(nullptr, name, [=] { memcpy(to, from, bytes); });
     return CUDA_SUCCESS;
@@ -306,10 +370,12 @@ EXPORTED CUresult CUDAAPI cuMemcpyDtoH(void* to, CUdeviceptr from, size_t bytes)
     return copy("a copy from the card", to, (void*)from, bytes);
 }
 EXPORTED CUresult CUDAAPI cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
+    if (CUresult state = state_of(stream)) return state;
     emulator::submit(stream, "a copy on the card", [=] { memcpy((void*)to, (void*)from, bytes); });
     return CUDA_SUCCESS;
 }
 EXPORTED CUresult CUDAAPI cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
+    if (CUresult state = state_of(stream)) return state;
     emulator::submit(stream, "a fill", [=] { memset((void*)to, value, bytes); });
     return CUDA_SUCCESS;
 }
@@ -338,6 +404,16 @@ EXPORTED CUresult CUDAAPI cuLaunchKernel(CUfunction function, unsigned x, unsign
     auto& [name, kernel] = *(std::pair<const std::string, Kernel>*)function;
     bool fits = x && y && z && x < 1u << 31 && y < 1 << 16 && z < 1 << 16 && threads && threads <= 1024 && threads_y == 1 && threads_z == 1;
     if (!fits) return fprintf(stderr, "%s cannot have such a grid\n", name.c_str()), CUDA_ERROR_INVALID_VALUE;
+    Hold hold(lock);
+    if (CUresult state = state_of(stream)) return state;
+    // A kernel is loaded when it is first launched, which nothing may be while a stream records.
+    static std::set<std::string> loaded;
+    if (stream && ((Stream*)stream)->recording) {
+        if (!loaded.count(name)) return refuse();
+    } else {
+        loaded.insert(name);
+        if (CUresult fault = count_launch()) return fault;
+    }
     // The caller's go away when this returns.
     std::vector<std::vector<uint64_t>> kept;
     for (size_t i = 0; i < kernel.widths.size(); i++) {

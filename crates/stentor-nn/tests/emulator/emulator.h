@@ -35,6 +35,9 @@ std::vector<size_t> widths_of(void (*)(A...)) {
     return {sizeof(A)...};
 }
 
+// Whether a stream takes no more work, for it or the card is out of order.
+bool is_idle(void* stream);
+
 // A kernel that does all of its grid's work when it is called.
 template <class... A>
 void enlist_whole(const char* name, void (*kernel)(A...)) {
