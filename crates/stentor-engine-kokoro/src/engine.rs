@@ -389,7 +389,7 @@ fn describe(
             // What is rendered together takes hardly more columns than the longest chunk alone, whatever waits in the slots. On a card
             // short utterances keep theirs.
             speaking: chunk_bytes(config, most_frames(config))
-                + if model.device().is_cpu() { 0 } else { chunk_bytes(config, recorded_frames()) },
+                + if model.device().is_cpu() { 0 } else { chunk_bytes(config, recorded_frames(config)) },
         },
         // Where that is, is said by `settle`.
         device: DeviceSpec::Cpu,

@@ -314,17 +314,19 @@ fn norms_and_linear_layers_agree() {
     });
 }
 
+/// What a pass adds.
+type Offset<'a> = &'a dyn Fn() -> candle_core::Result<Tensor>;
+
 #[test]
 fn a_pass_is_replayed_for_as_long_as_it_does_the_same() {
     let card = card();
-    let times = Cell::new(0.0);
+    let times = Cell::new(0_u8);
     let uploaded = |by: f64| Tensor::new(&[by as f32], &card);
     // Doubles what it is given, and adds something: the same, a number that changes behind its back, and one that is uploaded anew.
-    type Offset<'a> = &'a dyn Fn() -> candle_core::Result<Tensor>;
     let (same, kept) = (uploaded(1.0).unwrap(), [3.0, 4.0, 5.0].map(|by| uploaded(by).unwrap()));
     let waited = || {
         // What cannot be recorded, while tensors live that were allocated in the recording.
-        if times.get() == 1.0 {
+        if times.get() == 1 {
             card.synchronize()?;
         }
         Ok(same.clone())
@@ -333,17 +335,17 @@ fn a_pass_is_replayed_for_as_long_as_it_does_the_same() {
         ("the same", &|| Ok(same.clone()), &[1.0; 6], false),
         (
             "other tensors",
-            &|| Ok(kept[(times.get() as usize).min(2)].clone()),
+            &|| Ok(kept[usize::from(times.get()).min(2)].clone()),
             &[3.0, 4.0, 5.0, 5.0, 5.0, 5.0],
             true,
         ),
         ("waits", &waited, &[1.0; 6], true),
-        ("uploads", &|| uploaded(times.get()), &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], true),
+        ("uploads", &|| uploaded(times.get().into()), &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], true),
     ];
     for (what, offset, expected, refused) in passes {
         let mut replay = Replay::default();
         for (run, expected) in expected.iter().enumerate() {
-            times.set(run as f64);
+            times.set(run as u8);
             let x = random(&[3, 50]);
             let pass = |given: &[Tensor]| {
                 let doubled = activate(&(&given[0] + &given[0])?, Activation::Identity, &Unwatched)?;

@@ -4,6 +4,7 @@
 //! The host has launched what makes a second of speech sooner than a card has computed it, so this is for what is said in a word or two.
 
 use super::{Curves, Excitation, Kokoro, Plan, Spoken, last};
+use crate::Config;
 use candle_core::Tensor;
 use std::{
     collections::HashMap,
@@ -11,14 +12,18 @@ use std::{
 };
 use stentor_nn::{Packing, Replay, Result, Unwatched, Watch};
 
-/// Frames of the longest utterance, of which the published model has 40 a second.
-const MOST_FRAMES: usize = 47;
-/// Frames that an utterance is padded by, at most.
-const STEP: usize = 8;
+/// Columns are set aside by fifths of a second, which is what an utterance is padded by at most.
+const STEPS_PER_SECOND: usize = 5;
+/// Steps of the longest.
+const MOST_STEPS: usize = 6;
 
 /// What is recorded, for each number of frames that there is room for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Buckets(Arc<Mutex<State>>);
+#[derive(Debug, Clone)]
+pub(super) struct Buckets {
+    /// Frames of a step.
+    step: usize,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,17 +38,26 @@ struct Bucket {
     spectrum: Replay,
 }
 
-/// Frames that are set aside for so many, at least one more: the spectrum's last column must find room.
-fn room_for(frames: usize) -> Option<usize> {
-    (frames <= MOST_FRAMES).then(|| (frames + 1).next_multiple_of(STEP))
+fn step_of(config: &Config) -> usize {
+    config.sample_rate as usize / config.samples_per_frame() / STEPS_PER_SECOND
 }
 
 /// Frames of all that can be recorded; a recording holds on to the memory that they take.
-pub(crate) fn recorded_frames() -> usize {
-    (0..=MOST_FRAMES).step_by(STEP).filter_map(room_for).sum()
+pub(crate) fn recorded_frames(config: &Config) -> usize {
+    (1..=MOST_STEPS).sum::<usize>() * step_of(config)
 }
 
 impl Buckets {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { step: step_of(config), state: Arc::default() }
+    }
+
+    /// Frames that are set aside for so many, at least one more: the spectrum's last column must find room.
+    fn room_for(&self, frames: usize) -> Option<usize> {
+        let room = (frames + 1).next_multiple_of(self.step.max(1));
+        (room <= MOST_STEPS * self.step).then_some(room)
+    }
+
     /// [`Kokoro::render_again`] of so many frames.
     pub(super) fn render(
         &self,
@@ -51,8 +65,8 @@ impl Buckets {
         (frames, planned): (usize, (&Plan, &Curves, Excitation<'_>)),
         watch: &dyn Watch,
     ) -> Result<Option<Vec<f32>>> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(room) = room_for(frames).filter(|_| !state.refused) else { return Ok(None) };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(room) = self.room_for(frames).filter(|_| !state.refused) else { return Ok(None) };
         let packings = model.packings(Packing::padded(frames, room, &model.device));
         let lens: Vec<u32> = packings.iter().map(|packing| packing.lens()[0] as u32).collect();
         let lens = Tensor::new(lens, &model.device)?;
@@ -91,13 +105,16 @@ mod tests {
 
     #[test]
     fn there_is_room_for_one_more_and_little_else() {
-        for frames in 1..=MOST_FRAMES {
-            let room = room_for(frames).unwrap();
-            assert!(room > frames && room - frames <= STEP, "{frames}: {room}");
+        for step in [8, 16] {
+            let buckets = Buckets { step, state: Arc::default() };
+            for frames in 1..MOST_STEPS * step {
+                let room = buckets.room_for(frames).unwrap();
+                assert!(
+                    room > frames && room <= frames + step && room.is_multiple_of(step),
+                    "{frames}: {room}"
+                );
+            }
+            assert_eq!(buckets.room_for(MOST_STEPS * step), None);
         }
-        assert_eq!(room_for(MOST_FRAMES + 1), None);
-        let mut rooms: Vec<_> = (1..=MOST_FRAMES).filter_map(room_for).collect();
-        rooms.dedup();
-        assert_eq!((rooms.iter().sum(), rooms.len()), (recorded_frames(), 6));
     }
 }

@@ -113,7 +113,7 @@ impl Kokoro {
             text_encoder: TextEncoder::load(&root.at("text_encoder"), config)?,
             decoder: Decoder::load(&decoder, config)?,
             generator: Generator::load(&decoder.at("generator"), config)?,
-            buckets: Buckets::default(),
+            buckets: Buckets::new(config),
             device: device.clone(),
             weight_bytes: weights.bytes_held(),
         };

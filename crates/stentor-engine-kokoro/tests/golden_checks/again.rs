@@ -44,7 +44,7 @@ pub(crate) fn check(on: &On, tolerance: f32) {
     // So many of one length and of others that one was run, recorded, and replayed with another's length.
     lengths.sort_unstable();
     lengths.dedup();
-    let most = lengths.chunk_by(|a, b| a / 8 == b / 8).map(<[usize]>::len).max();
+    let most = lengths.chunk_by(|a, b| a / 16 == b / 16).map(<[usize]>::len).max();
     assert!(most >= Some(2), "{lengths:?}");
 
     let style = Style::new(&row, &on.device).unwrap();

@@ -279,6 +279,8 @@ EXPORTED CUresult CUDAAPI cuStreamEndCapture(CUstream stream, CUgraph* graph) {
     if (own->spoilt) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     // Work of recordings begins with nothing held.
     recorded->held.clear();
+    counts.all["steps of recordings"] += recorded->work.size();
+    counts.all["allocations of recordings"] += recorded->memory.size();
     *graph = (CUgraph) new std::shared_ptr<Graph>(recorded);
     return CUDA_SUCCESS;
 }
