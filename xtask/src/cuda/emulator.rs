@@ -26,9 +26,12 @@ pub(super) fn make(root: &Path, folders: &Folders) -> Result<PathBuf> {
         let object = place.join(object).with_extension("o");
         let fixed = ["-std=c++20", "-O2", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"];
         // Hints for a card; as on a card, four numbers are read as one; and threads jump from stack to stack.
-        let kernels = ["-Wno-unknown-pragmas", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-c"];
+        let kernels = ["-Wno-unknown-pragmas", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE"];
+        // Each name stands by itself, for who looks whether it is there.
+        let last = ["-fno-merge-constants", "-c"];
         let files = [sources.join(source).into_os_string(), "-o".into(), object.clone().into_os_string()];
-        let options = fixed.into_iter().chain(kernels).map(Into::into).chain(more.iter().map(Into::into));
+        let options =
+            fixed.into_iter().chain(kernels).chain(last).map(Into::into).chain(more.iter().map(Into::into));
         call("c++", options.chain(files)).map(|()| object)
     };
     let mut objects = Vec::new();
