@@ -32,6 +32,7 @@ pub mod noise;
 mod norm;
 mod packed_attention;
 mod packing;
+mod pages;
 mod pickle;
 mod replay;
 mod rms_norm;

@@ -3,7 +3,7 @@
 //! Every tensor is asked for with its shape; what is missing or misshapen is an error that names it, and what nobody asked
 //! for can be listed at the end. Values arrive as f32 whatever their stored type.
 
-use crate::{NnError, Result, cut_off, pickle::Pickle};
+use crate::{NnError, Result, cut_off, pages, pickle::Pickle};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use memmap2::Mmap;
@@ -44,6 +44,15 @@ impl Bytes {
         match self {
             Self::Embedded(bytes) => bytes,
             Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl Drop for Bytes {
+    /// Layers hold what they have read in a form of their own.
+    fn drop(&mut self) {
+        if let Self::Embedded(bytes) = self {
+            pages::give_back(bytes);
         }
     }
 }
