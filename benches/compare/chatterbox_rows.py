@@ -1,6 +1,7 @@
 """Chatterbox for run.py: what is written for it, and who speaks it."""
 
 import shutil
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def compare(options, work: str) -> list[Pairing]:
         peer.speak(2)
         pairings = {}
         for name, body in ((work, whole), (f"{work}-windows", windows)):
-            ours, theirs = Series("ours", server.load), Series(peer.about["name"], peer.load)
+            ours, theirs = Series(options.ours, server.load), Series(peer.about["name"], peer.load)
             pairings[name] = (body, Pairing(f"{name}-{options.device}-vs-pytorch", options.device, ours, theirs))
         for _ in range(options.rounds):
             for body, pairing in pairings.values():
@@ -93,7 +94,9 @@ def compare(options, work: str) -> list[Pairing]:
         peak = peer.gemm()
         for _, pairing in pairings.values():
             pairing.flop, pairing.peak = flop["flop"] * RATE / flop["samples"], peak
-        options.say(f"{work}: {tokens} speech tokens, {flop['flop'] * RATE / flop['samples'] / 1e9:.0f} GFLOP a second.")
+        step = statistics.median(run["stages"]["t3"][0] for run in pairings[work][1].theirs.runs) / tokens
+        work_done = f"{flop['flop'] * RATE / flop['samples'] / 1e9:.0f} GFLOP a second"
+        options.say(f"{work}: {tokens} speech tokens, {work_done}; the reference's T3 takes {step * 1e3:.2f} ms for each.")
         return [pairing for _, pairing in pairings.values()]
     finally:
         for program in filter(None, (server, peer)):

@@ -70,12 +70,15 @@ def compare(options) -> list[Pairing]:
         pairings = {}
         for name, peer in running.items():
             peer.speak(asked)
-            theirs = Series(peer.about.get("name", name), peer.load)
-            pairings[name] = Pairing(f"kokoro-{options.device}-vs-{name}", options.device, Series("ours", server.load), theirs)
+            for streams in options.streams:
+                work = "kokoro" if streams == 1 else f"kokoro-{streams}-streams"
+                theirs = Series(peer.about.get("name", name), peer.load)
+                pairing = Pairing(f"{work}-{options.device}-vs-{name}", options.device, Series(options.ours, server.load), theirs)
+                pairings[name, streams] = pairing
         for _ in range(options.rounds):
-            for name, peer in running.items():
-                pairings[name].ours.runs.append(server.speak(body))
-                pairings[name].theirs.runs.append(peer.speak(asked))
+            for (name, streams), pairing in pairings.items():
+                pairing.ours.runs.append(server.speak(body, streams))
+                pairing.theirs.runs.append(running[name].speak(asked))
         against_peak(options, running, list(pairings.values()), asked)
         return list(pairings.values())
     finally:

@@ -4,10 +4,12 @@ import array
 import http.client
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +81,10 @@ class Server:
             sys.exit(f"the server does not come up ({error!r}):\n{self.log.read_text()[-3000:]}")
         self.load = time.perf_counter() - start
 
-    def ask(self, method: str, path: str, body: dict | None = None) -> http.client.HTTPResponse:
+    def ask(self, method: str, path: str, body: dict | None = None, client: str = "one") -> http.client.HTTPResponse:
+        """A server without keys of its own takes any, and has clients take turns."""
         connection = http.client.HTTPConnection(self.address, timeout=3600)
-        headers = {"content-type": "application/json"} if body else {}
+        headers = {"authorization": f"Bearer {client}"} | ({"content-type": "application/json"} if body else {})
         connection.request(method, path, json.dumps(body) if body else None, headers)
         return connection.getresponse()
 
@@ -94,18 +97,24 @@ class Server:
         assert response.status == 200, answer
         return json.loads(answer)
 
-    def speak(self, body: dict) -> dict:
-        """The whole of a request, from the client's side; `body` is besides what makes the answer plain samples."""
+    def speak(self, body: dict, streams: int = 1) -> dict:
+        """The whole of a request, from the client's side, or of as many at once, each by a client of its own; `first` is then the
+        median. `body` is besides what makes the answer plain samples."""
         meter = Meter(self.child.pid)
-        plain = {"model": "bench", "response_format": "pcm", "cache": False, "seed": 1}
-        response = self.ask("POST", "/v1/audio/speech", plain | body)
-        heard = response.read(1)
-        first = meter.wall()
-        heard += response.read()
-        run = meter.read()
-        assert response.status == 200, heard
-        assert not response.getheader("x-ignored-params"), response.getheader("x-ignored-params")
-        return {"samples": spoken(heard), "first": first, **run}
+
+        def hear(stream: int) -> tuple[int, float]:
+            plain = {"model": "bench", "response_format": "pcm", "cache": False, "seed": 1 + stream}
+            response = self.ask("POST", "/v1/audio/speech", plain | body, f"client-{stream}")
+            heard = response.read(1)
+            first = meter.wall()
+            heard += response.read()
+            assert response.status == 200, heard
+            assert not response.getheader("x-ignored-params"), response.getheader("x-ignored-params")
+            return spoken(heard), first
+
+        with ThreadPoolExecutor(streams) as pool:
+            samples, first = zip(*pool.map(hear, range(streams)), strict=True)
+        return {"samples": sum(samples), "first": statistics.median(first), **meter.read()}
 
     def stop(self) -> None:
         self.child.terminate()

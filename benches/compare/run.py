@@ -1,7 +1,7 @@
 """Ours beside the peers: the same work, the same number of threads, in turns; one table.
 
 usage: run.py [--work NAME ..] [--peers NAME ..] [--device cpu|cuda] [--threads N] [--rounds N] [--quick] [--json]
-              [--python [PART=]INTERPRETER ..] [--text TEXT] [--target FOLDER] [--no-build] [--keep] [--verbose]
+              [--precision f32|f16|int8] [--streams N ..] [--python [PART=]INTERPRETER ..] [--text TEXT] [--target FOLDER] [--no-build] [--keep] [--verbose]
 
 | work | ours | peers |
 |---|---|---|
@@ -12,7 +12,7 @@ The weights are a hash at full size, so the sound is noise and the work is real;
 TARGET/compare and deleted afterwards. The peers are installed there too, from PyPI (`requirements-*.txt`, several GB), unless
 --python names interpreters that have them: PART is kokoro, onnxruntime or chatterbox.
 
-What is alike: weights, voice, phonemes (the peers are handed ours), f32, threads, and within a pair the minute of measuring.
+What is alike: weights, voice, phonemes (the peers are handed ours), f32 (unless --precision gives ours another), threads, and within a pair the minute of measuring.
 What is not: ours also reads text, speaks HTTP, checks samples and keeps its allocator's blocks; peers do none of the first
 three, run as installed (no allocator settings), and give no sound before all of it is there. ONNX's graph has the reference's own
 substitute for complex numbers. Stock candle is more than a plain port would give: it has our graph (padding taken out of
@@ -24,7 +24,8 @@ multiplications and additions, as torch counts them, against the fastest product
 for a CPU second on a processor and for a second on a card.
 
 A ratio is the median over the pairs of theirs / ours for a second of audio: CPU seconds of all processes on a processor, for
-others use it too; time on a card, where both compute in f32.
+others use it too; time on a card. With --streams so many clients ask for Kokoro's text at once, and their audio is added up; the peer, which has
+no way to share its work, speaks it once: its row is what one stream of it makes.
 """
 
 import argparse
@@ -62,9 +63,13 @@ class Options(argparse.Namespace):
     def folder(self) -> Path:
         return self.target / "compare"
 
+    @property
+    def ours(self) -> str:
+        return "ours" if self.precision == "f32" else f"ours, {self.precision}"
+
     def server_options(self) -> list[str]:
         device = "cpu" if self.device == "cpu" else "cuda:0"
-        return ["--device", device, "--threads", str(self.threads), "--precision", "f32"]
+        return ["--device", device, "--threads", str(self.threads), "--precision", self.precision, "--max-waiting", "256"]
 
     def interpreter(self, part: str) -> str:
         """Python that has what `part` needs."""
@@ -95,6 +100,8 @@ def parse() -> Options:
     parser.add_argument("--peers", nargs="+", choices=kokoro.PEERS, help="all of them")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="f32", choices=["f32", "f16", "int8"], help="of ours, where the model knows it")
+    parser.add_argument("--streams", nargs="+", type=int, default=[1], metavar="N", help="Kokoro: clients at once")
     parser.add_argument("--rounds", type=int, help="pairs for each ratio; 5, with --quick 1")
     parser.add_argument("--quick", action="store_true", help="few rounds of a short text")
     parser.add_argument("--json", action="store_true", help="rows on stdout: work, device, ours, theirs, ratio; the table on stderr")

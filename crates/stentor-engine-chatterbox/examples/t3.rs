@@ -1,6 +1,7 @@
 //! T3 as deep as published, by hand. `t3 parity FOLDER variant ..` compares with goldens that are too large to keep: FOLDER
 //! is what `reference/dump_t3.py FOLDER --full` wrote, the variants are english, multilingual, turbo or nano.
-//! `t3 speed VARIANT full|reduced THREADS BATCH` prints the median and best step of decoding.
+//! `t3 speed VARIANT full|reduced THREADS BATCH [DEVICE [PRECISION]]` prints the median and best step of decoding, with the next
+//! tokens drawn on the card where DEVICE is one (`cuda:0`), as the engine has them.
 
 #[expect(dead_code, reason = "half precision is not for our kernels")]
 #[path = "../tests/golden_checks/t3.rs"]
@@ -9,8 +10,10 @@ mod checks;
 mod recorder;
 
 use std::{env::args, io::Write as _, path::Path, time::Instant};
-use stentor_nn::Unwatched;
+use stentor_engine_chatterbox::sampler::{Rng, Sampling};
+use stentor_nn::{Opened, Unwatched, open_device};
 use stentor_testkit::chatterbox::{Depth, Golden, Part};
+use stentor_types::{DeviceSpec, Precision};
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -18,16 +21,36 @@ fn main() -> std::io::Result<()> {
     let args: Vec<String> = args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["parity", folder, variants @ ..] => parity(Path::new(folder), variants),
-        ["speed", variant, depth, threads, batch] => {
+        ["speed", variant, depth, threads, batch, place @ ..] if place.len() <= 2 => {
             let number = |text: &str| text.parse::<usize>().map_err(std::io::Error::other);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(number(threads)?).build();
+            let opened = opened(place)?;
             let depth = if *depth == "full" { Depth::Full } else { Depth::Reduced };
-            let batch = number(batch)?;
-            pool.map_err(std::io::Error::other)?.install(|| speed(variant, depth, batch))
+            let (threads, batch) = (number(threads)?, number(batch)?);
+            if !opened.device.is_cpu() {
+                return speed(part(variant), depth, batch, &opened);
+            }
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.map_err(std::io::Error::other)?.install(|| speed(part(variant), depth, batch, &opened))
         }
         _ => Err(std::io::Error::other(
-            "t3 parity FOLDER VARIANT .. | t3 speed VARIANT full|reduced THREADS BATCH",
+            "t3 parity FOLDER VARIANT .. | t3 speed VARIANT full|reduced THREADS BATCH [DEVICE [PRECISION]]",
         )),
+    }
+}
+
+/// The device and the precision that were asked for, or an error: another's speed is no answer.
+fn opened(place: &[&str]) -> std::io::Result<Opened> {
+    let device = place.first().map_or(Ok(DeviceSpec::Cpu), |device| device.parse());
+    let precision = match place.get(1) {
+        None | Some(&"f32") => Precision::F32,
+        Some(&"f16") => Precision::F16,
+        Some(&"int8") => Precision::Int8,
+        Some(other) => return Err(std::io::Error::other(format!("f32, f16 or int8, not {other}"))),
+    };
+    let opened = open_device(device.map_err(std::io::Error::other)?, precision);
+    match &opened.degraded {
+        Some(why) => Err(std::io::Error::other(why.clone())),
+        None => Ok(opened),
     }
 }
 
@@ -56,15 +79,18 @@ fn busy() -> f64 {
     text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
 }
 
-fn speed(variant: &str, depth: Depth, batch: usize) -> std::io::Result<()> {
+fn speed(part: Part, depth: Depth, batch: usize, opened: &Opened) -> std::io::Result<()> {
     stentor_nn::keep_big_blocks();
-    let t3 = checks::load(part(variant), depth);
-    let mut sequences: Vec<_> = (0..batch).map(|_| checks::begin(&t3, part(variant), &Unwatched).1).collect();
+    let t3 = checks::load_on(part, depth, &opened.device, opened.precision);
+    let mut sequences: Vec<_> = (0..batch).map(|_| checks::begin(&t3, part, &Unwatched).1).collect();
+    let (sampling, rng, mut said) = (Sampling::of(t3.family()), Rng::new(1), vec![6561]);
     let (mut times, mut work) = (Vec::new(), Vec::new());
     for token in 0..23 {
+        said.push(token);
+        let draw = (!opened.device.is_cpu()).then(|| sampling.elsewhere(&said, &rng, false));
         let mut rows: Vec<_> = sequences.iter_mut().map(|sequence| (sequence, token)).collect();
         let before = (Instant::now(), busy());
-        t3.decode(&mut rows, &Unwatched).map_err(std::io::Error::other)?;
+        t3.decode_and_draw(&mut rows, vec![draw; batch], &Unwatched).map_err(std::io::Error::other)?;
         times.push(before.0.elapsed().as_secs_f64() * 1e3);
         work.push(busy() - before.1);
     }
@@ -76,5 +102,7 @@ fn speed(variant: &str, depth: Depth, batch: usize) -> std::io::Result<()> {
         "step {median:.2} ms, best {best:.2} ms; on one thread busy {:.2}, best {:.2}",
         busy.0, busy.1
     );
-    writeln!(std::io::stdout(), "{variant}, {} layers, {batch} at once: {figures}", t3.layers())
+    let how = format!("{part:?} on {} in {:?}, {} layers", opened.spec, opened.precision, t3.layers());
+    writeln!(std::io::stdout(), "{how}, {batch} at once: {figures}")?;
+    t3.take_remark().map_or(Ok(()), |remark| writeln!(std::io::stdout(), "{remark}"))
 }
