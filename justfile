@@ -90,6 +90,16 @@ bench-chatterbox PYTHON *ARGS:
 bench-compare *ARGS:
     python3 benches/compare/run.py {{ARGS}}
 
+# Several models busy at once on the same cores (Python alone).
+bench-crowd *ARGS:
+    python3 benches/compare/crowd.py {{ARGS}}
+
+# What the targets for cards ask for, on cuda:0: Kokoro alone and 64 times at once, Turbo and English beside PyTorch, a token of T3.
+bench-cuda *ARGS:
+    python3 benches/compare/run.py --device cuda --work kokoro --peers pytorch --streams 1 64 {{ARGS}}
+    python3 benches/compare/run.py --device cuda --precision f16 --work chatterbox-turbo chatterbox-english {{ARGS}}
+    cargo xtask cuda run --release --package stentor-engine-chatterbox --features cuda --example t3 -- speed english full 1 1 cuda:0 f16
+
 # One program for CPU and NVIDIA cards, on a machine that needs no card (x86_64 Linux; installs a compiler under target/).
 build-cuda:
     cargo xtask cuda build --release --package stentor --features cuda
