@@ -15,7 +15,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kokoro import MANIFEST, SPEED, TEXT
+from kokoro import MANIFEST, SENTENCE, SPEED
 from measuring import RATE, ROOT, Meter, Server, spoken
 
 TIMES = 3
@@ -39,7 +39,7 @@ def busy(server: Server, names: list[str]) -> dict:
     """All models at once, each of which says the text a few times."""
 
     def say(name: str) -> int:
-        body = {"model": name, "voice": "hash", "input": TEXT, "speed": SPEED, "response_format": "pcm", "cache": False}
+        body = {"model": name, "voice": "hash", "input": SENTENCE, "speed": SPEED, "response_format": "pcm", "cache": False}
         answers = (server.ask("POST", "/v1/audio/speech", body, name) for _ in range(TIMES))
         samples = 0
         for answer in answers:

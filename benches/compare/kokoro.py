@@ -10,8 +10,12 @@ from results import Pairing, Series
 HERE = Path(__file__).parent
 # One chunk on all sides (ours cuts the first after 100 characters), at the speed by which the hash, which drawls, comes to as
 # many frames a phoneme as trained weights do.
-TEXT = "Every morning the baker opens his shop, and the smell of fresh bread fills the entire street."
+SENTENCE = "Every morning the baker opens his shop, and the smell of fresh bread fills the entire street."
+# What stories are made of. The reference reads up to 510 phonemes in one pass, so all of it; ours has a short first chunk.
+PARAGRAPH = f"""{SENTENCE} His neighbours come down one after the other, some of them still half asleep, and ask for the rolls they have asked \
+for since they were children. Nobody says much before the first cup of coffee is empty."""
 QUICK_TEXT = "Every morning the baker opens his shop."
+TEXTS = {"kokoro": SENTENCE, "kokoro-paragraph": PARAGRAPH}
 SPEED = 2.0
 PEERS = ("pytorch", "onnxruntime", "stock-candle")
 MANIFEST = """
@@ -51,7 +55,7 @@ def start(options, peer: str, folder: Path) -> Peer:
     return Peer([interpreter, HERE / "kokoro_peer.py", peer, folder, device, options.threads], options.threads)
 
 
-def compare(options) -> list[Pairing]:
+def compare(options, work: str) -> list[Pairing]:
     """Ours before each of the peers, round after round."""
     # On a card our network is made of candle's ops and our kernels: there is no second form of it to stand beside.
     peers = [peer for peer in options.peers or PEERS if peer in PEERS and (options.device == "cpu" or peer != "stock-candle")]
@@ -60,7 +64,7 @@ def compare(options) -> list[Pairing]:
     try:
         folder = prepare(options, data, peers)
         server = Server(options.program, data, options.server_options())
-        text = options.text or (QUICK_TEXT if options.quick else TEXT)
+        text = options.text or (QUICK_TEXT if options.quick else TEXTS[work])
         body = {"voice": "hash", "input": text, "speed": SPEED}
         phonemes = server.post("/v1/audio/phonemize", body | {"model": "bench"})["phonemes"]
         asked = {"phonemes": phonemes, "speed": SPEED}
@@ -71,15 +75,15 @@ def compare(options) -> list[Pairing]:
         for name, peer in running.items():
             peer.speak(asked)
             for streams in options.streams:
-                work = "kokoro" if streams == 1 else f"kokoro-{streams}-streams"
+                which = work if streams == 1 else f"{work}-{streams}-streams"
                 theirs = Series(peer.about.get("name", name), peer.load)
-                pairing = Pairing(f"{work}-{options.device}-vs-{name}", options.device, Series(options.ours, server.load), theirs)
+                pairing = Pairing(f"{which}-{options.device}-vs-{name}", options.device, Series(options.ours, server.load), theirs)
                 pairings[name, streams] = pairing
         for _ in range(options.rounds):
             for (name, streams), pairing in pairings.items():
                 pairing.ours.runs.append(server.speak(body, streams))
                 pairing.theirs.runs.append(running[name].speak(asked))
-        against_peak(options, running, list(pairings.values()), asked)
+        against_peak(options, work, running, list(pairings.values()), asked)
         return list(pairings.values())
     finally:
         for program in filter(None, (server, *running.values())):
@@ -88,7 +92,7 @@ def compare(options) -> list[Pairing]:
             shutil.rmtree(data, ignore_errors=True)
 
 
-def against_peak(options, running: dict[str, Peer], pairings: list[Pairing], asked: dict) -> None:
+def against_peak(options, work: str, running: dict[str, Peer], pairings: list[Pairing], asked: dict) -> None:
     """The work in FLOP as torch counts it, and the machine's best product of matrices, whoever multiplies."""
     measured = [peer.gemm() for name, peer in running.items() if name != "onnxruntime"]
     if "pytorch" not in running:
@@ -97,4 +101,4 @@ def against_peak(options, running: dict[str, Peer], pairings: list[Pairing], ask
     flop = running["pytorch"].ask({"flop": asked})["flop"] * 24_000 / samples
     for pairing in pairings:
         pairing.flop, pairing.peak = flop, max(measured)
-    options.say(f"Kokoro: {flop / 1e9:.1f} GFLOP for a second of audio; the best product makes {max(measured) / 1e9:.0f} GFLOP/s.")
+    options.say(f"{work}: {flop / 1e9:.1f} GFLOP for a second of audio; the best product makes {max(measured) / 1e9:.0f} GFLOP/s.")

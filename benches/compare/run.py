@@ -5,7 +5,7 @@ usage: run.py [--work NAME ..] [--peers NAME ..] [--device cpu|cuda] [--threads 
 
 | work | ours | peers |
 |---|---|---|
-| kokoro | the release server, asked over HTTP: text to phonemes to samples | `pytorch`: PyPI's `kokoro`; `onnxruntime`: the same model as a graph, through `kokoro-onnx`; `stock-candle`: our network out of candle's own ops |
+| kokoro (a sentence), kokoro-paragraph | the release server, asked over HTTP: text to phonemes to samples | `pytorch`: PyPI's `kokoro`; `onnxruntime`: the same model as a graph, through `kokoro-onnx`; `stock-candle`: our network out of candle's own ops |
 | chatterbox-nano, -turbo, -english | the same, whole as the reference does it, and in windows as by default | `pytorch`: PyPI's `chatterbox-tts` |
 
 The weights are a hash at full size, so the sound is noise and the work is real; they are written for the occasion under
@@ -41,7 +41,7 @@ import kokoro
 from measuring import ROOT
 from results import table
 
-WORKS = ["kokoro", *chatterbox_rows.WORKS]
+WORKS = [*kokoro.TEXTS, *chatterbox_rows.WORKS]
 
 
 class Options(argparse.Namespace):
@@ -114,7 +114,7 @@ def parse() -> Options:
     options = parser.parse_args(namespace=Options())
     options.work = options.work or (["kokoro"] if options.quick else WORKS)
     if options.peers and "pytorch" not in options.peers:
-        options.work = [work for work in options.work if work == "kokoro"]  # the others have no other peer
+        options.work = [work for work in options.work if work in kokoro.TEXTS]  # the others have no other peer
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.target = options.target.resolve()
     return options
@@ -126,7 +126,7 @@ def main() -> None:
         build(options)
     pairings = []
     for work in options.work:
-        pairings += kokoro.compare(options) if work == "kokoro" else chatterbox_rows.compare(options, work)
+        pairings += kokoro.compare(options, work) if work in kokoro.TEXTS else chatterbox_rows.compare(options, work)
     where = f"{options.device}, {options.threads} threads, {options.rounds} pairs, load {os.getloadavg()[0]:.1f}"
     options.say(f"\n{where}\n\n{table(pairings)}")
     if options.json:
