@@ -96,7 +96,7 @@ def compare(options, work: str) -> list[Pairing]:
             pairing.flop, pairing.peak = flop["flop"] * RATE / flop["samples"], peak
         step = statistics.median(run["stages"]["t3"][0] for run in pairings[work][1].theirs.runs) / tokens
         work_done = f"{flop['flop'] * RATE / flop['samples'] / 1e9:.0f} GFLOP a second"
-        options.say(f"{work}: {tokens} speech tokens, {work_done}; the reference's T3 takes {step * 1e3:.2f} ms for each.")
+        options.say(f"{work}: {tokens} speech tokens, {work_done}; the reference's T3 takes {step * 1e3:.2f} ms for each, prefill included.")
         return [pairing for _, pairing in pairings.values()]
     finally:
         for program in filter(None, (server, peer)):

@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--no-build", action="store_true", help="TARGET/release has been built")
     parser.add_argument("--keep", action="store_true", help="keep the checkpoint")
     options = parser.parse_args()
+    if options.models < 1 or options.rounds < 1:
+        parser.error("--models and --rounds: at least 1")
     if not options.no_build:
         for what in (["stentor"], ["stentor-engine-kokoro", "--example", "hash_model"]):
             build = ["cargo", "build", "--release", "--quiet", "--target-dir", options.target, "--package", *what]
@@ -71,11 +73,11 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     try:
         names = prepare(options.target.resolve(), data, options.models)
-        for threads in (cores, max(1, cores // options.models)):
+        for threads in sorted({cores, max(1, cores // options.models)}, reverse=True):
             how = ["--device", "cpu", "--threads", str(threads)]
             servers[threads] = Server(options.target.resolve() / "release/stentor", data, how)
             busy(servers[threads], names)  # loads them
-        runs = {(threads, crowd): [] for threads in servers for crowd in (1, options.models)}
+        runs = {(threads, crowd): [] for threads in servers for crowd in sorted({1, options.models})}
         for _ in range(options.rounds):
             for (threads, crowd), all_runs in runs.items():
                 all_runs.append(busy(servers[threads], names[:crowd]))

@@ -112,6 +112,8 @@ def parse() -> Options:
     parser.add_argument("--keep", action="store_true", help="keep the checkpoints")
     parser.add_argument("--verbose", action="store_true", help="show what installing and exporting print")
     options = parser.parse_args(namespace=Options())
+    if min(options.streams) < 1:
+        parser.error("--streams: at least 1")
     options.work = options.work or (["kokoro"] if options.quick else WORKS)
     if options.peers and "pytorch" not in options.peers:
         options.work = [work for work in options.work if work in kokoro.TEXTS]  # the others have no other peer
